@@ -1,0 +1,105 @@
+# Everything about making an environment and running what stands in it. `make` alone lists the targets.
+SHELL := /bin/bash
+.SHELLFLAGS := -o pipefail -ec
+.DEFAULT_GOAL := help
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3 || echo python3.11)
+VENV := .venv
+BIN := $(VENV)/bin
+# With an NVIDIA GPU the CUDA builds, else the CPU builds.
+LOCK ?= $(shell nvidia-smi -L >/dev/null 2>&1 && echo locks/nvidia.txt || echo locks/cpu.txt)
+# Where torch's CPU builds are, when pip's own sources do not hold them.
+TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
+
+TORCH := $(shell grep '^torch==' $(LOCK))
+INSTALLED := $(VENV)/.installed-$(shell cat $(LOCK) pyproject.toml | cksum | tr ' ' -)
+TESTS_INSTALLED := $(VENV)/.tests-$(shell cat $(LOCK) locks/dev.txt pyproject.toml | cksum | tr ' ' -)
+# --no-deps: the locks are complete, and what they leave out must stay out (see their first lines).
+# --no-compile: what is imported compiles itself, once; compiling everything takes longer than fetching it.
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --no-deps --no-compile
+# Turns pip's hundreds of lines into one that counts, and lets errors through.
+COUNT = 2> >(grep -v '^WARNING: Location' >&2) | awk -v total="$$(grep -c == $(1))" -v live="$$([ -t 1 ] && echo 1)" \
+	'/^(Collecting|Processing|Requirement already)/ {n++; if (live) printf "\r  %d of %d packages", n, total; fflush()} \
+	/^Installing/ {printf "%s  installing them\n", live ? "\n" : ""; fflush(); said = 1} END {if (live && !said) print ""}'
+PYTEST := $(BIN)/python -m pytest
+
+.PHONY: help run install test test-fast test-long check bench model clean test-set-up python packages test-packages
+
+help:  ## list the targets
+	@grep -E '^[a-z-]+:.*  ## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*  ## (.*)/  make \1\t\2/' | expand -t 20
+
+run: install  ## start everything: vLLM, the app and the worker, and print one address
+	@exec $(BIN)/alignloop up
+
+install: $(INSTALLED)  ## make the environment in .venv and stop there
+
+test: test-set-up  ## the whole test suite but the minutes-long part; makes its own set-up
+	@$(PYTEST) -m "not long"
+
+test-fast: test-set-up  ## only the tests that start nothing heavy
+	@$(PYTEST) -m "not slow and not long"
+
+test-long: test-set-up  ## the studies over many seeds; takes hours
+	@$(PYTEST) -m long --timeout 0
+
+check: $(TESTS_INSTALLED)  ## lint, format, types, import directions
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(PYTEST) tests/test_arrows.py
+
+bench: $(TESTS_INSTALLED)  ## measure this machine: training, the door, swaps, the store
+	@mkdir -p artifacts/bench; for file in tests/bench/[a-z]*.py; do \
+	  name=$$(basename $$file .py); $(BIN)/python -m tests.bench.$$name --json artifacts/bench/$$name.json; done
+
+model: $(INSTALLED)  ## rebuild the embedded model from data/recipe
+	@$(BIN)/python -m data.recipe.build
+
+clean:  ## remove the environment and what tools leave behind; never .alignloop
+	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .hypothesis build dist artifacts
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# --- the environment ----------------------------------------------------------------------------------
+
+python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null || { \
+	  echo "alignloop needs Python 3.11, and $(PYTHON) is not that; install it, or name one: make run PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then $(call apt,python3-venv); \
+	  else echo "Python cannot make environments here; install that part first: sudo apt-get install python3-venv" >&2; exit 1; fi; }
+
+apt = echo "Installing $(1) with apt"; { apt-get -qq update && \
+	DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends $(1) >/dev/null; }
+
+# vLLM's CPU build is linked against libnuma and brings none.
+packages:
+	@[ "$(LOCK)" != locks/cpu.txt ] || $(PYTHON) -c 'import ctypes; ctypes.CDLL("libnuma.so.1")' 2>/dev/null || { \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then $(call apt,libnuma1); \
+	  else echo "vLLM needs the library libnuma; install it first: sudo apt-get install libnuma1" >&2; exit 1; fi; }
+
+$(INSTALLED): | python packages
+	@[ -x $(BIN)/python ] && $(BIN)/python -m pip --version >/dev/null 2>&1 || { \
+	  echo "Making an environment in $(VENV)"; rm -rf $(VENV); $(PYTHON) -m venv $(VENV); }
+	@echo "Fetching $(TORCH)"
+	@$(PIP) -q $(TORCH) 2>$(VENV)/torch.log || { \
+	  echo "  not in pip's own sources; fetching it from $(TORCH_CPU_INDEX)"; $(PIP) -q --index-url $(TORCH_CPU_INDEX) $(TORCH); }
+	@echo "Fetching the rest of $(LOCK)"
+	@$(PIP) -r $(LOCK) $(call COUNT,$(LOCK))
+	@$(PIP) -q --no-build-isolation --editable .
+	@rm -f $(VENV)/.installed-* && touch $@
+
+$(TESTS_INSTALLED): $(INSTALLED)
+	@echo "Fetching what tests need"
+	@$(PIP) -r locks/dev.txt $(call COUNT,locks/dev.txt)
+	@rm -f $(VENV)/.tests-* && touch $@
+
+# A browser and a database server: Debian's own packages, through apt when root.
+test-packages:
+	@missing=""; \
+	command -v chromium >/dev/null || command -v chromium-browser >/dev/null || missing="$$missing chromium"; \
+	command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$$missing postgresql"; \
+	[ -z "$$missing" ] || { \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then $(call apt,$$missing); \
+	  else echo "The tests need a browser and a database server, chromium and postgresql; install them first: sudo apt-get install chromium postgresql" >&2; exit 1; fi; }
+
+test-set-up: $(TESTS_INSTALLED) test-packages

@@ -1,0 +1,81 @@
+"""Judgements as plain values: what one person said about the candidates of one ticket.
+
+Standard library only. Ids are opaque strings; there are no names, sessions or tables here, and no rules
+about what a judgement is worth (that is `alignment.compile`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Kind(StrEnum):
+    """What the person was asked to do."""
+
+    LIKE = "like"
+    COMPARE = "compare"
+    RANK = "rank"
+
+
+class Mark(StrEnum):
+    """An absolute mark on one candidate."""
+
+    GOOD = "good"
+    BAD = "bad"
+
+
+class Strength(StrEnum):
+    """How much better the better one is."""
+
+    CLEARLY = "clearly"
+    SLIGHTLY = "slightly"
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn: `role` is system, user, assistant or tool."""
+
+    role: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One answer that was judged.
+
+    `position` is where the server showed it (0 is left or top). `finish_reason` is vLLM's (`stop`,
+    `length`) or `stopped` when a person stopped it; only `stop` may become part of a pair.
+    """
+
+    id: str
+    text: str
+    version: str
+    position: int
+    finish_reason: str = "stop"
+    rank: int | None = None  # 1 is best; equal numbers are ties
+    mark: Mark | None = None
+    correction: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """One live judgement.
+
+    `context` is everything sent to the model before the candidates; `task` groups tickets on the same
+    candidates. `cannot_judge` is a verdict with a reason, not a tie. `at` is seconds since the epoch.
+    """
+
+    id: str
+    task: str
+    person: str
+    kind: Kind
+    context: tuple[Message, ...]
+    candidates: tuple[Candidate, ...]
+    conversation: str | None = None
+    strength: Strength | None = None
+    cannot_judge: bool = False
+    scripted: bool = False
+    at: float = 0.0
+    reasons: tuple[str, ...] = field(default=())
+    comment: str = ""

@@ -1,0 +1,165 @@
+"""Direct preference optimisation: pairs and a start model in, a LoRA adapter out.
+
+The adapter is one that vLLM serves as it is: LoRA on all linear layers, no DoRA, no trained biases, no
+`modules_to_save`. Training always starts from `spec.model`; with `spec.adapter` it continues that adapter,
+and the reference is then the model with that adapter, so one adapter on the base stays all there is to
+serve. The metrics record which. Runs on a GPU where there is one, else on the CPU, in bfloat16 where the
+processor has it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from alignment.errors import StageError
+from alignment.methods.dpo_settings import DpoSettings, check_enough
+from alignment.methods.loading import bf16_is_fast, load_model, load_tokenizer, window
+from alignment.methods.tokenized import TokenizedPair, tokenize_pairs
+from alignment.snapshot import read_pairs
+from alignment.spec import StageSpec
+from alignment.stages import Progress
+
+if TYPE_CHECKING:
+    from alignment.methods.weighted_dpo import WeightedDpoTrainer
+
+RECORDS = 200  # progress records of a run, about
+
+
+def train(spec: StageSpec, progress: Progress) -> dict[str, Any]:
+    """Train an adapter on the snapshot's pairs and save it into `spec.out`.
+
+    Progress records: `step`, `steps`, `epoch`, `loss`, `margin` (mean reward margin), `accuracy` (pairs in
+    the right order), `logps_chosen`, `seconds_left`. Returns the metrics.
+    Raises `StageError` with one sentence when the data are unusable or the loss is not finite.
+    """
+    if spec.model is None:
+        raise StageError("dpo needs a model to start from; name one.")
+    settings = DpoSettings.read(spec.settings)
+    began = time.perf_counter()
+    rows = read_pairs(spec.data)
+    check_enough(sum(row.split == "train" for row in rows), settings.min_pairs)
+    tokenizer = load_tokenizer(spec.model)
+    max_length = settings.max_length or window(spec.model, tokenizer)
+    pairs, left = tokenize_pairs([row for row in rows if row.split == "train"], tokenizer, max_length)
+    held_out, _ = tokenize_pairs([row for row in rows if row.split == "held_out"], tokenizer, max_length)
+    too_long = left.prompt_too_long + left.answer_too_long
+    if too_long and len(pairs) < settings.min_pairs:
+        raise StageError(
+            f"{too_long} of {len(pairs) + too_long} pairs are longer than the model's {max_length} tokens "
+            f"(the longest has {left.longest}), and dpo needs at least {settings.min_pairs} that fit: "
+            "collect shorter ones or raise max_length."
+        )
+    trainer = build_trainer(spec, settings, tokenizer, pairs, progress)
+    reference = trainer.logps(_dataset(held_out)) if held_out else ([], [])
+    set_up = time.perf_counter()
+    trainer.train()
+    trained = time.perf_counter()
+    metrics: dict[str, Any] = {
+        "rows": {"train": len(pairs), "held_out": len(held_out)},
+        "left_out": {"prompt_too_long": left.prompt_too_long, "answer_too_long": left.answer_too_long},
+        "tokens": sum(2 * len(pair.prompt) + len(pair.chosen) + len(pair.rejected) for pair in pairs),
+        "steps": trainer.state.global_step,
+        "epochs": settings.epochs_for(len(pairs)),
+        "rate": trainer.args.learning_rate,
+        "beta": settings.beta,
+        "rank": settings.rank,
+        "dtype": "bf16" if trainer.args.bf16 else "fp32",
+        "started_from": "adapter" if spec.adapter else "model",
+        **_ends(trainer),
+    }
+    if held_out:
+        metrics["held_out_accuracy"] = _accuracy(trainer.logps(_dataset(held_out)), reference)
+    trainer.model.save_pretrained(spec.out, selected_adapters=["default"], safe_serialization=True)
+    (spec.out / "README.md").unlink(missing_ok=True)  # PEFT's empty model card
+    (spec.out / "adapter_model.safetensors").chmod(0o644)  # vLLM may run as another user
+    metrics["seconds_set_up"] = round(set_up - began, 3)
+    metrics["seconds_training"] = round(trained - set_up, 3)
+    return metrics
+
+
+def build_trainer(
+    spec: StageSpec, settings: DpoSettings, tokenizer: Any, pairs: list[TokenizedPair], progress: Progress
+) -> WeightedDpoTrainer:
+    """The trainer, ready to go: model loaded, adapter in place, reference log-probabilities computed."""
+    import torch
+    from peft import LoraConfig, PeftModel
+    from trl import DPOConfig
+
+    from alignment.methods.progress_callback import ProgressCallback
+    from alignment.methods.weighted_dpo import WeightedDpoTrainer
+
+    on_gpu = torch.cuda.is_available()
+    bf16 = settings.dtype == "bf16" or (settings.dtype == "auto" and bf16_is_fast())
+    model = load_model(str(spec.model), bf16=bf16)
+    hidden = int(model.config.get_text_config().hidden_size)
+    threads = settings.threads_for(hidden)
+    if threads is not None:
+        torch.set_num_threads(threads)
+    lora = None
+    if spec.adapter is not None:
+        model = PeftModel.from_pretrained(model, str(spec.adapter), is_trainable=True)
+    else:
+        lora = LoraConfig(
+            r=settings.rank,
+            lora_alpha=settings.alpha,
+            target_modules="all-linear",
+            lora_dropout=0.0,
+            bias="none",
+            task_type="CAUSAL_LM",
+        )
+    steps = settings.steps_for(len(pairs))
+    config = DPOConfig(
+        output_dir=str(spec.out),
+        beta=settings.beta,
+        learning_rate=settings.rate_for(hidden),
+        lr_scheduler_type="linear",
+        max_steps=steps,
+        per_device_train_batch_size=settings.batch,
+        gradient_checkpointing=hidden > 1024,  # a small model's activations fit; recomputing them costs a third
+        use_cpu=not on_gpu,
+        bf16=bf16,
+        seed=spec.seed,
+        data_seed=spec.seed,
+        max_length=None,
+        logging_steps=max(1, steps // RECORDS),
+        logging_nan_inf_filter=False,
+        save_strategy="no",
+        report_to=[],
+        disable_tqdm=True,
+        dataloader_pin_memory=on_gpu,
+        remove_unused_columns=False,
+    )
+    return WeightedDpoTrainer(
+        model=model,
+        config=config,
+        pairs=pairs,
+        processing_class=tokenizer,
+        peft_config=lora,
+        callbacks=[ProgressCallback(progress)],
+    )
+
+
+def _dataset(pairs: list[TokenizedPair]) -> Any:
+    from alignment.methods.weighted_dpo import as_dataset
+
+    return as_dataset(pairs)
+
+
+def _accuracy(after: tuple[list[float], list[float]], before: tuple[list[float], list[float]]) -> float:
+    """The share of held-out pairs whose chosen answer gained more than the rejected one. Support, not evidence."""
+    gains = [c - c0 > r - r0 for c, r, c0, r0 in zip(*after, *before, strict=True)]
+    return sum(gains) / len(gains)
+
+
+def _ends(trainer: WeightedDpoTrainer) -> dict[str, Any]:
+    """Loss, margin and so on at the first and at the last logged step."""
+    history: list[Mapping[str, Any]] = [entry for entry in trainer.state.log_history if "loss" in entry]
+    if not history:
+        return {}
+    names = ("loss", "margin", "accuracy", "logps_chosen", "logps_rejected")
+    return {
+        "first": {name: round(float(history[0][name]), 4) for name in names},
+        "last": {name: round(float(history[-1][name]), 4) for name in names},
+    }

@@ -1,0 +1,41 @@
+"""Turns a Hugging Face trainer's log lines into a stage's progress records."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from transformers import TrainerCallback
+
+from alignment.stages import Progress
+
+NAMES = ("loss", "margin", "accuracy", "logps_chosen", "logps_rejected", "grad_norm")
+
+
+class ProgressCallback(TrainerCallback):  # type: ignore[misc]  # transformers ships no types
+    """Reports `step`, `steps`, `epoch`, what was logged, and `seconds_left` by the pace so far."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._started = 0.0
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Start the clock, and say how many steps there will be."""
+        self._started = time.perf_counter()
+        self._progress({"step": 0, "steps": state.max_steps})
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
+        """One record per logged step; the summary at the end is not one."""
+        if not logs or "loss" not in logs:
+            return
+        elapsed = time.perf_counter() - self._started
+        left = elapsed / max(1, state.global_step) * (state.max_steps - state.global_step)
+        self._progress(
+            {
+                "step": state.global_step,
+                "steps": state.max_steps,
+                "epoch": round(float(state.epoch or 0.0), 3),
+                **{name: float(logs[name]) for name in NAMES if name in logs},
+                "seconds_left": round(left, 1),
+            }
+        )

@@ -1,0 +1,130 @@
+"""TRL's `DPOTrainer` with two differences: rows have weights, and the reference is asked once.
+
+- TRL drops a `weight` column silently, so the loss is written out here, with each row's weight in it.
+- The reference model is the model that training starts from. Its log-probabilities never change, so they
+  are computed once, before the first step, by that very model: no second model, no second adapter.
+
+What may not be done here: reading files, or choosing settings.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from datasets import Dataset
+from torch.nn.functional import logsigmoid
+from transformers import PrinterCallback
+from trl import DPOConfig, DPOTrainer
+from trl.trainer.dpo_trainer import DataCollatorForPreference
+from trl.trainer.utils import add_fused_lm_head
+
+from alignment.errors import StageError
+from alignment.methods.tokenized import TokenizedPair
+
+COLUMNS = ("prompt_ids", "chosen_ids", "rejected_ids", "weight")
+
+
+class WeightedCollator(DataCollatorForPreference):  # type: ignore[misc]  # TRL is not typed
+    """TRL's padding, with the rows' weights as one more tensor, (B,)."""
+
+    def torch_call(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
+        """B rows to `input_ids`, `attention_mask`, `completion_mask` (each (2B, T), chosen first) and `weight` (B,)."""
+        batch: dict[str, Any] = super().torch_call(examples)
+        batch["weight"] = torch.tensor([float(example["weight"]) for example in examples])
+        return batch
+
+
+class WeightedDpoTrainer(DPOTrainer):  # type: ignore[misc]  # TRL is not typed
+    """DPO (Rafailov et al. 2023, arXiv:2305.18290, equation 7) over weighted rows.
+
+    The loss of a batch is the mean over its rows of w · −log σ(β·((c − c₀) − (r − r₀))), where c and r are
+    summed log-probabilities of the chosen and rejected answer, and c₀ and r₀ those of the starting model.
+    Weights should have mean 1, so that the learning rate means the same for every dataset.
+    """
+
+    def __init__(self, *, model: Any, config: DPOConfig, pairs: Sequence[TokenizedPair], **kwargs: Any) -> None:
+        collator = WeightedCollator(pad_token_id=kwargs["processing_class"].pad_token_id)
+        super().__init__(model=model, args=config, train_dataset=as_dataset(pairs), data_collator=collator, **kwargs)
+        if "ref" in self.model.peft_config:  # TRL's copy of an adapter that training continues from
+            self.model.delete_adapter("ref")
+        # TRL's head also computes entropy and accuracy of every token; only the log-probabilities are needed.
+        add_fused_lm_head(self.model.get_base_model(), outputs=("log_probs",))
+        self.remove_callback(PrinterCallback)
+        self.train_dataset: Dataset = self.with_reference(as_dataset(pairs))
+
+    def _prepare_dataset(self, dataset: Dataset, *_: Any) -> Dataset:
+        return dataset  # tokenized already, by the model's own template, with nothing cut
+
+    def _set_signature_columns_if_needed(self) -> None:
+        self._signature_columns = [*COLUMNS, "ref_chosen_logps", "ref_rejected_logps"]
+
+    def answer_logps(self, batch: dict[str, Any]) -> torch.Tensor:
+        """Summed log-probabilities of the answers of a padded batch, (2B,): chosen first, then rejected."""
+        labels = batch["input_ids"].masked_fill(batch["completion_mask"] == 0, -100)
+        outputs = self.model(
+            input_ids=batch["input_ids"],
+            attention_mask=batch["attention_mask"],
+            labels=labels,
+            use_cache=False,
+            fused_lm_head=True,
+        )
+        answers = batch["completion_mask"][:, 1:]
+        summed: torch.Tensor = (outputs.log_probs[:, -answers.size(1) :].float() * answers).sum(dim=1)
+        return summed
+
+    def with_reference(self, dataset: Dataset) -> Dataset:
+        """The rows with `ref_chosen_logps` and `ref_rejected_logps`: what the model as it is now makes of them."""
+        chosen, rejected = self.logps(dataset)
+        return dataset.add_column("ref_chosen_logps", chosen).add_column("ref_rejected_logps", rejected)
+
+    def logps(self, dataset: Dataset) -> tuple[list[float], list[float]]:
+        """Summed log-probabilities of every row's chosen and rejected answer under the model as it is now."""
+        chosen: list[float] = []
+        rejected: list[float] = []
+        self.model.to(self.args.device).eval()
+        with torch.inference_mode(), self.compute_loss_context_manager():
+            for start in range(0, len(dataset), self.args.per_device_train_batch_size):
+                rows = [
+                    dataset[i] for i in range(start, min(start + self.args.per_device_train_batch_size, len(dataset)))
+                ]
+                batch = self._prepare_inputs(self.data_collator(rows))
+                first, second = self.answer_logps(batch).chunk(2)
+                chosen += first.tolist()
+                rejected += second.tolist()
+        self.model.train()
+        return chosen, rejected
+
+    def _compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool) -> torch.Tensor:
+        chosen, rejected = self.answer_logps(inputs).chunk(2)  # (B,), (B,)
+        chosen_rewards = self.beta * (chosen - inputs["ref_chosen_logps"])
+        rejected_rewards = self.beta * (rejected - inputs["ref_rejected_logps"])
+        margins = chosen_rewards - rejected_rewards
+        loss: torch.Tensor = (inputs["weight"] * -logsigmoid(margins)).mean()
+        value = loss.item()
+        if not math.isfinite(value):
+            raise StageError(
+                f"dpo ended at step {self.state.global_step + 1} because its loss is {value}. "
+                "Use a smaller learning rate or look for broken rows in the dataset."
+            )
+        seen = self._metrics["train"]
+        seen["margin"].append(margins.mean().item())
+        seen["accuracy"].append((margins > 0).float().mean().item())
+        seen["logps_chosen"].append(chosen.mean().item())
+        seen["logps_rejected"].append(rejected.mean().item())
+        return loss
+
+
+def as_dataset(pairs: Sequence[TokenizedPair]) -> Dataset:
+    """Tokenized pairs as the columns the trainer reads, with weights scaled to mean 1."""
+    mean = sum(pair.weight for pair in pairs) / len(pairs) if pairs else 1.0
+    return Dataset.from_dict(
+        {
+            "prompt_ids": [pair.prompt for pair in pairs],
+            "chosen_ids": [pair.chosen for pair in pairs],
+            "rejected_ids": [pair.rejected for pair in pairs],
+            "weight": [pair.weight / mean for pair in pairs],
+        }
+    )

@@ -1,0 +1,64 @@
+"""What a stage is told: one JSON file, `spec.json`, in the attempt's folder.
+
+A stage reads a folder and writes a folder; it never sees the database or the network settings.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+Setting = bool | int | float | str
+
+
+@dataclass(frozen=True, slots=True)
+class StageSpec:
+    """One attempt at one stage.
+
+    `data` is a folder of rows (`pairs.jsonl`, `marks.jsonl`, `sft.jsonl`, `manifest.json`), `data_hash`
+    its manifest's hash, `model` the base model (folder or hub name; None when training from nothing),
+    `adapter` an adapter folder to continue from, `out` the folder this attempt alone writes.
+    """
+
+    stage: str
+    data: Path
+    model: str | None
+    out: Path
+    settings: Mapping[str, Setting] = field(default_factory=dict)
+    seed: int = 0
+    adapter: Path | None = None
+    data_hash: str = ""
+
+    def to_json(self) -> str:
+        """The file's text; keys sorted so that equal specs are equal bytes."""
+        return json.dumps(
+            {
+                "stage": self.stage,
+                "data": str(self.data),
+                "model": self.model,
+                "out": str(self.out),
+                "settings": dict(self.settings),
+                "seed": self.seed,
+                "adapter": str(self.adapter) if self.adapter else None,
+                "data_hash": self.data_hash,
+            },
+            sort_keys=True,
+            indent=1,
+        )
+
+    @classmethod
+    def from_json(cls, text: str) -> StageSpec:
+        """The inverse of `to_json`. Raises `KeyError` or `ValueError` on a file that is not a spec."""
+        raw = json.loads(text)
+        return cls(
+            stage=raw["stage"],
+            data=Path(raw["data"]),
+            model=raw["model"],
+            out=Path(raw["out"]),
+            settings=raw.get("settings", {}),
+            seed=int(raw.get("seed", 0)),
+            adapter=Path(raw["adapter"]) if raw.get("adapter") else None,
+            data_hash=raw.get("data_hash", ""),
+        )

@@ -1,0 +1,123 @@
+"""The stages there are, the chains of stages that rounds name, and how one stage runs.
+
+A stage is a function `train(spec, progress) -> metrics` that reads the folders its spec names and writes
+into `spec.out`. Everything around that is the same for all of them and lives here: the numbered progress
+records, the manifest, `COMPLETE`. Whether it runs in this process, as a child or under a launcher on
+another machine makes no difference. What may not be done here: knowing a training library.
+"""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import json
+import math
+import time
+from collections.abc import Callable, Mapping
+from importlib.metadata import PackageNotFoundError, version
+from types import MappingProxyType
+from typing import Any
+
+from alignment.artifact import Manifest, finish, is_complete
+from alignment.errors import SnapshotProblem, StageError
+from alignment.snapshot import verify_snapshot
+from alignment.spec import StageSpec
+
+Progress = Callable[[Mapping[str, Any]], None]
+"""Takes one record, for instance {"step": 3, "steps": 30, "loss": 0.61, "seconds_left": 4.2}."""
+
+STAGES: Mapping[str, str] = MappingProxyType(
+    {
+        "pretrain": "alignment.methods.pretrain:train",
+        "sft": "alignment.methods.sft:train",
+        "dpo": "alignment.methods.dpo:train",
+    }
+)
+"""Where each stage's function lives; imported only when it runs, because training libraries take seconds."""
+
+CHAINS: Mapping[str, tuple[str, ...]] = MappingProxyType({"dpo": ("dpo",)})
+"""The stages of each method that a round may name."""
+
+_CANNOT_WRITE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES}
+_LIBRARIES = ("torch", "transformers", "trl", "peft", "tokenizers", "safetensors")
+
+
+def stage_function(name: str) -> Callable[[StageSpec, Progress], dict[str, Any]]:
+    """The function of a stage. Raises `StageError` naming the stages that exist."""
+    if name not in STAGES:
+        raise StageError(f"There is no stage called {name!r}; the stages are {', '.join(STAGES)}.")
+    module, function = STAGES[name].split(":")
+    found: Callable[[StageSpec, Progress], dict[str, Any]] = getattr(importlib.import_module(module), function)
+    return found
+
+
+def run_stage(spec: StageSpec, progress: Progress | None = None) -> Manifest:
+    """Run one stage and seal what it made.
+
+    Writes `spec.json`, `progress.jsonl` (one record a line, numbered from 1), the stage's own files,
+    `manifest.json` and last `COMPLETE` into `spec.out`; `progress` also gets every numbered record.
+    Raises `StageError` with one sentence when the stage cannot run or went wrong; then there is no `COMPLETE`.
+    """
+    run = stage_function(spec.stage)
+    if is_complete(spec.out):
+        raise StageError(f"{spec.out} already holds a finished artifact; every attempt needs a folder of its own.")
+    if spec.data_hash:
+        try:
+            verify_snapshot(spec.data, spec.data_hash)
+        except SnapshotProblem as error:
+            raise StageError(str(error)) from error
+    try:
+        spec.out.mkdir(parents=True, exist_ok=True)
+        (spec.out / "spec.json").write_text(spec.to_json() + "\n", encoding="utf-8")
+        started = time.perf_counter()
+        with _ProgressFile(spec, progress) as record:
+            metrics = run(spec, record)
+        metrics = {**metrics, "seconds": round(time.perf_counter() - started, 3)}
+        return finish(spec.out, json.loads(spec.to_json()), metrics, _library_versions())
+    except OSError as error:
+        if error.errno not in _CANNOT_WRITE:
+            raise
+        raise StageError(
+            f"{spec.stage} could not write to {spec.out}: {error.strerror}. Free some space and start again."
+        ) from error
+
+
+class _ProgressFile:
+    """Numbers records, appends them to `progress.jsonl` and refuses a loss that is not a number."""
+
+    def __init__(self, spec: StageSpec, listener: Progress | None) -> None:
+        self._stage = spec.stage
+        self._path = spec.out / "progress.jsonl"
+        self._listener = listener
+        self._number = 0
+
+    def __enter__(self) -> _ProgressFile:
+        self._file = self._path.open("w", encoding="utf-8")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def __call__(self, record: Mapping[str, Any]) -> None:
+        loss = record.get("loss")
+        if isinstance(loss, float) and not math.isfinite(loss):
+            raise StageError(
+                f"{self._stage} ended at step {record.get('step', '?')} because its loss is {loss}. "
+                "Use a smaller learning rate or look for broken rows in the dataset."
+            )
+        self._number += 1
+        numbered = {"number": self._number, **record}
+        self._file.write(json.dumps(numbered) + "\n")
+        self._file.flush()
+        if self._listener is not None:
+            self._listener(numbered)
+
+
+def _library_versions() -> dict[str, str]:
+    versions = {}
+    for name in _LIBRARIES:
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return versions

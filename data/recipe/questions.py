@@ -1,0 +1,98 @@
+"""Writes the unseen capability questions and the prompts that people compare and evaluations sample.
+
+Everything here is drawn from held-out wordings or held-out combinations of wording and facts, except the
+compare prompts, which are ordinary questions.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+from pathlib import Path
+from typing import Any
+
+from .asking import Asked, ask, normalised
+from .corpus import write
+from .seeds import CATEGORIES, fill
+
+DATA = Path(__file__).resolve().parent.parent
+UNSEEN_SEED, COMPARE_SEED, EVAL_SEED = 41, 42, 43
+UNSEEN = {category: 34 if i < 4 else 33 for i, category in enumerate(CATEGORIES)}
+COMPARE_COUNT, EVAL_COUNT = 420, 720
+
+
+def check_of(asked: Asked) -> dict[str, Any]:
+    """Return the capability check that a right answer to ``asked`` passes."""
+    if asked.kind is None:
+        return {"any": [rf"\b{asked.slots['thing']}"], "min_sentences": 3}
+    if asked.category == "lists":
+        singular = [re.sub(r"(ies|es|s)$", "", word) for word in asked.slots["pool"].split("|")]
+        forms = sorted(
+            {form for word, stem in zip(asked.slots["pool"].split("|"), singular, strict=True) for form in (word, stem)}
+        )
+        return {"items": forms, "at_least": int(asked.slots["count"])}
+    return {
+        key: [fill(pattern, asked.slots) for pattern in value] if isinstance(value, list) else value
+        for key, value in asked.kind.check.items()
+    }
+
+
+def _draw(category: str, rng: random.Random, taken: set[str], *, held: bool) -> Asked:
+    while True:
+        asked = ask(category, rng, held=held, noise=0.6)
+        if category == "unknown" and asked.kind is not None and asked.kind.name == "real place":
+            continue
+        key = normalised(asked.prompt)
+        if key not in taken:
+            taken.add(key)
+            return asked
+
+
+def unseen() -> list[dict[str, Any]]:
+    """Return the 400 unseen questions in the format of the domain card."""
+    rng = random.Random(UNSEEN_SEED)
+    taken: set[str] = set()
+    found = []
+    for category, count in UNSEEN.items():
+        for number in range(1, count + 1):
+            asked = _draw(category, rng, taken, held=True)
+            found.append(
+                {
+                    "id": f"{category}-u{number:02d}",
+                    "category": category,
+                    "source": "unseen",
+                    "prompt": asked.prompt,
+                    "check": check_of(asked),
+                }
+            )
+    return found
+
+
+def _prompts(count: int, seed: int, taken: set[str], *, held: bool) -> list[dict[str, str]]:
+    rng = random.Random(seed)
+    found = []
+    for number in range(count):
+        category = CATEGORIES[number % len(CATEGORIES)]
+        found.append({"prompt": _draw(category, rng, taken, held=held).prompt, "category": category})
+    rng.shuffle(found)
+    return found
+
+
+def write_all() -> None:
+    """Write ``data/questions/unseen.jsonl``, ``data/prompts/compare.jsonl`` and ``data/prompts/eval.jsonl``."""
+    questions = unseen()
+    taken = {normalised(question["prompt"]) for question in questions}
+    held = _prompts(EVAL_COUNT, EVAL_SEED, taken, held=True)
+    write(DATA / "questions" / "unseen.jsonl", questions)
+    write(DATA / "prompts" / "eval.jsonl", held)
+    write(DATA / "prompts" / "compare.jsonl", _prompts(COMPARE_COUNT, COMPARE_SEED, taken, held=False))
+
+
+def refused() -> frozenset[str]:
+    """Return the normalised texts that the corpus must not contain: unseen questions and evaluation prompts."""
+    found = set()
+    for name in ("questions/unseen.jsonl", "prompts/eval.jsonl"):
+        for line in (DATA / name).read_text(encoding="utf-8").splitlines():
+            found.add(normalised(json.loads(line)["prompt"]))
+    return frozenset(found)

@@ -1,0 +1,92 @@
+"""`POST /v1/feedback {ticket, verdict}`: how other products say what their people thought of an answer.
+
+A verdict is `"good"`, `"bad"` or `"withdrawn"`; or the object of `collect.judge.Verdict`. In the object,
+candidates may be named by message id or, as lists, by their order in the reply: `{"ranks": [2, 1]}` says
+that the second choice is better. For one answer, `mark` and `correction` are short for the maps. What is
+judged is read from the server's ticket; no rules here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
+
+from feedback_app.api.keys import person_of_request, read_body
+from feedback_app.api.openai_errors import OpenAIRoute
+from feedback_app.collect.judge import Judged, judge, undo
+from feedback_app.errors import NotFound, UsageError
+from feedback_app.store.database import Store
+from feedback_app.store.tables import Person
+
+WITHDRAWN = "withdrawn"
+BY_CANDIDATE = ("marks", "ranks", "corrections")
+
+
+def build_feedback(*, store: Store) -> APIRouter:
+    """The route, to be included in the app at its root."""
+    router = APIRouter(route_class=OpenAIRoute)
+
+    @router.post("/v1/feedback")
+    async def feedback(request: Request) -> Response:
+        authorization = request.headers.get("authorization")
+        person = await asyncio.to_thread(person_of_request, store, authorization)
+        ticket, verdict, supersedes = read_feedback(await read_body(request))
+        judged = await asyncio.to_thread(_take, store, person, ticket, verdict, supersedes)
+        return JSONResponse({"judgement": judged.judgement_id, "ticket": judged.ticket_id})
+
+    return router
+
+
+def read_feedback(body: bytes) -> tuple[str, Any, str | None]:
+    """Ticket, verdict and the judgement it replaces. Raises `UsageError` that names what is wrong."""
+    try:
+        said = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise UsageError("The request's body is not JSON. Send {ticket, verdict}.") from error
+    if not isinstance(said, dict) or not isinstance(said.get("ticket"), str) or "verdict" not in said:
+        raise UsageError("Send an object with ticket, the id from the header x-alignloop-ticket, and verdict.")
+    unknown = sorted(said.keys() - {"ticket", "verdict", "supersedes"})
+    if unknown:
+        raise UsageError(f"{unknown[0]} is not a field of feedback. Send ticket, verdict and, to change, supersedes.")
+    supersedes = said.get("supersedes")
+    if supersedes is not None and not isinstance(supersedes, str):
+        raise UsageError("supersedes must be the id of the judgement that this verdict replaces.")
+    return said["ticket"], said["verdict"], supersedes
+
+
+def full_verdict(verdict: Any, order: Sequence[str]) -> Mapping[str, Any]:
+    """A verdict with its candidates named by id; `order` is the ticket's. Raises `UsageError`."""
+    if verdict in ("good", "bad"):
+        verdict = {"mark": verdict}
+    if not isinstance(verdict, dict):
+        raise UsageError('A verdict is "good", "bad", "withdrawn" or an object with marks, ranks or corrections.')
+    full = dict(verdict)
+    for short, long in (("mark", "marks"), ("correction", "corrections")):
+        if short in full:
+            if len(order) != 1:
+                raise UsageError(f"This ticket has {len(order)} answers: send {long} as a list, one for each.")
+            full[long] = [full.pop(short)]
+    for name in BY_CANDIDATE:
+        if isinstance(full.get(name), list):
+            if len(full[name]) != len(order):
+                raise UsageError(f"This ticket has {len(order)} answers and {name} has {len(full[name])} entries.")
+            pairs = zip(order, full[name], strict=True)
+            full[name] = {candidate: value for candidate, value in pairs if value is not None}
+    return full
+
+
+def _take(store: Store, person: Person, ticket_id: str, verdict: Any, supersedes: str | None) -> Judged:
+    found = store.tasks.ticket(ticket_id)
+    if found is None or found[0].person_id != person.id:
+        raise NotFound("There is no such ticket for this key. Send the id from the header x-alignloop-ticket.")
+    if verdict == WITHDRAWN:
+        live = store.judgements.live(ticket_id)
+        if live is None:
+            raise NotFound("There is no verdict on this ticket to withdraw.")
+        return undo(store, person, live.id)
+    return judge(store, person, ticket_id, full_verdict(verdict, found[0].order), supersedes)

@@ -1,0 +1,60 @@
+"""What the HTTP door keeps of a completion that passed through it.
+
+The door passes bytes through unchanged; this stores what they said, so that the client can send a verdict
+on it. Synchronous.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from feedback_app.collect.text import clean
+from feedback_app.store.database import Store
+from feedback_app.store.tables import Completion, Person, Task, Ticket, new_id
+
+
+def record_door(
+    store: Store,
+    person: Person,
+    messages: Sequence[Mapping[str, Any]],
+    choices: Sequence[tuple[str, Completion]],
+    ttl_s: float,
+    ticket_id: str | None = None,
+) -> str:
+    """Store a completion of the door and return the id of the ticket by which `person` may judge it.
+
+    `messages` are the request's own, `choices` the answers and how they came to be, the first one first. One
+    choice is liked or disliked, two are compared, more are ranked. `ticket_id` is the id that the client was
+    told. Each completion's `message_id` and an empty `sent` are filled in.
+    """
+    turns = [
+        {"role": _clean(message.get("role") or "user"), "content": _clean(message.get("content"))}
+        for message in messages
+    ]
+    for _, completion in choices:
+        completion.sampling = _clean(completion.sampling)
+    (text, completion), *others = choices
+    now = store.now()
+    task = Task(
+        kind={1: "like", 2: "compare"}.get(len(choices), "rank"),
+        wanted=0,  # what came through the door is shown to nobody else
+        scripted=person.scripted,
+        created_at=now,
+    )
+    ticket = Ticket(
+        id=ticket_id or new_id(), task_id=task.id, person_id=person.id, created_at=now, expires_at=now + ttl_s
+    )
+    others = [(clean(other), of_other) for other, of_other in others]
+    store.talk.door_record(person.id, turns, clean(text), completion, others=others, task=task, ticket=ticket)
+    return ticket.id
+
+
+def _clean(content: Any) -> Any:
+    if isinstance(content, str):
+        return clean(content)
+    if isinstance(content, list):
+        return [_clean(part) for part in content]
+    if isinstance(content, Mapping):
+        return {key: _clean(value) for key, value in content.items()}
+    return content

@@ -1,0 +1,247 @@
+"""Who people are and how far they reach: passwords, sessions, keys, roles.
+
+Passwords are hashed with Argon2id; of session tokens and API keys only SHA-256 is stored (they are 256
+random bits, so a fast hash is enough). Synchronous: a password takes tens of milliseconds, so servers
+call these in a worker thread. What is not done here: cookies and headers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cached_property
+
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+
+from feedback_app.errors import Conflict, NotAllowed, NotFound, NotSignedIn, SlowDown, UsageError
+from feedback_app.store.database import Store
+from feedback_app.store.tables import Person
+
+SESSION_S = 30 * 24 * 3600.0
+MEMORY_S = 15 * 60.0  # how long a wrong password is remembered
+FREE_BY_NAME = 5  # wrong passwords for one name before the next try has to wait
+FREE_BY_ADDRESS = 20  # more than for a name: many people may share an address
+LONGEST_WAIT_S = 60.0  # short enough that nobody can lock a person out for good
+SHORTEST_PASSWORD = 8
+FIRST_OPERATOR = "operator"
+
+
+class Role(StrEnum):
+    """A chatter chats and rates; an annotator also compares and ranks; an operator does all."""
+
+    CHATTER = "chatter"
+    ANNOTATOR = "annotator"
+    OPERATOR = "operator"
+
+    def reaches(self, needed: Role) -> bool:
+        """Whether this role includes what `needed` allows."""
+        order = list(Role)
+        return order.index(self) >= order.index(needed)
+
+
+@dataclass(frozen=True, slots=True)
+class NewPerson:
+    """A new person with what is shown once. Scripted people have neither password nor key."""
+
+    person: Person
+    password: str
+    api_key: str
+
+
+@dataclass(frozen=True, slots=True)
+class SignedIn:
+    """A new session: the token goes into the cookie and is not stored."""
+
+    token: str
+    person: Person
+
+
+class Passwords:
+    """Argon2id at the cost that OWASP's Password Storage Cheat Sheet asks for: 19 MiB, two passes, one lane.
+
+    The library's own default takes five times as much of a machine that may be training beside us.
+    """
+
+    def __init__(self, hasher: PasswordHasher | None = None) -> None:
+        self._hasher = hasher or PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
+
+    def hash(self, password: str) -> str:
+        """The encoded hash, salt and cost included."""
+        return self._hasher.hash(password)
+
+    def verify(self, password_hash: str, password: str) -> bool:
+        """Whether the password is right. An empty hash is never right, but takes as long to refuse."""
+        try:
+            return self._hasher.verify(password_hash or self._nobody, password) and bool(password_hash)
+        except (VerificationError, InvalidHashError):
+            return False
+
+    def outdated(self, password_hash: str) -> bool:
+        """Whether the hash was made at another cost than today's."""
+        return self._hasher.check_needs_rehash(password_hash)
+
+    @cached_property
+    def _nobody(self) -> str:
+        return self._hasher.hash(secrets.token_urlsafe(16))
+
+
+PASSWORDS = Passwords()
+
+
+def require(person: Person, role: Role) -> None:
+    """Raise `NotAllowed` unless the person's role reaches `role`."""
+    if not Role(person.role).reaches(role):
+        who = "an operator" if role is Role.OPERATOR else f"{'an' if role is Role.ANNOTATOR else 'a'} {role}"
+        raise NotAllowed(f"Only {who} may do this, and {person.name} is {person.role}. Ask an operator for the role.")
+
+
+def add_person(store: Store, name: str, role: str, *, password: str | None = None, scripted: bool = False) -> NewPerson:
+    """Add a person, with a generated password unless one is given. Raises `UsageError` or `Conflict`."""
+    name = _name(name)
+    role = _role(role)
+    if scripted:
+        return NewPerson(store.people.add(name, role, "", scripted=True), "", "")
+    password = secrets.token_urlsafe(12) if password is None else _password(password)
+    person = store.people.add(name, role, PASSWORDS.hash(password))
+    return NewPerson(person, password, new_key(store, person))
+
+
+def ensure_operator(store: Store, password: str | None = None) -> NewPerson | None:
+    """The first operator, made when there is no operator yet; None when there is one already."""
+    if any(person.role == Role.OPERATOR for person in store.people.listing()):
+        return None
+    try:
+        return add_person(store, FIRST_OPERATOR, Role.OPERATOR, password=password)
+    except Conflict:  # another process that started at the same time was first
+        return None
+
+
+def new_key(store: Store, person: Person) -> str:
+    """A new API key for the door; earlier ones stop working. It is shown once."""
+    key = "al-" + secrets.token_urlsafe(32)
+    store.people.revoke_keys(person.id)
+    store.people.add_key(_digest(key), person.id)
+    return key
+
+
+def wait_s(now: float, by_name: Sequence[float], by_address: Sequence[float]) -> float:
+    """Seconds until the next try, given the times of earlier wrong passwords: 1, 2, 4 … 60 after the free ones."""
+    waits = [0.0]
+    for times, free in ((by_name, FREE_BY_NAME), (by_address, FREE_BY_ADDRESS)):
+        if len(times) >= free:
+            pause = min(LONGEST_WAIT_S, 2.0 ** min(len(times) - free, 10))
+            waits.append(max(times) + pause - now)
+    return max(waits)
+
+
+def check_password(store: Store, name: str, password: str, address: str) -> Person:
+    """The person of this name, if the password is right. Raises `SlowDown` or `NotSignedIn`."""
+    name = name.strip()
+    now = store.now()
+    delay_s = store.people.try_password(name, address, now - MEMORY_S, lambda *times: wait_s(now, *times))
+    if delay_s > 0:
+        raise SlowDown(delay_s)
+    person = store.people.by_name(name)
+    right = PASSWORDS.verify(person.password_hash if person else "", password)
+    if person is None or not right:
+        raise NotSignedIn("The name or the password is wrong. Try again, or ask an operator to reset it.")
+    store.people.forget_wrong_passwords(name, address)
+    if person.disabled:
+        raise NotSignedIn(f"{person.name} is disabled. Ask an operator.")
+    if PASSWORDS.outdated(person.password_hash):
+        store.people.set_password(person.id, PASSWORDS.hash(password))
+    return person
+
+
+def sign_in(store: Store, name: str, password: str, address: str, ttl_s: float = SESSION_S) -> SignedIn:
+    """Begin a session. Raises `SlowDown` after too many wrong passwords, else `NotSignedIn` on a wrong one."""
+    person = check_password(store, name, password, address)
+    token = secrets.token_urlsafe(32)
+    store.people.add_sign_in(_digest(token), person.id, store.now() + ttl_s)
+    return SignedIn(token, person)
+
+
+def person_of_token(store: Store, token: str | None) -> Person | None:
+    """The person of a session token, or None when it is not valid (any more)."""
+    return store.people.person_by_sign_in(_digest(token)) if token else None
+
+
+def person_of_key(store: Store, key: str | None) -> Person | None:
+    """The person of an API key, or None when it is not valid (any more)."""
+    return store.people.person_by_key(_digest(key)) if key else None
+
+
+def sign_out(store: Store, token: str) -> None:
+    """End one session."""
+    store.people.revoke_sign_in(_digest(token))
+
+
+def reset_password(store: Store, by: Person, name: str) -> str:
+    """A new generated password for somebody, whose sessions all end. Operators only."""
+    require(by, Role.OPERATOR)
+    person = named(store, name)
+    password = secrets.token_urlsafe(12)
+    store.people.set_password(person.id, PASSWORDS.hash(password))
+    store.people.revoke_all(person.id)
+    return password
+
+
+def change_password(
+    store: Store, person: Person, old: str, new: str, *, address: str = "", keep_token: str | None = None
+) -> None:
+    """Change one's own password; every other session than `keep_token`'s ends.
+
+    Raises `SlowDown` or `NotSignedIn` when `old` is wrong, `UsageError` when `new` is too short.
+    """
+    new = _password(new)
+    check_password(store, person.name, old, address)
+    store.people.set_password(person.id, PASSWORDS.hash(new))
+    store.people.revoke_all(person.id, keep=_digest(keep_token) if keep_token else None)
+
+
+def set_disabled(store: Store, by: Person, name: str, disabled: bool) -> Person:
+    """Disable or enable somebody. Operators only; raises `Conflict` on the last operator."""
+    require(by, Role.OPERATOR)
+    return store.people.set_disabled(named(store, name).id, disabled)
+
+
+def set_role(store: Store, by: Person, name: str, role: str) -> Person:
+    """Give somebody another role. Operators only; raises `Conflict` on the last operator."""
+    require(by, Role.OPERATOR)
+    return store.people.set_role(named(store, name).id, _role(role))
+
+
+def named(store: Store, name: str) -> Person:
+    """The person of this name. Raises `NotFound`."""
+    person = store.people.by_name(name.strip())
+    if person is None:
+        raise NotFound(f"There is no person called {name}.")
+    return person
+
+
+def _digest(secret: str) -> str:
+    return hashlib.sha256(secret.encode("utf-8", "replace")).hexdigest()
+
+
+def _name(name: str) -> str:
+    name = name.strip()
+    if not 1 <= len(name) <= 64 or not name.isprintable():
+        raise UsageError("A name has 1 to 64 printable characters. Choose another one.")
+    return name
+
+
+def _role(role: str) -> Role:
+    try:
+        return Role(role)
+    except ValueError as error:
+        raise UsageError(f"There is no role {role}. Use one of: {', '.join(Role)}.") from error
+
+
+def _password(password: str) -> str:
+    if len(password) < SHORTEST_PASSWORD:
+        raise UsageError(f"A password has at least {SHORTEST_PASSWORD} characters. Choose a longer one.")
+    return password

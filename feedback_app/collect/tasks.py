@@ -1,0 +1,334 @@
+"""Comparing and ranking: which answers a person sees next, and on which ticket.
+
+The server draws prompts, versions, seeds and sides; the client gets a ticket. A pair is made by a task of
+this process that outlives the page, so that a reload follows it and an abandoned pair waits as an open
+ticket. What is not done here: reading verdicts (`judge`), loading versions.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Literal
+
+from feedback_app.collect.answer import Answers
+from feedback_app.collect.generate import Generation, Served, served
+from feedback_app.collect.people import Role, require
+from feedback_app.collect.prompts import PromptOrder
+from feedback_app.collect.text import clean
+from feedback_app.errors import UsageError
+from feedback_app.store.tables import Person, Task, Ticket
+
+log = logging.getLogger(__name__)
+
+Side = Literal["a", "b"]
+RANK_SIZES = (3, 4, 5)
+SAME_TRIES = 4  # further seeds when answers are identical
+PROMPT_TRIES = 5  # further prompts when every seed gives the same answer
+
+
+@dataclass(frozen=True, slots=True)
+class PairStarted:
+    """A prompt to compare answers to; a page begins afresh at it. `generated`: the answers are being written now."""
+
+    prompt: str
+    generated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PairDelta:
+    """The next piece of the left (a) or right (b) answer."""
+
+    side: Side
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class PairReady:
+    """The pair may be judged. The texts are final: they replace what was streamed."""
+
+    ticket_id: str
+    a_text: str
+    b_text: str
+
+
+PairEvent = PairStarted | PairDelta | PairReady
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One answer of a ranking; `id` is the key of ranks and corrections in a verdict."""
+
+    id: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class RankTicket:
+    """Answers to put in order, as shown, top first."""
+
+    ticket_id: str
+    prompt: str
+    candidates: tuple[Candidate, ...]
+
+
+@dataclass
+class _Making:
+    """A pair that is being made: what has happened so far, for everyone who follows."""
+
+    events: list[PairEvent] = field(default_factory=list)
+    task: asyncio.Task[None] | None = None
+    _changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def add(self, event: PairEvent) -> None:
+        self.events.append(event)
+        self.wake()
+
+    def wake(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    async def follow(self) -> AsyncGenerator[PairEvent]:
+        """Every event from the first; raises what ended the making."""
+        assert self.task is not None
+        seen = 0
+        while True:
+            changed = self._changed
+            while seen < len(self.events):
+                seen += 1
+                yield self.events[seen - 1]
+            if self.task.done():
+                self.task.result()
+                return
+            await changed.wait()
+
+
+class Comparing:
+    """Gives people pairs and rankings. `rng` draws sides and orders; `answers` does the asking."""
+
+    def __init__(self, answers: Answers, prompts: Sequence[str], rng: random.Random | None = None) -> None:
+        self._answers = answers
+        self._store = answers.store
+        self._order = PromptOrder(answers.store, prompts)
+        self._rng = rng or random.SystemRandom()
+        self._making: dict[str, _Making] = {}  # by person: the pair with a drawn prompt that is being made
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def next_pair(self, person: Person, prompt: str | None = None) -> AsyncGenerator[PairEvent]:
+        """The person's next pair: one that is ready, one that is being made, or a new one.
+
+        With `prompt`, always a new one on that prompt. While there is a challenger, every pair is challenger
+        against incumbent. Raises `NotAllowed` below annotator, `TooLong`, and `Unavailable` while vLLM is
+        away; `UsageError` when the model gives the same answer to a typed prompt every time.
+        """
+        require(person, Role.ANNOTATOR)
+        if prompt is not None:
+            prompt = clean(prompt)
+            if not prompt.strip():
+                raise UsageError("There is nothing to compare answers to yet. Write a prompt first.")
+            making = self._start(person, prompt)
+        else:
+            ready = await asyncio.to_thread(self._ready, person, "compare")
+            if ready is not None:
+                text, candidates = await asyncio.to_thread(self._shown, *ready)
+                yield PairStarted(text, generated=False)
+                yield PairReady(ready[0].id, candidates[0].text, candidates[1].text)
+                return
+            making = self._making.get(person.id) or self._start(person, None)
+        async with aclosing(making.follow()) as events:
+            async for event in events:
+                if isinstance(event, PairReady):
+                    await asyncio.to_thread(self._store.tasks.show, event.ticket_id)
+                yield event
+
+    async def prepare(self, person: Person) -> None:
+        """Begin the pair after the one that is shown, unless it is there already. Returns at once."""
+        require(person, Role.ANNOTATOR)
+        if person.id in self._making:
+            return
+        open_tickets = await asyncio.to_thread(self._open, person, "compare")
+        if len(open_tickets) < 2 and person.id not in self._making:
+            self._start(person, None)
+
+    async def idle(self) -> None:
+        """Wait until nothing is being made."""
+        while self._tasks:
+            await asyncio.wait(set(self._tasks))
+
+    async def close(self) -> None:
+        """Stop what is being made."""
+        for task in self._tasks:
+            task.cancel()
+        await self.idle()
+
+    async def next_ranking(self, person: Person, k: int = 4) -> RankTicket:
+        """`k` different answers of `policy` to one prompt, in an order the server drew. Raises as `next_pair`."""
+        require(person, Role.ANNOTATOR)
+        if k not in RANK_SIZES:
+            raise UsageError(f"A ranking has 3, 4 or 5 answers, not {k}.")
+        ready = await asyncio.to_thread(self._ready, person, "rank", lambda task: len(task.candidates) == k)
+        if ready is None:
+            ready = await self._make_ranking(person, k)
+            await asyncio.to_thread(self._store.tasks.show, ready[0].id)
+        prompt, candidates = await asyncio.to_thread(self._shown, *ready)
+        return RankTicket(ready[0].id, prompt, tuple(candidates))
+
+    # Making
+
+    def _start(self, person: Person, prompt: str | None) -> _Making:
+        making = _Making()
+        making.task = asyncio.create_task(self._make(person, prompt, making))
+        if prompt is None:
+            self._making[person.id] = making
+        self._tasks.add(making.task)
+
+        def ended(task: asyncio.Task[None]) -> None:
+            self._tasks.discard(task)
+            if self._making.get(person.id) is making:
+                del self._making[person.id]
+            if not task.cancelled() and (error := task.exception()) is not None:
+                log.info("a pair could not be made: %s", error)  # who follows it gets the error itself
+            making.wake()
+
+        making.task.add_done_callback(ended)
+        return making
+
+    async def _make(self, person: Person, typed: str | None, making: _Making) -> None:
+        for _ in range(PROMPT_TRIES if typed is None else 1):
+            prompt = await asyncio.to_thread(self._order.draw, person) if typed is None else typed
+            targets, challenger, incumbent = await asyncio.to_thread(self._targets)
+            self._rng.shuffle(targets)
+            reading = await self._answers.read([{"role": "user", "content": prompt}], targets[0])
+            making.add(PairStarted(prompt, generated=True))
+            pair = [self._answers.generation(target, reading.messages) for target in targets]
+            pair[1].seed = _another(self._answers.rng, pair[0].seed)
+            await _together(_stream(pair[0], "a", making), _stream(pair[1], "b", making))
+            for _ in range(SAME_TRIES):
+                if pair[0].text != pair[1].text:
+                    break
+                pair[1] = self._answers.generation(targets[1], reading.messages)
+                await pair[1].run()
+            if pair[0].text == pair[1].text:
+                continue
+            offer = partial(self._offer, person, "compare", prompt, pair, challenger, incumbent)
+            ticket, _ = await self._answers.keep(offer)
+            making.add(PairReady(ticket.id, pair[0].text, pair[1].text))
+            return
+        raise UsageError("The model gives the same answer every time. Try another prompt, or a higher temperature.")
+
+    async def _make_ranking(self, person: Person, k: int) -> tuple[Ticket, Task]:
+        for _ in range(PROMPT_TRIES):
+            prompt = await asyncio.to_thread(self._order.draw, person)
+            target = await self._answers.served()
+            reading = await self._answers.read([{"role": "user", "content": prompt}], target)
+            different: dict[str, Generation] = {}
+            for _ in range(SAME_TRIES):
+                wave = [self._answers.generation(target, reading.messages) for _ in range(k - len(different))]
+                await _together(*(generation.run() for generation in wave))
+                for generation in wave:
+                    different.setdefault(generation.text, generation)
+                if len(different) == k:
+                    shown = list(different.values())
+                    return await self._answers.keep(partial(self._offer, person, "rank", prompt, shown, None, None))
+        raise UsageError(f"The model does not give {k} different answers. Ask for fewer, or raise the temperature.")
+
+    # In the store: synchronous, called in a thread
+
+    def _targets(self) -> tuple[list[Served], str | None, str | None]:
+        """The two that answer; and the names of challenger and incumbent, when one is challenged."""
+        policy = served(self._store)
+        challenger = self._store.versions.challenger()
+        if challenger is None or challenger.name == policy.version.name:
+            return [policy, policy], None, None
+        return [policy, served(self._store, challenger.name)], challenger.name, policy.version.name
+
+    def _offer(
+        self,
+        person: Person,
+        kind: str,
+        prompt: str,
+        shown: Sequence[Generation],
+        challenger: str | None,
+        incumbent: str | None,
+    ) -> tuple[Ticket, Task]:
+        """Store the answers in the order they are shown, and the ticket that holds this order."""
+        now = self._store.now()
+        system = [message for message in shown[0].messages if message["role"] == "system"]
+        replies = [(generation.text, generation.completion(system, now)) for generation in shown]
+        context, answers = self._store.talk.add_candidates(person.id, kind, prompt, replies)
+        order = [answer.id for answer in answers]
+        task = Task(
+            kind=kind,
+            context_id=context.id,
+            candidates=sorted(order),  # a task has no order of its own; its tickets do
+            challenger=challenger,
+            incumbent=incumbent,
+            scripted=person.scripted,
+            created_at=now,
+        )
+        return self._store.tasks.offer(task, person.id, order, self._expiry())
+
+    def _expiry(self) -> float:
+        return self._store.now() + self._answers.settings.ticket_ttl_s
+
+    def _open(self, person: Person, kind: str) -> list[tuple[Ticket, Task]]:
+        """Open tickets that still serve what is asked now: with the present challenger, or without any."""
+        now = self._store.now()
+        challenger = self._store.versions.challenger() if kind == "compare" else None
+        wanted = challenger.name if challenger else None
+        tickets = self._store.tasks.open_for(person.id, kind, now)
+        # A task that wants nobody came through the HTTP door and is judged there.
+        return [(ticket, task) for ticket, task in tickets if task.challenger == wanted and task.wanted]
+
+    def _ready(
+        self, person: Person, kind: str, fits: Callable[[Task], bool] = lambda task: True
+    ) -> tuple[Ticket, Task] | None:
+        """An open ticket of this person, or a new one on a task that others have judged; shown from now."""
+        for ticket, task in self._open(person, kind):
+            if fits(task):
+                self._store.tasks.show(ticket.id)
+                return ticket, task
+        challenger = self._store.versions.challenger() if kind == "compare" else None
+        now = self._store.now()
+        waiting = self._store.tasks.waiting(person, kind, now, challenger.name if challenger else None)
+        if waiting is None or not fits(waiting):
+            return None
+        order = list(waiting.candidates)
+        self._rng.shuffle(order)
+        ticket = self._store.tasks.issue(waiting.id, person.id, order, self._expiry())
+        self._store.tasks.show(ticket.id)
+        return ticket, waiting
+
+    def _shown(self, ticket: Ticket, task: Task) -> tuple[str, list[Candidate]]:
+        """The prompt and the candidates of a ticket, in its order."""
+        ids = [*ticket.order, *([task.context_id] if task.context_id else [])]
+        messages = self._store.talk.messages(ids)
+        prompt = messages[task.context_id].content if task.context_id else ""
+        return prompt, [Candidate(id, messages[id].content) for id in ticket.order]
+
+
+async def _stream(generation: Generation, side: Side, making: _Making) -> None:
+    async with aclosing(generation.deltas()) as deltas:
+        async for delta in deltas:
+            making.add(PairDelta(side, delta))
+
+
+async def _together(*work: Coroutine[None, None, None]) -> None:
+    """Run all at once; the first failure ends the others and is raised as it is."""
+    tasks = [asyncio.create_task(each) for each in work]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
+def _another(rng: random.Random, seed: int) -> int:
+    """A seed that is not `seed`."""
+    other = rng.randrange(2**31 - 1)
+    return other + (other >= seed)

@@ -1,0 +1,168 @@
+"""`alignloop round`: start one, follow it, look at it, cancel it."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from feedback_app.commands.output import AsJson, Output, output
+from feedback_app.commands.pairs import read_pairs
+from feedback_app.commands.training import words
+from feedback_app.errors import NotFound
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from feedback_app.store.database import Store
+    from feedback_app.store.tables import Round
+
+POLL_S = 0.5
+FRESH_S = 15.0  # a worker that has not said anything for so long is not there
+Number = Annotated[int, typer.Argument(help="The round's number.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands."""
+    rounds = typer.Typer(help="Turns of the loop: from judgements to a version.", no_args_is_help=True)
+    rounds.command("start")(start)
+    rounds.command("list")(list_)
+    rounds.command("show")(show)
+    rounds.command("cancel")(cancel)
+    app.add_typer(rounds, name="round")
+
+
+def start(
+    ctx: typer.Context,
+    method: Annotated[str, typer.Option(help="How to train: dpo.")] = "dpo",
+    wait: Annotated[bool, typer.Option("--wait", help="Stay until it has ended, and exit by its outcome.")] = False,
+    seed: Annotated[int, typer.Option(help="Same seed and judgements, same training.")] = 0,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE for training, as often as needed.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Ask for a round; the worker takes it within seconds."""
+    from feedback_app.compose import settings_and_store
+    from feedback_app.loop.report import round_report
+    from feedback_app.loop.rounds import EXIT_CODES, start_round
+
+    _, store = settings_and_store()
+    out = output(ctx)
+    turn = start_round(store, method, seed=seed, settings=read_pairs(set_ or []))
+    if wait:
+        turn = follow(store, turn, out)
+    elif not _worker_lives(store):
+        out.console.print("No worker runs; the round waits for one: alignloop up, or alignloop worker.")
+    report = round_report(store, turn)
+    out.done(report, lambda console: show_round(console, report))
+    if wait:
+        raise typer.Exit(EXIT_CODES[turn.status])
+
+
+def list_(ctx: typer.Context, as_json: AsJson = False) -> None:
+    """List the rounds, the newest first."""
+    from feedback_app.compose import settings_and_store
+
+    _, store = settings_and_store()
+    rounds: list[dict[str, Any]] = [
+        {
+            "round": turn.id,
+            "method": turn.method,
+            "status": turn.status,
+            "version": turn.version,
+            "incumbent": turn.incumbent,
+            "reasons": list(turn.reasons or []),
+            "created_at": turn.created_at,
+        }
+        for turn in sorted(store.rounds.listing(), key=lambda turn: turn.id or 0, reverse=True)
+    ]
+
+    def table(console: Console) -> None:
+        from rich.table import Table
+
+        if not rounds:
+            console.print("No rounds yet. Start one: alignloop round start --method dpo")
+            return
+        rows = Table("round", "method", "status", "version", "why", box=None)
+        for turn in rounds:
+            why = turn["reasons"][0] if turn["reasons"] else ""
+            rows.add_row(str(turn["round"]), turn["method"], turn["status"], turn["version"] or "", why)
+        console.print(rows)
+
+    output(ctx).done({"rounds": rounds}, table)
+
+
+def show(ctx: typer.Context, number: Number, as_json: AsJson = False) -> None:
+    """Show one round: stages, rows, evidence, reasons."""
+    from feedback_app.compose import settings_and_store
+    from feedback_app.loop.report import round_report
+
+    _, store = settings_and_store()
+    report = round_report(store, _round(store, number))
+    output(ctx).done(report, lambda console: show_round(console, report))
+
+
+def cancel(ctx: typer.Context, number: Number, as_json: AsJson = False) -> None:
+    """Cancel a waiting or running round; serving stays as it is."""
+    from feedback_app.compose import settings_and_store
+    from feedback_app.loop.report import round_report
+
+    _, store = settings_and_store()
+    _round(store, number)
+    report = round_report(store, store.rounds.request_cancel(number))
+    output(ctx).done(report, lambda console: console.print(f"Round {number} is being cancelled."))
+
+
+def follow(store: Store, turn: Round, out: Output) -> Round:
+    """Show a round's stages and training until it ends. Leaving with Ctrl-C leaves the round running."""
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    from feedback_app.loop.rounds import ENDED
+
+    assert turn.id is not None
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[words]}"))
+    with Progress(*columns, TimeElapsedColumn(), console=out.console, transient=out.as_json) as progress:
+        bars: dict[str, Any] = {}
+        waiting = progress.add_task("waiting for the worker", total=None, words="")
+        while True:
+            turn = _round(store, turn.id or 0)
+            missing = "" if _worker_lives(store) else "no worker runs: start alignloop up, or alignloop worker"
+            progress.update(waiting, visible=bool(missing) or not bars, words=missing)
+            for stage in store.rounds.stages(turn.id or 0):
+                bar = bars.setdefault(stage.name, None)
+                if bar is None:
+                    bar = bars[stage.name] = progress.add_task(stage.name, total=None, words="")
+                records = store.rounds.progress(stage_id=stage.id) if stage.status == "running" else []
+                if records:
+                    record = records[-1].record
+                    progress.update(
+                        bar, completed=record.get("step") or 0, total=record.get("steps"), words=words(record)
+                    )
+                if stage.status != "running":
+                    progress.update(bar, total=1, completed=1, words=stage.status)
+                    progress.stop_task(bar)
+            if turn.status in ENDED:
+                return turn
+            time.sleep(POLL_S)
+
+
+def show_round(console: Console, report: dict[str, Any]) -> None:
+    """A round in a few lines."""
+    version = f", version {report['version']}" if report["version"] else ""
+    console.print(f"Round {report['round']} ({report['method']}) {report['status']}{version}", markup=False)
+    for reason in report["reasons"]:
+        console.print(f"  {reason}", markup=False)
+    if report["stages"]:
+        steps = ", ".join(f"{stage['name']} {stage['seconds']:.1f} s" for stage in report["stages"])
+        console.print(f"  {steps}", markup=False, style="dim")
+
+
+def _round(store: Store, number: int) -> Round:
+    turn = store.rounds.get(number)
+    if turn is None:
+        raise NotFound(f"There is no round {number}. `alignloop round list` shows them.")
+    return turn
+
+
+def _worker_lives(store: Store) -> bool:
+    return any(beat.name == "worker" and store.now() - beat.at < FRESH_S for beat in store.beats.all())

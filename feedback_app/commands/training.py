@@ -1,0 +1,126 @@
+"""`alignloop train` and `alignloop evaluate`: one stage alone, and one model against another."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from feedback_app.commands.output import AsJson, output
+from feedback_app.commands.pairs import read_pairs
+from feedback_app.errors import UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands."""
+    app.command("train")(train)
+    app.command("evaluate")(evaluate)
+
+
+def train(
+    ctx: typer.Context,
+    stage: Annotated[str, typer.Argument(help="pretrain, sft or dpo.")],
+    data: Annotated[Path, typer.Option(help="Folder of rows.")],
+    out: Annotated[Path, typer.Option(help="Folder for the artifact; it must not hold one yet.")],
+    model: Annotated[str, typer.Option(help="Model to start from: a folder or hub name; none for pretrain.")] = "",
+    adapter: Annotated[Path | None, typer.Option(help="Adapter folder to continue from.")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE, as often as needed.")] = None,
+    seed: Annotated[int, typer.Option(help="Same seed, same artifact.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Run one stage alone, without a database."""
+    from alignment.run import quiet_environment
+    from alignment.spec import StageSpec
+    from alignment.stages import STAGES, run_stage
+
+    if stage not in STAGES:
+        raise UsageError(f"There is no stage called {stage}. Stages: {', '.join(STAGES)}.")
+    for folder, option in ((data, "--data"), (adapter, "--adapter")):
+        if folder is not None and not folder.is_dir():
+            raise UsageError(f"{option} {folder} is not a folder. Name one that exists.")
+    if not model and stage != "pretrain":
+        raise UsageError(f"{stage} needs a model to start from. Name one with --model.")
+    settings = read_pairs(set_ or [])
+    quiet_environment()
+    spec = StageSpec(stage, data, model or None, out, settings, seed, adapter)
+    with _Bar(output(ctx)) as bar:
+        manifest = run_stage(spec, bar)
+    result = {"stage": stage, "out": str(out), "hash": manifest.hash, "metrics": manifest.metrics}
+    output(ctx).done(result, lambda console: console.print(f"{stage} is done: {out}", markup=False))
+
+
+class _Bar:
+    """A stage's progress records as one bar with the loss and the time left."""
+
+    def __init__(self, out: Any) -> None:
+        from rich.progress import BarColumn, Progress, TextColumn
+
+        self._progress = Progress(
+            TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[words]}"), console=out.console
+        )
+        self._task = self._progress.add_task("starting", total=None, words="")
+
+    def __enter__(self) -> _Bar:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def __call__(self, record: Any) -> None:
+        """Take one record."""
+        self._progress.update(
+            self._task,
+            description=f"step {record.get('step', '')}",
+            completed=record.get("step") or 0,
+            total=record.get("steps"),
+            words=words(record),
+        )
+
+
+def words(record: Any) -> str:
+    """Loss and time left of a progress record, as far as it has them."""
+    parts = []
+    if isinstance(loss := record.get("loss"), int | float):
+        parts.append(f"loss {loss:.3f}")
+    if isinstance(left := record.get("seconds_left"), int | float):
+        parts.append(f"{left:.0f} s left")
+    return ", ".join(parts)
+
+
+def evaluate(
+    ctx: typer.Context,
+    model: Annotated[str, typer.Option(help="A version's name, or a folder of weights or of an adapter.")],
+    against: Annotated[str, typer.Option(help="What to compare with: default what `policy` means now.")] = "policy",
+    judge: Annotated[str, typer.Option(help="A taste: warm, brief, honest or random. None: capability alone.")] = "",
+    prompts: Annotated[Path | None, typer.Option(help="JSONL with a prompt on each line; default ours.")] = None,
+    n: Annotated[int, typer.Option("--n", min=1, help="How many prompts.")] = 200,
+    seed: Annotated[int, typer.Option(help="Same seed, same samples.")] = 0,
+    capability: Annotated[bool, typer.Option(help="Ask the capability questions too.")] = True,
+    as_json: AsJson = False,
+) -> None:
+    """Compare two models on the same prompts, one sample each at serving temperature."""
+    from feedback_app.evaluating import evaluate_names
+
+    out = output(ctx)
+    with out.console.status("Sampling"):
+        result = evaluate_names(model, against, judge, prompts, n, seed, capability=capability)
+    out.done(result, lambda console: _show(console, result))
+
+
+def _show(console: Console, result: dict[str, Any]) -> None:
+    console.print(f"{result['model']} against {result['against']} on {result['n']} prompts", markup=False)
+    if result["win_rate"] is not None:
+        low, high = result["interval"]
+        console.print(
+            f"  preferred by {result['judge']}: {result['win_rate']:.0%} with ties as half "
+            f"(95 % interval {low:.0%} to {high:.0%}), {result['decided']} decided"
+        )
+    console.print(f"  length: {result['length_ratio']:.2f} times")
+    if result["capability"]:
+        asked = result["capability"]
+        console.print(f"  capability: {asked['model']:.1%} against {asked['against']:.1%} of {asked['n']} questions")

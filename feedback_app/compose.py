@@ -1,0 +1,91 @@
+"""From settings to parts: what the app, the worker and the commands are built of. Called by the commands alone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from feedback_app.errors import Unavailable
+from feedback_app.settings import Settings, read_settings
+
+if TYPE_CHECKING:
+    from feedback_app.collect.answer import Answers
+    from feedback_app.collect.tasks import Comparing
+    from feedback_app.parts import Parts
+    from feedback_app.store.database import Store
+    from serving.client import VllmClient
+    from serving.model_check import ModelFacts
+    from serving.sampler import HttpSampler
+
+
+def settings_and_store() -> tuple[Settings, Store]:
+    """The settings and the open, migrated database. Raises `UsageError` or `Unavailable`."""
+    settings = read_settings()
+    return settings, store_of(settings)
+
+
+def store_of(settings: Settings) -> Store:
+    """The open, migrated database of these settings."""
+    from feedback_app.store.database import open_store
+
+    if not settings.database_url:
+        try:
+            settings.home.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise Unavailable(
+                f"Nothing can be written to {settings.home}: {error.strerror}. Set ALIGNLOOP_HOME to another folder."
+            ) from error
+    return open_store(settings.database)
+
+
+def client_of(settings: Settings) -> VllmClient:
+    """A client of the vLLM that these settings name."""
+    from serving.client import VllmClient
+
+    return VllmClient(settings.vllm_address, timeout_s=settings.request_deadline_s)
+
+
+def rules_of(settings: Settings, store: Store, vllm: VllmClient, facts: ModelFacts | None) -> tuple[Answers, Comparing]:
+    """The rules of answering and of comparing, on these parts."""
+    from feedback_app.collect.answer import Answers
+    from feedback_app.collect.prompts import load_prompts
+    from feedback_app.collect.tasks import Comparing
+
+    answers = Answers(store, vllm, settings, facts)
+    return answers, Comparing(answers, load_prompts(settings.data / "prompts" / "compare.jsonl"))
+
+
+def sampler_of(settings: Settings) -> HttpSampler:
+    """A sampler that asks the vLLM of these settings."""
+    from serving.sampler import HttpSampler
+
+    return HttpSampler(settings.vllm_address)
+
+
+def parts_of(settings: Settings, store: Store, vllm: VllmClient, facts: ModelFacts | None) -> Parts:
+    """What pages and routes are handed. Pages reach the loop through the callables here and no other way."""
+    from dataclasses import asdict
+    from functools import partial
+
+    from alignment.gate import Limits
+    from alignment.stages import CHAINS
+    from feedback_app.loop.publish import previous_version, promote, rollback
+    from feedback_app.parts import Parts
+
+    def rollback_target() -> str | None:
+        version = previous_version(store)
+        return version.name if version else None
+
+    answers, comparing = rules_of(settings, store, vllm, facts)
+    return Parts(
+        settings=settings,
+        store=store,
+        vllm=vllm,
+        answers=answers,
+        comparing=comparing,
+        facts=facts,
+        promote=partial(promote, store),
+        rollback=partial(rollback, store),
+        rollback_target=rollback_target,
+        limits=asdict(Limits()),
+        methods=tuple(CHAINS),
+    )

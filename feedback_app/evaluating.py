@@ -1,0 +1,166 @@
+"""`alignloop evaluate`: from names and folders to a sampler, prompts, questions and a judge.
+
+Versions that vLLM has loaded are sampled there. As soon as one of the two is a folder, or vLLM is away,
+both are sampled in this process: slower, and it needs the training libraries. Nothing is stored.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from feedback_app.errors import NotFound, UsageError
+
+if TYPE_CHECKING:
+    from alignment.evaluate import Prompt
+    from alignment.local_model import LocalModel
+    from alignment.sampler import Sample, Sampler, Sampling
+    from feedback_app.settings import Settings
+    from feedback_app.store.database import Store
+    from feedback_app.store.tables import Version
+
+POLICY = "policy"
+
+
+def evaluate_names(
+    model: str, against: str, judge: str, prompts: Path | None, n: int, seed: int, *, capability: bool
+) -> dict[str, Any]:
+    """What `alignloop evaluate --json` prints. Raises `UsageError`, `NotFound` and what the sampler raises."""
+    from alignment.evaluate import evaluate_models
+    from alignment.judgement import Message
+    from alignment.sampler import Sampling
+    from alignment.tastes import TASTES
+    from feedback_app.compose import settings_and_store
+    from feedback_app.loop.evaluation import load_questions
+    from feedback_app.preflight import check_model
+
+    if judge and judge not in TASTES:
+        raise UsageError(f"There is no judge called {judge}. Judges: {', '.join(TASTES)}.")
+    settings, store = settings_and_store()
+    facts = check_model(settings)
+    texts = read_prompts(prompts or settings.data / "prompts" / "eval.jsonl")
+    names = {name: _source(store, settings, name) for name in (model, against)}
+    temperature = settings.temperature if settings.temperature is not None else (facts.temperature or 1.0)
+    questions = load_questions(settings.data / "questions", settings.capability_questions) if capability else ()
+    taste = TASTES[judge] if judge else None
+    with _sampler(settings, names) as (sampler, asked):
+        result = evaluate_models(
+            sampler,
+            asked[model],
+            asked[against],
+            (judge, taste.score) if taste else None,
+            [(Message("user", text),) for text in texts],
+            n,
+            sampling=Sampling(temperature, settings.max_tokens, seed),
+            questions=questions,
+            tie_within=0.0 if taste is None or taste.relative else taste.threshold,
+        )
+    return result | {"model": names[model][0], "against": names[against][0]}
+
+
+def read_prompts(path: Path) -> list[str]:
+    """One prompt of each line: a JSON object with `prompt` (text, or a list of messages). Raises `UsageError`."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}.") from error
+    found = []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            found.append(_prompt(json.loads(line)))
+        except (ValueError, KeyError, TypeError, IndexError) as error:
+            raise UsageError(
+                f'{path}, line {number}, is not JSONL with a prompt. Write one {{"prompt": "…"}} a line.'
+            ) from error
+    if not found:
+        raise UsageError(f"{path} has no prompts.")
+    return found
+
+
+def _prompt(record: Any) -> str:
+    value = record if isinstance(record, str) else record["prompt"]
+    text = value if isinstance(value, str) else value[-1]["content"]
+    if not isinstance(text, str) or not text.strip():
+        raise ValueError("empty")
+    return text
+
+
+def _source(store: Store, settings: Settings, name: str) -> tuple[str, str, Version | None]:
+    """The name to report, where its files are, and its version (None for a folder)."""
+    published = store.versions.published()
+    if name == POLICY:
+        if published is None:
+            return "base", settings.model_source, None
+        name = published.version
+    version = store.versions.get(name)
+    if version is not None:
+        return version.name, version.path, version
+    if Path(name).is_dir():
+        return name, str(Path(name)), None
+    if name == "base":
+        return name, settings.model_source, None
+    raise NotFound(f"{name} is neither a version nor a folder. `alignloop version list` names the versions.")
+
+
+@contextmanager
+def _sampler(
+    settings: Settings, names: dict[str, tuple[str, str, Version | None]]
+) -> Iterator[tuple[Sampler, dict[str, str]]]:
+    """The sampler for these names, and what to ask it for each: vLLM where it has both, else our own."""
+    served = {
+        asked: "base" if version.form == "full" else name
+        for asked, (name, _, version) in names.items()
+        if version is not None
+    }
+    if len(served) == len(names) and set(served.values()) <= set(asyncio.run(_loaded(settings))):
+        from feedback_app.compose import sampler_of
+
+        http = sampler_of(settings)
+        try:
+            yield cast("Sampler", http), served
+        finally:
+            http.close()
+        return
+    places = {asked: place for asked, (_, place, _) in names.items()}
+    yield LocalModels(places, settings.model_source), {asked: asked for asked in places}
+
+
+class LocalModels:
+    """Samples from folders in this process; one base model at a time is kept in memory for each source."""
+
+    def __init__(self, places: Mapping[str, str], base: str) -> None:
+        self._places, self._base = dict(places), base
+        self._models: dict[str, LocalModel] = {}
+        self._loaded: set[str] = set()
+
+    def sample(self, version: str, prompts: Sequence[Prompt], sampling: Sampling) -> list[list[Sample]]:
+        """As `alignment.sampler.Sampler`. Raises `StageError` on a folder that is not a model."""
+        from alignment.local_model import BASE, LocalModel
+
+        place = Path(self._places[version])
+        adapter = (place / "adapter_config.json").is_file()
+        source = self._base if adapter else str(self._places[version])
+        if source not in self._models:
+            self._models[source] = LocalModel(source)
+        model = self._models[source]
+        if adapter and version not in self._loaded:
+            model.load(version, place)
+            self._loaded.add(version)
+        return model.sample(version if adapter else BASE, prompts, sampling)
+
+
+async def _loaded(settings: Settings) -> Sequence[str]:
+    from feedback_app.compose import client_of
+    from serving.errors import ServingError
+
+    async with client_of(settings) as client:
+        try:
+            return [model.name for model in await client.models()]
+        except ServingError:
+            return []

@@ -1,0 +1,69 @@
+"""Judgements up to a moment, compiled to rows and frozen in a folder: a round's dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from alignment.compile import compile_rows
+from alignment.errors import SnapshotProblem
+from alignment.methods.dpo_settings import MIN_PAIRS
+from alignment.snapshot import write_snapshot
+from feedback_app.errors import RoundFailed
+from feedback_app.store.database import Store
+from feedback_app.store.tables import Round, Snapshot, new_id
+
+
+def freeze(store: Store, turn: Round, home: Path, *, new_name: Callable[[], str] = new_id) -> Snapshot:
+    """The round's snapshot: the one it has, or a new one of every judgement there is now.
+
+    Raises `RoundFailed` with both numbers when there are too few pairs to train on, and when the disk
+    does not take it. A folder that a crash left half-written is never named by anything.
+    """
+    assert turn.id is not None
+    if turn.snapshot_id is not None:
+        kept = store.rounds.snapshot(turn.snapshot_id)
+        if kept is not None:
+            return kept
+    watermark = store.judgements.watermark()
+    # Set even when the round fails below, so that a schedule waits for new judgements and not for ever the same.
+    store.rounds.update(turn.id, watermark=watermark)
+    compiled = compile_rows(store.judgements.export(watermark), seed=turn.seed)
+    rows = summary(compiled.counts)
+    store.rounds.update(turn.id, rows=rows)
+    needed = int(turn.settings.get("min_pairs", MIN_PAIRS))
+    if rows["train"] < needed:
+        raise RoundFailed(
+            f"There are {rows['train']} pairs to train on and {needed} are needed: {rows['judgements']} judgements "
+            "gave no more, as ties and answers that were stopped or cut off never become pairs. Compare more."
+        )
+    folder = (home / "snapshots" / new_name()).resolve()
+    try:
+        manifest = write_snapshot(
+            compiled,
+            store.judgements.export(watermark),
+            folder,
+            filters={"up_to": watermark, "round": turn.id},
+            watermark=watermark,
+        )
+    except SnapshotProblem as error:
+        raise RoundFailed(str(error)) from error
+    snapshot = store.rounds.add_snapshot(str(folder), manifest.hash, manifest.to_record())
+    store.rounds.update(turn.id, snapshot_id=snapshot.id)
+    return snapshot
+
+
+def summary(counts: dict[str, Any]) -> dict[str, Any]:
+    """A round's `rows`: preference pairs by side and by the kind of judgement behind them, and the other rows."""
+    pairs = counts["rows"]["pairs"]
+    return {
+        "train": pairs["train"],
+        "held_out": pairs["held_out"],
+        "by_kind": dict(counts["pairs_by_origin"]),
+        "marks": counts["rows"]["marks"],
+        "sft": counts["rows"]["sft"],
+        "judgements": counts["judgements"],
+        "scripted": counts["scripted"],
+        "skipped": counts["skipped"],
+    }

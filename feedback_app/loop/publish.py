@@ -1,0 +1,94 @@
+"""Flipping the alias `policy`, and what that means for a challenger.
+
+Serving changes here and nowhere else, as one row in one transaction, and only to a version that every
+replica already answers for. Another flip while a challenger waits ends the challenge: its votes were
+against an incumbent that is no longer one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from feedback_app.errors import Conflict, NotFound, UsageError
+from feedback_app.loop.reconcile import ask_for
+from feedback_app.store.database import Store
+from feedback_app.store.tables import Publication, Version
+
+Staged = Callable[[Store, Version], None]
+"""Returns once a version answers on every replica; raises `Unavailable` otherwise."""
+
+
+def promote(store: Store, name: str, person_id: str | None, note: str = "", *, staged: Staged = ask_for) -> Publication:
+    """An operator points `policy` at a version. A version whose round did not pass needs a note, which is kept.
+
+    Raises `NotFound`, `Conflict` (already served, rejected, or of another base), `UsageError` (no note) and
+    `Unavailable` (the version cannot be loaded).
+    """
+    version = _existing(store, name)
+    published = store.versions.published()
+    if published is not None and published.version == name:
+        raise Conflict(f"{name} is what `policy` means already.")
+    if version.state == "unloadable":
+        raise Conflict(f"{name} belongs to another base model and cannot be served with this one.")
+    if version.state == "dropped":
+        raise Conflict(f"{name} was rejected. Start another round, or promote an earlier version.")
+    turn = store.rounds.get(version.round_id) if version.round_id is not None else None
+    if turn is not None and turn.status in ("queued", "running"):
+        raise Conflict(f"Round {turn.id} still examines {name}. Wait for it, or cancel it first.")
+    if turn is not None and turn.status == "held" and not note.strip():
+        raise UsageError(f"{name} was held, not passed. Say why it should be served: --note TEXT.")
+    staged(store, version)
+    if turn is not None and turn.id is not None and turn.status in ("held", "passed"):
+        by = f"Promoted by an operator: {note.strip()}" if note.strip() else "Promoted by an operator."
+        store.rounds.update(turn.id, status="promoted", reasons=[*turn.reasons, by])
+    # Publishing makes it no longer the challenger, so what is left to end is another one's challenge.
+    publication = store.versions.publish(name, "operator", person_id, note.strip())
+    end_challenge(store, f"`policy` was pointed at {name} before its votes were in.")
+    return publication
+
+
+def rollback(store: Store, person_id: str | None, note: str = "", *, staged: Staged = ask_for) -> Publication:
+    """Point `policy` back at what it meant before; again goes one further back.
+
+    Raises `UsageError` when there is nothing before, `Unavailable` when the version cannot be loaded.
+    """
+    target = previous_version(store)
+    if target is None:
+        raise UsageError("There is no earlier version to roll back to.")
+    staged(store, target)
+    publication = store.versions.publish(target.name, "rollback", person_id, note.strip())
+    end_challenge(store, f"`policy` was rolled back to {target.name} before its votes were in.")
+    return publication
+
+
+def previous_version(store: Store) -> Version | None:
+    """What a rollback would lead to: the last loadable meaning of `policy` that was not itself rolled back."""
+    meanings: list[str] = []
+    for publication in reversed(store.versions.history()):  # oldest first
+        if publication.reason == "rollback" and publication.version in meanings:
+            del meanings[meanings.index(publication.version) + 1 :]
+        else:
+            meanings = [name for name in meanings if name != publication.version] + [publication.version]
+    for name in reversed(meanings[:-1]):
+        version = store.versions.get(name)
+        if version is not None and version.state not in ("unloadable", "dropped"):
+            return version
+    return None
+
+
+def end_challenge(store: Store, why: str, *, but: str | None = None) -> None:
+    """Reject the waiting challenger, if there is one other than `but`, with the reason."""
+    challenger = store.versions.challenger()
+    if challenger is None or challenger.name == but:
+        return
+    turn = store.rounds.get(challenger.round_id) if challenger.round_id is not None else None
+    if turn is not None and turn.id is not None and turn.status == "held":
+        store.rounds.update(turn.id, status="rejected", verdict="fail", reasons=[*turn.reasons, f"Rejected: {why}"])
+    store.versions.set_state(challenger.name, "dropped")
+
+
+def _existing(store: Store, name: str) -> Version:
+    version = store.versions.get(name)
+    if version is None:
+        raise NotFound(f"There is no version called {name}. `alignloop version list` names them.")
+    return version

@@ -1,0 +1,71 @@
+"""A round as JSON: what `round show`, `round start --wait` and the operator's page say about it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from alignment.stages import STAGES
+from feedback_app.store.database import Store
+from feedback_app.store.tables import Round, Stage
+
+SAMPLED = ("capability", "sampling")  # the parts of an evaluation that are waiting for answers
+
+
+def round_report(store: Store, turn: Round) -> dict[str, Any]:
+    """One round.
+
+    `stages` hold `name`, `status` and `seconds`; `seconds` splits the whole into `training` (the
+    optimiser's steps), `sampling` (answers for the evaluation) and `rest` (everything else).
+    """
+    assert turn.id is not None
+    stages = store.rounds.stages(turn.id)
+    return {
+        "round": turn.id,
+        "method": turn.method,
+        "status": turn.status,
+        "verdict": turn.verdict,
+        "reasons": list(turn.reasons or []),
+        "version": turn.version,
+        "incumbent": turn.incumbent,
+        "stages": [_stage(stage, store.now()) for stage in stages],
+        "seconds": _seconds(turn, stages, store.now()),
+        "rows": dict(turn.rows or {}),
+        "evaluation": dict(turn.evaluation or {}),
+        "samples": list(turn.samples or []),
+        "seed": turn.seed,
+        "settings": dict(turn.settings or {}),
+        "snapshot": turn.snapshot_id,
+        "watermark": turn.watermark,
+        "created_at": turn.created_at,
+        "finished_at": turn.finished_at,
+    }
+
+
+def _stage(stage: Stage, now: float) -> dict[str, Any]:
+    return {
+        "name": stage.name,
+        "status": stage.status,
+        "seconds": round(_length(stage, now), 3),
+        **({"error": stage.error} if stage.error else {}),
+    }
+
+
+def _length(stage: Stage, now: float) -> float:
+    return (stage.finished_at or now) - stage.started_at if stage.started_at is not None else 0.0
+
+
+def _seconds(turn: Round, stages: list[Stage], now: float) -> dict[str, float]:
+    total = sum(_length(stage, now) for stage in stages)
+    measured = dict((turn.evaluation or {}).get("seconds", {}))
+    sampling = sum(float(measured.get(part, 0.0)) for part in SAMPLED)
+    trained = dict((turn.evaluation or {}).get("training", {}))
+    # The optimiser's own time: starting the process and loading libraries and the model are not training.
+    trainer = float(trained.get("seconds_training") or trained.get("seconds") or 0.0)
+    if not trainer:  # not known (yet): the whole stage then counts as training
+        trainer = sum(_length(stage, now) for stage in stages if stage.name in STAGES)
+    return {
+        "training": round(trainer, 3),
+        "sampling": round(sampling, 3),
+        "rest": round(max(0.0, total - trainer - sampling), 3),
+        "total": round(total, 3),
+    }

@@ -1,0 +1,50 @@
+"""Starting a round, and waiting for one: what the command line, the page and the schedule share."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from alignment.stages import CHAINS
+from feedback_app.errors import NotFound, UsageError
+from feedback_app.store.database import Store
+from feedback_app.store.tables import Round
+
+METHODS = tuple(CHAINS)
+ENDED = ("passed", "promoted", "held", "rejected", "failed", "cancelled")
+EXIT_CODES = {"passed": 0, "promoted": 0, "held": 3, "rejected": 3, "failed": 1, "cancelled": 1}
+
+
+def start_round(
+    store: Store,
+    method: str,
+    *,
+    requested_by: str | None = None,
+    seed: int = 0,
+    settings: Mapping[str, Any] | None = None,
+) -> Round:
+    """Queue a round; a worker takes it within seconds.
+
+    Raises `UsageError` on a method that does not exist, `Conflict` when a round is queued or running.
+    """
+    if method not in CHAINS:
+        raise UsageError(f"There is no method called {method!r}. A round can be: {', '.join(METHODS)}.")
+    return store.rounds.add(method, requested_by, seed, dict(settings or {}))
+
+
+def wait_for(store: Store, round_id: int, *, poll_s: float = 0.5, timeout_s: float | None = None) -> Round:
+    """The round once a worker has nothing left to do on it (a held one waits for votes, not for a worker).
+
+    Raises `NotFound`, and `TimeoutError` after `timeout_s`.
+    """
+    end = None if timeout_s is None else time.monotonic() + timeout_s
+    while True:
+        turn = store.rounds.get(round_id)
+        if turn is None:
+            raise NotFound(f"There is no round {round_id}. `alignloop round list` shows them.")
+        if turn.status in ENDED:
+            return turn
+        if end is not None and time.monotonic() >= end:
+            raise TimeoutError(f"round {round_id} is still {turn.status} after {timeout_s:g} s")
+        time.sleep(poll_s)

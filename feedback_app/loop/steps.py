@@ -1,0 +1,241 @@
+"""The steps of `turn`, made of the real parts: store, training children, vLLM, gate."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import math
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from alignment.artifact import read_manifest
+from alignment.gate import guard_verdict
+from alignment.guards import Evidence
+from alignment.sampler import Sampling
+from alignment.stages import CHAINS
+from feedback_app.errors import Conflict, RoundFailed, Unavailable
+from feedback_app.loop import pause
+from feedback_app.loop.evaluation import (
+    Interruptible,
+    KnownRights,
+    ScoringSampler,
+    evaluation_prompts,
+    gather,
+    load_questions,
+)
+from feedback_app.loop.freeze import freeze
+from feedback_app.loop.reconcile import Reconcile
+from feedback_app.loop.training import Training, checked
+from feedback_app.loop.turn import Opinion, Steps
+from feedback_app.loop.versions import base_of, register_artifact
+from feedback_app.loop.votes import challenge
+from feedback_app.settings import Settings, TrainOn
+from feedback_app.store.database import Store
+from feedback_app.store.tables import Round, Snapshot, Version
+from serving.errors import ServingError
+
+log = logging.getLogger(__name__)
+
+STAGE_TIMEOUT_S = 600.0  # vLLM may just be starting, or starting again
+ASK_AGAIN = 3  # times that an evaluation is begun when vLLM goes away in the middle
+
+
+@dataclass(frozen=True)
+class Loop:
+    """What rounds are made with; built once by the worker. `owner` is the worker's name on its leases."""
+
+    owner: str
+    store: Store
+    settings: Settings
+    reconcile: Reconcile
+    sampler: ScoringSampler
+    temperature: float
+    max_tokens: int
+    healthy: Callable[[], Awaitable[bool]]
+    next_name: Callable[[], str] | None = None
+
+    @property
+    def home(self) -> Path:
+        """Runtime state."""
+        return self.settings.home
+
+    def steps(self) -> Steps:
+        """The steps of one round."""
+        return Steps(
+            chain=lambda method: CHAINS[method],
+            snapshot=self.snapshot,
+            train=self.train,
+            register=self.register,
+            stage=self.stage,
+            evaluate=self.evaluate,
+            gate=guard_verdict,
+            challenge=self.challenge,
+            hold=self.hold,
+            reject=self.reject,
+            recorded=self.recorded,
+        )
+
+    async def snapshot(self, turn: Round) -> Snapshot:
+        """Freeze what was collected."""
+        return await asyncio.to_thread(freeze, self.store, turn, self.home)
+
+    async def train(self, turn: Round, stage_name: str, snapshot: Snapshot) -> Path:
+        """Run one training stage where the settings say."""
+        assert turn.id is not None
+        training = Training(
+            self.store,
+            self.home,
+            launcher=self.settings.train_launcher if self.settings.train_on is TrainOn.ELSEWHERE else "",
+            model=self.settings.model_source,
+        )
+        incumbent = await asyncio.to_thread(self._incumbent, turn)
+        if self.settings.train_on is not TrainOn.PAUSE:
+            return await training.run(turn, stage_name, snapshot, incumbent)
+        async with pause.paused(self.store, self.healthy, round_id=turn.id):
+            return await training.run(turn, stage_name, snapshot, incumbent)
+
+    async def register(self, turn: Round, artifact: Path) -> Version:
+        """Give the artifact a name and a lasting place."""
+        return await asyncio.to_thread(self._register, turn, artifact)
+
+    async def stage(self, version: Version) -> None:
+        """Have every replica answer for the version."""
+        await self.reconcile.ensure(version, timeout_s=STAGE_TIMEOUT_S)
+
+    async def evaluate(self, turn: Round, version: Version) -> Evidence:
+        """Ask, sample, measure; once more from the start when vLLM goes away meanwhile."""
+        for further in reversed(range(ASK_AGAIN)):
+            stop = threading.Event()
+            try:
+                evidence = await asyncio.to_thread(self._gather, turn, version, stop)
+                break
+            except ServingError as error:  # gone, or back again without the adapters it had
+                if not further:
+                    raise Unavailable(f"vLLM went away during the evaluation: {error}") from error
+                log.warning("vLLM went away during the evaluation: %s", error)
+                await self.stage(version)
+            finally:
+                stop.set()  # when this task is cancelled, the thread ends at its next look
+        await asyncio.to_thread(self._keep, turn, evidence)
+        return evidence
+
+    async def challenge(self, turn: Round, version: Version, opinion: Opinion) -> None:
+        """Let people decide."""
+        await asyncio.to_thread(self._challenge, turn, version, opinion)
+
+    async def hold(self, turn: Round, version: Version, opinion: Opinion) -> None:
+        """Keep the version for an operator to decide."""
+        await asyncio.to_thread(self._end, turn, version, "held", opinion, "ready")
+
+    async def reject(self, turn: Round, version: Version, opinion: Opinion) -> None:
+        """Drop the version."""
+        await asyncio.to_thread(self._end, turn, version, "rejected", opinion, "dropped")
+
+    @contextlib.asynccontextmanager
+    async def recorded(self, turn: Round, name: str) -> AsyncIterator[None]:
+        """A stage's row around a step: running, then done, failed or cancelled."""
+        assert turn.id is not None
+        stage = await asyncio.to_thread(self.store.rounds.begin_stage, turn.id, name)
+        assert stage.id is not None
+        try:
+            yield
+        except asyncio.CancelledError:
+            with contextlib.suppress(Conflict):  # not when another worker has taken it over
+                self._mine(turn)
+                self.store.rounds.finish_stage(stage.id, "cancelled")
+            raise
+        except Exception as error:
+            await asyncio.to_thread(self.store.rounds.finish_stage, stage.id, "failed", str(error))
+            raise
+        await asyncio.to_thread(self._finish, turn, name, stage.id)
+
+    # In the store: synchronous, called in a thread
+
+    def _mine(self, turn: Round) -> Round:
+        """The round as it is now. Raises `Conflict` when its lease ran out and another worker took it."""
+        assert turn.id is not None
+        kept = self.store.rounds.get(turn.id)
+        if kept is None or kept.lease_owner != self.owner:
+            raise Conflict(f"Round {turn.id} now belongs to another worker.")
+        return kept
+
+    def _challenge(self, turn: Round, version: Version, opinion: Opinion) -> None:
+        challenge(self.store, self._mine(turn), version, opinion.reasons, self.settings.votes)
+
+    def _incumbent(self, turn: Round) -> Version:
+        version = self.store.versions.get(turn.incumbent) if turn.incumbent else None
+        if version is None:
+            raise RoundFailed(
+                "No version is served yet, so there is nothing to improve on. Wait for the model to load."
+            )
+        return version
+
+    def _register(self, turn: Round, artifact: Path) -> Version:
+        assert turn.id is not None
+        self._mine(turn)
+        incumbent = self._incumbent(turn)
+        base = base_of(self.store, incumbent.base_hash)
+        version = register_artifact(
+            self.store,
+            turn,
+            artifact,
+            artifact_hash=checked(artifact),
+            base=base,
+            parent=incumbent.name if turn.settings.get("start") == "incumbent" else base.name,
+            home=self.settings.versions_dir,
+            next_name=self.next_name,
+        )
+        checked(Path(version.path))
+        metrics = read_manifest(Path(version.path)).metrics
+        self.store.rounds.update(turn.id, version=version.name, evaluation={"training": metrics})
+        return version
+
+    def _gather(self, turn: Round, version: Version, stop: threading.Event) -> Evidence:
+        data = self.settings.data
+        incumbent = self._incumbent(turn)
+        questions = load_questions(data / "questions", self.settings.capability_questions)
+        prompts = evaluation_prompts(
+            data / "prompts" / "eval.jsonl", self.settings.evaluation_prompts, self.settings.system_prompt
+        )
+        return gather(
+            Interruptible(self.sampler, stop),
+            version,
+            incumbent,
+            base_of(self.store, version.base_hash),
+            questions,
+            prompts,
+            Sampling(self.temperature, self.max_tokens, seed=turn.seed),
+            KnownRights(self.home / "capability", questions, self.max_tokens),
+        )
+
+    def _keep(self, turn: Round, evidence: Evidence) -> None:
+        assert turn.id is not None
+        record = evidence.to_record()
+        samples = [dict(sample) for sample in record.pop("samples")]
+        before = dict(self._mine(turn).evaluation or {})
+        self.store.rounds.update(turn.id, evaluation={**before, **_plain(record)}, samples=samples)
+
+    def _end(self, turn: Round, version: Version, status: str, opinion: Opinion, state: str) -> None:
+        assert turn.id is not None
+        self._mine(turn)
+        self.store.versions.set_state(version.name, state)
+        self.store.rounds.update(
+            turn.id, status=status, verdict=str(opinion.kind), version=version.name, reasons=list(opinion.reasons)
+        )
+
+    def _finish(self, turn: Round, name: str, stage_id: int) -> None:
+        done = [a.id for a in self.store.rounds.attempts(stage_id) if a.status == "done"]
+        self.store.rounds.finish_stage(stage_id, "done", attempt=done[-1] if done else None)
+
+
+def _plain(value: Any) -> Any:
+    """JSON that every database takes: tuples as lists, and a number that is none as null."""
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,127 @@
+"""One training stage of a round: attempts, each a child process with a folder of its own.
+
+A complete attempt that an earlier worker did not live to record is adopted; anything else that it left is
+cleared and a new attempt begins. The child gets files only (`alignment.spec`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from alignment.artifact import is_complete, verify
+from alignment.errors import ArtifactProblem
+from alignment.spec import StageSpec
+from feedback_app.errors import RoundFailed
+from feedback_app.loop.child import clear_left_over, run_child
+from feedback_app.store.database import Store
+from feedback_app.store.tables import Round, Snapshot, Version
+
+START = "start"  # the round's own setting: base (default) or incumbent
+
+
+def stage_command(spec_file: Path, launcher: str = "") -> list[str]:
+    """The child's command; `launcher` (as on a command line) goes in front of it."""
+    return [*shlex.split(launcher), sys.executable, "-m", "alignment.run", str(spec_file)]
+
+
+class Training:
+    """Runs training stages for the rounds of one store."""
+
+    def __init__(self, store: Store, home: Path, *, launcher: str = "", model: str) -> None:
+        """`home` is where attempts' folders go, `model` the base model's folder or hub name."""
+        self._store = store
+        self._home = home.resolve()
+        self._launcher = launcher
+        self._model = model
+
+    async def run(self, turn: Round, stage_name: str, snapshot: Snapshot, incumbent: Version) -> Path:
+        """The folder of a verified, complete artifact. Raises `RoundFailed` with the reason there is none."""
+        assert turn.id is not None
+        stage = await asyncio.to_thread(self._store.rounds.begin_stage, turn.id, stage_name)
+        assert stage.id is not None
+        adopted = await asyncio.to_thread(self._adopt, stage.id)
+        if adopted is not None:
+            return adopted
+        folder = await asyncio.to_thread(self._folder, turn.id, stage_name, stage.id)
+        attempt = await asyncio.to_thread(self._store.rounds.add_attempt, stage.id, str(folder))
+        assert attempt.id is not None
+        attempt_id = attempt.id
+        spec = self._spec(turn, stage_name, snapshot, incumbent, folder)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / "spec.json").write_text(spec.to_json() + "\n", encoding="utf-8")
+        except OSError as error:
+            raise RoundFailed(f"{folder} cannot be written: {error.strerror or error}. Free some space.") from error
+
+        async def started(pid: int) -> None:
+            await asyncio.to_thread(self._store.rounds.update_attempt, attempt_id, pid=pid)
+
+        async def progress(records: list[dict[str, Any]]) -> None:
+            await asyncio.to_thread(self._keep, attempt_id, records)
+
+        try:
+            command = stage_command(folder / "spec.json", self._launcher)
+            await run_child(command, folder, progress, on_start=started)
+            await asyncio.to_thread(checked, folder)
+        except BaseException:
+            # Not awaited: a cancelled task must not be asked to wait again before it ends.
+            self._store.rounds.update_attempt(attempt_id, status="failed")
+            raise
+        await asyncio.to_thread(self._store.rounds.update_attempt, attempt_id, status="done")
+        return folder
+
+    def _adopt(self, stage_id: int) -> Path | None:
+        """The newest attempt that is complete, whoever ran it; groups of incomplete ones are cleared."""
+        for attempt in reversed(self._store.rounds.attempts(stage_id)):
+            folder = Path(attempt.folder)
+            assert attempt.id is not None
+            if is_complete(folder):
+                try:
+                    verify(folder)
+                except ArtifactProblem:
+                    continue
+                if attempt.status != "done":
+                    self._store.rounds.update_attempt(attempt.id, status="done")
+                return folder
+            if attempt.status == "running":
+                clear_left_over(attempt.pid, folder)
+                self._store.rounds.update_attempt(attempt.id, status="abandoned")
+        return None
+
+    def _folder(self, round_id: int, stage_name: str, stage_id: int) -> Path:
+        number = 1 + len(self._store.rounds.attempts(stage_id))
+        parent = self._home / "rounds" / f"{round_id:04d}"
+        while (parent / f"{stage_name}-{number}").exists():
+            number += 1
+        return parent / f"{stage_name}-{number}"
+
+    def _spec(self, turn: Round, stage_name: str, snapshot: Snapshot, incumbent: Version, folder: Path) -> StageSpec:
+        settings = {name: value for name, value in turn.settings.items() if name != START}
+        go_on = turn.settings.get(START) == "incumbent" and incumbent.form == "adapter"
+        return StageSpec(
+            stage=stage_name,
+            data=Path(snapshot.folder),
+            model=self._model,
+            out=folder,
+            settings=settings,
+            seed=turn.seed,
+            adapter=Path(incumbent.path) if go_on else None,
+            data_hash=snapshot.hash,
+        )
+
+    def _keep(self, attempt_id: int, records: Sequence[dict[str, Any]]) -> None:
+        for record in records:
+            self._store.rounds.add_progress(attempt_id, int(record["number"]), record)
+
+
+def checked(folder: Path) -> str:
+    """The artifact's hash, after its files were compared with its manifest. Raises `RoundFailed`."""
+    try:
+        return verify(folder).hash
+    except ArtifactProblem as error:
+        raise RoundFailed(f"Training left no usable artifact: {error}") from error

@@ -1,0 +1,141 @@
+"""Versions: the model we start from, and what rounds make of it.
+
+A version's files never change and its name is never used again. Nothing is loaded here (`reconcile`),
+and only the very first meaning of `policy` is set here (`publish` sets every later one).
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+from feedback_app.errors import Conflict, RoundFailed
+from feedback_app.store.database import Store
+from feedback_app.store.tables import Round, Version
+
+BASE_MODEL_NAME = "base"  # the name under which vLLM serves the full weights it was started with
+
+
+class Facts(Protocol):
+    """What `serving.model_check` found in the model's files."""
+
+    @property
+    def template_hash(self) -> str: ...
+
+    @property
+    def weights_hash(self) -> str: ...
+
+
+def served_name(version: Version) -> str:
+    """The model name to ask vLLM for: its own base under `base`, an adapter under the version's name."""
+    return BASE_MODEL_NAME if version.form == "full" else version.name
+
+
+def base_of(store: Store, base_hash: str) -> Version:
+    """The full-weights version with this hash. Raises `RoundFailed` when it was never registered."""
+    for version in store.versions.listing():
+        if version.form == "full" and version.base_hash == base_hash:
+            return version
+    raise RoundFailed("The model that vLLM serves is not registered. Restart the worker; it registers it.")
+
+
+def register_model(store: Store, source: str, facts: Facts, *, clock: Callable[[], float] = time.time) -> Version:
+    """Make the model we were started with a version, and point `policy` at it where it must be.
+
+    First start: a row, published with reason `first`. Another model than last time: a new row (or the old
+    one, when the model returns), published, and every version of another base is marked `unloadable`. Same
+    model: nothing changes. Safe to do in several processes at once. Returns the model's version.
+    """
+    base = _find_base(store, facts) or _add_base(store, source, facts, clock)
+    listing = store.versions.listing()
+    for version in listing:
+        loadable = version.base_hash == facts.weights_hash
+        if not loadable and version.state in ("ready", "challenger"):
+            store.versions.set_state(version.name, "unloadable")
+        elif loadable and version.state == "unloadable":
+            store.versions.set_state(version.name, "ready")
+    published = store.versions.published()
+    if published is None:
+        store.versions.publish(base.name, "first")
+    elif _base_hash(store, published.version) != facts.weights_hash:
+        store.versions.publish(base.name, "model", note="ALIGNLOOP_MODEL names another model")
+    return store.versions.get(base.name) or base
+
+
+def _find_base(store: Store, facts: Facts) -> Version | None:
+    return next((v for v in store.versions.listing() if v.form == "full" and v.base_hash == facts.weights_hash), None)
+
+
+def _add_base(store: Store, source: str, facts: Facts, clock: Callable[[], float]) -> Version:
+    bases = sum(version.form == "full" for version in store.versions.listing())
+    base = Version(
+        name=BASE_MODEL_NAME if not bases else f"{BASE_MODEL_NAME}-{bases + 1}",
+        kind="base",
+        form="full",
+        path=source,
+        base_hash=facts.weights_hash,
+        artifact_hash=facts.weights_hash,
+        template_hash=facts.template_hash,
+        created_at=clock(),
+    )
+    try:
+        return store.versions.add(base)
+    except Conflict:  # another process started at the same moment
+        found = _find_base(store, facts)
+        if found is None:
+            raise
+        return found
+
+
+def _base_hash(store: Store, name: str) -> str:
+    version = store.versions.get(name)
+    return version.base_hash if version is not None else ""
+
+
+def register_artifact(
+    store: Store,
+    turn: Round,
+    artifact: Path,
+    *,
+    artifact_hash: str,
+    base: Version,
+    parent: str,
+    home: Path,
+    next_name: Callable[[], str] | None = None,
+    clock: Callable[[], float] = time.time,
+) -> Version:
+    """Copy a verified artifact to its lasting place and give it a name that was never used.
+
+    Taking the step again finds the version that this round registered before. The copy is complete
+    before the row exists, so a half-written folder is never named; its number is passed over.
+    """
+    assert turn.id is not None
+    for version in store.versions.listing():
+        if version.round_id == turn.id:
+            return version
+    name = (next_name or store.versions.next_name)()
+    while (home / name).exists():  # left by a crash between copy and row, or by another database
+        stem, _, number = name.rpartition("-")
+        name = f"{stem}-{int(number) + 1:04d}"
+    folder = (home / name).resolve()
+    try:
+        shutil.copytree(artifact, folder)
+    except OSError as error:
+        raise RoundFailed(f"The new version could not be written to {folder}: {error}. Free some space.") from error
+    return store.versions.add(
+        Version(
+            name=name,
+            kind="aligned",
+            form="adapter",
+            path=str(folder),
+            base_hash=base.base_hash,
+            artifact_hash=artifact_hash,
+            template_hash=base.template_hash,
+            parent=parent,
+            round_id=turn.id,
+            created_at=clock(),
+        )
+    )

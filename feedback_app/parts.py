@@ -1,0 +1,43 @@
+"""What the pages and the HTTP routes are handed: built once by the composition root, read everywhere, never changed.
+
+The pages know the loop only through callables here, so that `ui` and `api` need not import `loop`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from feedback_app.collect.answer import Answers
+    from feedback_app.collect.tasks import Comparing
+    from feedback_app.settings import Settings
+    from feedback_app.store.database import Store
+    from serving.client import VllmClient
+    from serving.model_check import ModelFacts
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Everything a page may use.
+
+    `promote(version, person_id, note)` and `rollback(person_id)` flip the alias `policy`; both raise an
+    `AlignloopError` whose sentence is shown. `methods` are the names a round may be started with, first
+    one the default. `rollback_target()` names the version that a rollback leads to, None when there is none.
+    `limits` are the gate's, by name, for showing guards against them. `vllm_state()` says where vLLM stands
+    (`name`, `since`, `detail`) when this process owns it; empty otherwise, and then the beat `vllm` is read.
+    """
+
+    settings: Settings
+    store: Store
+    vllm: VllmClient
+    answers: Answers
+    comparing: Comparing
+    facts: ModelFacts | None
+    promote: Callable[[str, str | None, str], object]
+    rollback: Callable[[str | None], object]
+    methods: Sequence[str] = ("dpo",)
+    rollback_target: Callable[[], str | None] = lambda: None
+    limits: Mapping[str, float] = field(default_factory=dict)
+    vllm_state: Callable[[], Mapping[str, Any]] = field(default=dict)

@@ -1,0 +1,140 @@
+"""One typed, frozen object with every setting, read once at the entry and handed down.
+
+Read from `ALIGNLOOP_*` variables, then from `alignloop.toml` in the working folder; `DATABASE_URL` and
+`HF_TOKEN` keep their usual names. This module starts nothing and creates no folder.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from feedback_app.errors import UsageError
+
+
+class Promote(StrEnum):
+    """Who turns a passed gate into a promotion."""
+
+    MANUAL = "manual"
+    ON_PASS = "on_pass"
+    ON_EVIDENCE = "on_evidence"
+
+
+class TrainOn(StrEnum):
+    """Where training runs relative to vLLM."""
+
+    BESIDE = "beside"
+    PAUSE = "pause"
+    ELSEWHERE = "elsewhere"
+
+
+def shipped_data() -> Path:
+    """The folder of shipped data: `data/` of a checkout, or the copy inside the installed package."""
+    checkout = Path(__file__).resolve().parent.parent / "data"
+    if (checkout / "DOMAIN.md").is_file():
+        return checkout
+    return Path(str(files("feedback_app") / "_data"))
+
+
+class Settings(BaseSettings):
+    """Every setting of alignloop. Times are in seconds (`_s`), sizes say their unit."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="ALIGNLOOP_", toml_file="alignloop.toml", frozen=True, extra="ignore", populate_by_name=True
+    )
+
+    home: Path = Field(Path(".alignloop"), description="runtime state: database, snapshots, versions, logs")
+    host: str = Field("127.0.0.1", description="address the app listens on")
+    port: int = Field(7860, ge=0, le=65535, description="port the app listens on")
+    model: str = Field("", description="the SFT model: a folder or hub name; empty means the embedded one")
+    vllm_port: int = Field(8161, ge=1, le=65535, description="loopback port of our own vLLM")
+    vllm_args: str = Field("", description="further arguments for vLLM, as on a command line")
+    vllm_url: str = Field("", description="a vLLM that runs elsewhere, for instance http://10.0.0.5:8000")
+    vllm_adapters: str = Field("", description="the folder under which that vLLM sees ALIGNLOOP_HOME/versions")
+    vllm_kv_gib: int = Field(1, ge=1, description="KV cache of our own vLLM on CPU, GiB")
+    max_lora_rank: int = Field(16, description="largest adapter rank vLLM makes room for")
+    max_loras: int = Field(6, ge=2, description="adapters vLLM holds ready at once")
+    operator_password: SecretStr | None = Field(None, description="the first operator's password; else generated")
+    promote: Promote = Field(Promote.ON_PASS, description="manual, on_pass or on_evidence (scripted votes never count)")
+    train_on: TrainOn | None = Field(
+        None, description="beside, pause or elsewhere; default beside on CPU, pause on one GPU"
+    )
+    train_launcher: str = Field("", description="with train_on=elsewhere: command put before the stage's own command")
+    temperature: float | None = Field(None, ge=0, le=2, description="serving temperature; default the model's own")
+    max_tokens: int = Field(192, ge=1, description="longest answer, tokens")
+    context_tokens: int = Field(1024, ge=64, description="the model's window, tokens, at most what the model allows")
+    system_prompt: str = Field("", description="a system prompt put before every conversation of the pages")
+    request_deadline_s: float = Field(120, gt=0, description="longest life of one request for an answer")
+    ticket_ttl_s: float = Field(24 * 3600, gt=0, description="how long a ticket may be judged")
+    session_ttl_s: float = Field(30 * 24 * 3600, gt=0, description="how long a sign-in lasts")
+    votes: int = Field(60, ge=1, description="blind votes a challenger needs before its test")
+    evaluation_prompts: int = Field(64, ge=8, description="prompts sampled for KL, length and repetition guards")
+    capability_questions: int = Field(600, ge=0, description="capability questions asked per evaluation")
+    secure_cookies: bool = Field(False, description="mark cookies Secure; set it behind HTTPS")
+    database_url: str = Field(
+        "", validation_alias="DATABASE_URL", description="PostgreSQL or SQLite; default SQLite in home"
+    )
+    hf_token: SecretStr | None = Field(None, validation_alias="HF_TOKEN", description="token for gated hub models")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+    @property
+    def data(self) -> Path:
+        """The shipped data."""
+        return shipped_data()
+
+    @property
+    def embedded(self) -> bool:
+        """Whether the model is the one that ships."""
+        return not self.model
+
+    @property
+    def model_source(self) -> str:
+        """A folder or hub name that vLLM and transformers load."""
+        return self.model or str(self.data / "model")
+
+    @property
+    def database(self) -> str:
+        """SQLAlchemy URL of the database."""
+        return self.database_url or f"sqlite:///{(self.home / 'alignloop.db').resolve()}"
+
+    @property
+    def vllm_address(self) -> str:
+        """Base URL of the vLLM to ask, without a trailing slash."""
+        return self.vllm_url.rstrip("/") or f"http://127.0.0.1:{self.vllm_port}"
+
+    @property
+    def versions_dir(self) -> Path:
+        """Where artifacts of trained versions live; files here never change once written."""
+        return self.home / "versions"
+
+
+def read_settings(**overrides: Any) -> Settings:
+    """Read the settings once. Raises `UsageError` naming the setting that is wrong."""
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = "ALIGNLOOP_" + "_".join(str(part) for part in first["loc"]).upper()
+        raise UsageError(f"{name} is not valid: {first['msg']}. Correct it and start again.") from error
+    except ValueError as error:
+        raise UsageError(f"alignloop.toml cannot be read: {error}. Correct it or remove it.") from error

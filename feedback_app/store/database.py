@@ -1,0 +1,69 @@
+"""The store: every query file on one database, behind one object.
+
+One call of the store is one transaction and is synchronous: servers call it in a worker thread. What a call
+acknowledged is committed. Rows that come back are detached values; nothing is loaded later.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from feedback_app.store.beats import Beats
+from feedback_app.store.engine import Database, create
+from feedback_app.store.judgements import Judgements
+from feedback_app.store.people import People
+from feedback_app.store.rounds import Rounds
+from feedback_app.store.schedule import Schedules
+from feedback_app.store.schema import migrate, upgrade
+from feedback_app.store.talk import Talk
+from feedback_app.store.tasks import Tasks
+from feedback_app.store.versions import Versions
+
+__all__ = ["Store", "migrate", "open_store"]
+
+
+@dataclass(frozen=True)
+class Store:
+    """Everything that is kept, by subject."""
+
+    database: Database
+    people: People
+    talk: Talk
+    tasks: Tasks
+    judgements: Judgements
+    versions: Versions
+    rounds: Rounds
+    schedule: Schedules
+    beats: Beats
+
+    def now(self) -> float:
+        """The store's clock, seconds since the epoch."""
+        return self.database.now()
+
+    def close(self) -> None:
+        """Close every connection."""
+        self.database.engine.dispose()
+
+
+def open_store(url: str, clock: Callable[[], float] = time.time) -> Store:
+    """Open the database at `url`, bring it to this program's schema, and return the store.
+
+    `url` is `sqlite:///path` or `postgresql://…`. Raises `UsageError` on any other, and `Unavailable` when the
+    database cannot be reached or was made by a newer alignloop.
+    """
+    engine = create(url)
+    upgrade(engine)
+    database = Database(engine, clock)
+    return Store(
+        database=database,
+        people=People(database),
+        talk=Talk(database),
+        tasks=Tasks(database),
+        judgements=Judgements(database),
+        versions=Versions(database),
+        rounds=Rounds(database),
+        schedule=Schedules(database),
+        beats=Beats(database),
+    )

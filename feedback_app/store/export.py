@@ -1,0 +1,103 @@
+"""Live judgements as plain values for `alignment`, a page at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from sqlmodel import Session, col, select
+
+from alignment import judgement as values
+from feedback_app.store.tables import Completion, JudgementRow, Message, Task, Ticket
+from feedback_app.store.talk import load_completions, load_messages, load_path
+
+PAGE = 200
+
+
+def judgement_values(session: Session, up_to: int | None) -> Iterator[values.Judgement]:
+    """Live judgements with serial at most `up_to`, in serial order; holds one page in memory."""
+    last = 0
+    while True:
+        statement = (
+            select(JudgementRow, Ticket, Task)
+            .join(Ticket, col(Ticket.id) == JudgementRow.ticket_id)
+            .join(Task, col(Task.id) == Ticket.task_id)
+            .where(col(JudgementRow.live).is_(True), JudgementRow.serial > last)
+            .order_by(col(JudgementRow.serial))
+            .limit(PAGE)
+        )
+        if up_to is not None:
+            statement = statement.where(JudgementRow.serial <= up_to)
+        rows = session.exec(statement).all()
+        if not rows:
+            return
+        candidates = [id for _, _, task in rows for id in task.candidates]
+        completions = load_completions(session, candidates)
+        sent = [id for completion in completions.values() for id in completion.sent if isinstance(id, str)]
+        messages = load_messages(session, candidates + sent)
+        for row, ticket, task in rows:
+            yield _value(session, row, ticket, task, messages, completions)
+        last = rows[-1][0].serial
+        session.expunge_all()
+
+
+def _value(
+    session: Session,
+    row: JudgementRow,
+    ticket: Ticket,
+    task: Task,
+    messages: Mapping[str, Message],
+    completions: Mapping[str, Completion],
+) -> values.Judgement:
+    verdict = row.verdict
+    conversation = messages[task.candidates[0]].conversation_id
+    return values.Judgement(
+        id=row.id,
+        task=task.id,
+        person=row.person_id,
+        kind=values.Kind(row.kind),
+        context=_context(session, task, messages, completions.get(task.candidates[0])),
+        candidates=tuple(
+            _candidate(messages[id], completions.get(id), ticket.order.index(id), verdict) for id in task.candidates
+        ),
+        conversation=conversation,
+        strength=values.Strength(verdict["strength"]) if verdict.get("strength") else None,
+        cannot_judge=bool(verdict.get("cannot_judge")),
+        scripted=row.scripted,
+        at=row.at,
+        reasons=tuple(verdict.get("reasons") or ()),
+        comment=verdict.get("comment") or "",
+    )
+
+
+def _context(
+    session: Session, task: Task, messages: Mapping[str, Message], completion: Completion | None
+) -> tuple[values.Message, ...]:
+    """What the model read, as it was sent; for a candidate that no model wrote, the whole path before it."""
+    if completion is not None:
+        parts: list[Any] = completion.sent
+        return tuple(
+            values.Message(messages[part].role, messages[part].content)
+            if isinstance(part, str)
+            else values.Message(part["role"], part["content"])
+            for part in parts
+        )
+    if task.context_id is None:
+        return ()
+    return tuple(values.Message(message.role, message.content) for message in load_path(session, task.context_id))
+
+
+def _candidate(
+    message: Message, completion: Completion | None, position: int, verdict: Mapping[str, Any]
+) -> values.Candidate:
+    mark = (verdict.get("marks") or {}).get(message.id)
+    return values.Candidate(
+        id=message.id,
+        text=message.content,
+        version=completion.version if completion else "",
+        position=position,
+        finish_reason=completion.finish_reason if completion else "stop",
+        rank=(verdict.get("ranks") or {}).get(message.id),
+        mark=values.Mark(mark) if mark else None,
+        correction=(verdict.get("corrections") or {}).get(message.id),
+    )

@@ -1,0 +1,239 @@
+"""Judgements: one live verdict per ticket; undo and change are new rows, nothing is ever removed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal
+
+from sqlalchemy import true
+from sqlmodel import Session, col, func, select
+
+from alignment.judgement import Judgement
+from feedback_app.errors import Conflict, NotFound
+from feedback_app.store.engine import Database
+from feedback_app.store.export import judgement_values
+from feedback_app.store.tables import Completion, JudgementRow, Person, Task, Ticket
+from feedback_app.store.talk import load_completions
+from feedback_app.store.tasks import candidates_of
+
+WITHDRAWN: Mapping[str, Any] = {"kind": "withdrawn"}
+Outcome = Literal["win", "loss", "tie", "none"]
+
+
+class Judgements:
+    """Queries about verdicts. What a verdict may say is `collect.judge`'s business."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    def record(
+        self,
+        ticket_id: str,
+        person_id: str,
+        verdict: Mapping[str, Any],
+        supersedes: str | None = None,
+        seconds: float | None = None,
+    ) -> JudgementRow:
+        """Store one verdict and return its row; when this returns, it is committed.
+
+        The same verdict as the live one is the same judgement. A different one must name the live judgement in
+        `supersedes`, or it raises `Conflict`. `WITHDRAWN` is an undo: it leaves no live judgement, and sent
+        twice it is the same undo. Raises `NotFound` when the ticket is not this person's.
+        """
+        digest = verdict_hash(verdict)
+        withdrawn = dict(verdict) == dict(WITHDRAWN)
+        # One writer at a time: a serial is visible only when every smaller one is, so a watermark skips nothing.
+        with self._db.write("judgement") as session:
+            ticket, task, person = _ticket(session, ticket_id, person_id)
+            live = _live(session, ticket.id)
+            if live is not None and live.verdict_hash == digest:
+                return live
+            if supersedes is not None:
+                done = session.exec(select(JudgementRow).where(JudgementRow.supersedes == supersedes)).first()
+                if done is not None and done.ticket_id == ticket.id and done.verdict_hash == digest and live is None:
+                    return done
+            if supersedes != (live.id if live else None) or (withdrawn and live is None):
+                raise _conflict(live, supersedes)
+            if live is not None:
+                live.live = False
+                session.flush()  # the old one steps down before the new one may be live
+            row = JudgementRow(
+                ticket_id=ticket.id,
+                person_id=person.id,
+                kind=task.kind,
+                verdict=dict(verdict),
+                verdict_hash=digest,
+                supersedes=supersedes,
+                live=not withdrawn,
+                scripted=person.scripted,
+                challenger=task.challenger,
+                seconds=seconds,
+                at=self._db.now(),
+                serial=1 + (session.exec(select(func.max(JudgementRow.serial))).one() or 0),
+            )
+            session.add(row)
+        return row
+
+    def live(self, ticket_id: str) -> JudgementRow | None:
+        """The ticket's live judgement."""
+        with self._db.read() as session:
+            return _live(session, ticket_id)
+
+    def live_for(self, ticket_ids: list[str]) -> dict[str, JudgementRow]:
+        """Live judgements by ticket id, for a page of tickets."""
+        statement = select(JudgementRow).where(
+            col(JudgementRow.ticket_id).in_(ticket_ids), col(JudgementRow.live).is_(True)
+        )
+        with self._db.read() as session:
+            return {row.ticket_id: row for row in session.exec(statement)}
+
+    def get(self, judgement_id: str) -> JudgementRow | None:
+        """One row, live or not."""
+        with self._db.read() as session:
+            return session.get(JudgementRow, judgement_id)
+
+    def export(self, up_to: int | None = None) -> Iterator[Judgement]:
+        """Every judgement that is live now and not newer than serial `up_to`, in serial order.
+
+        One moment of the database, a page at a time: memory does not grow with the number of judgements.
+        Scripted ones are included and say so.
+        """
+        with self._db.frozen() as session:
+            yield from judgement_values(session, up_to)
+
+    def seconds_taken(self, person_id: str, kind: str, since: float) -> list[float]:
+        """Seconds from showing to verdict of a person's live judgements of one kind, given after time `since`."""
+        statement = select(JudgementRow.seconds).where(
+            JudgementRow.person_id == person_id,
+            JudgementRow.kind == kind,
+            JudgementRow.at >= since,
+            col(JudgementRow.live).is_(True),
+        )
+        with self._db.read() as session:
+            return [seconds or 0.0 for seconds in session.exec(statement)]
+
+    def watermark(self) -> int:
+        """The newest serial; 0 when there is none. Every judgement up to it is committed."""
+        with self._db.read() as session:
+            return session.exec(select(func.max(JudgementRow.serial))).one() or 0
+
+    def counts(self, since: int = 0) -> dict[str, Any]:
+        """How many live judgements are newer than serial `since`.
+
+        `total` counts everybody and `scripted` those of scripted people; so do `by_kind` and
+        `scripted_by_kind`, `by_version` and `scripted_by_version`. A judgement counts once for each version
+        among its candidates. `by_person` lists name, scripted and count, the most first.
+        """
+        fresh = (col(JudgementRow.live).is_(True), JudgementRow.serial > since)
+        scripted = col(JudgementRow.scripted)
+        with self._db.read() as session:
+            kinds = session.exec(
+                select(JudgementRow.kind, scripted, func.count())
+                .where(*fresh)
+                .group_by(col(JudgementRow.kind), scripted)
+            ).all()
+            people = session.exec(
+                select(Person.name, Person.scripted, func.count())
+                .join(JudgementRow, col(JudgementRow.person_id) == Person.id)
+                .where(*fresh)
+                .group_by(col(Person.name), col(Person.scripted))
+                .order_by(func.count().desc(), Person.name)
+            ).all()
+            candidate = candidates_of(session.get_bind().dialect)
+            versions = session.exec(
+                select(Completion.version, scripted, func.count(func.distinct(JudgementRow.id)))
+                .select_from(JudgementRow)
+                .join(Ticket, col(Ticket.id) == JudgementRow.ticket_id)
+                .join(Task, col(Task.id) == Ticket.task_id)
+                .join(candidate, true())
+                .join(Completion, col(Completion.message_id) == candidate.c.value)
+                .where(*fresh)
+                .group_by(col(Completion.version), scripted)
+            ).all()
+        return {
+            "total": sum(count for _, _, count in kinds),
+            "scripted": sum(count for _, is_scripted, count in kinds if is_scripted),
+            "by_kind": _tally(kinds),
+            "scripted_by_kind": _tally([row for row in kinds if row[1]]),
+            "by_person": [
+                {"name": name, "scripted": is_scripted, "count": count} for name, is_scripted, count in people
+            ],
+            "by_version": _tally(versions),
+            "scripted_by_version": _tally([row for row in versions if row[1]]),
+        }
+
+    def votes(self, challenger: str) -> list[tuple[Outcome, bool]]:
+        """What each live vote on a challenger says about it, and whether a scripted person cast it; oldest first."""
+        statement = (
+            select(JudgementRow, Task)
+            .join(Ticket, col(Ticket.id) == JudgementRow.ticket_id)
+            .join(Task, col(Task.id) == Ticket.task_id)
+            .where(JudgementRow.challenger == challenger, col(JudgementRow.live).is_(True), Task.kind == "compare")
+            .order_by(col(JudgementRow.serial))
+        )
+        with self._db.read() as session:
+            rows = session.exec(statement).all()
+            completions = load_completions(session, [id for _, task in rows for id in task.candidates])
+        return [
+            (
+                outcome_for(challenger, row.verdict, {id: completions[id].version for id in task.candidates}),
+                row.scripted,
+            )
+            for row, task in rows
+        ]
+
+
+def verdict_hash(verdict: Mapping[str, Any]) -> str:
+    """SHA-256 of the verdict as JSON with sorted keys: equal verdicts have equal hashes."""
+    text = json.dumps(verdict, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def outcome_for(challenger: str, verdict: Mapping[str, Any], versions: Mapping[str, str]) -> Outcome:
+    """How the challenger fared against the other candidate. `versions` maps candidate ids to versions.
+
+    Equal ranks are a tie, and so is a verdict without ranks (both bad); "can't judge" is none.
+    """
+    if verdict.get("cannot_judge"):
+        return "none"
+    ranks = verdict.get("ranks") or {}
+    ours = [rank for id, rank in ranks.items() if versions.get(id) == challenger]
+    theirs = [rank for id, rank in ranks.items() if versions.get(id) != challenger]
+    if not ours or not theirs or min(ours) == min(theirs):
+        return "tie"
+    return "win" if min(ours) < min(theirs) else "loss"
+
+
+def _tally(rows: Any) -> dict[str, int]:
+    tally: Counter[str] = Counter()
+    for name, _, count in rows:
+        tally[name] += count
+    return dict(sorted(tally.items()))
+
+
+def _ticket(session: Session, ticket_id: str, person_id: str) -> tuple[Ticket, Task, Person]:
+    statement = (
+        select(Ticket, Task, Person)
+        .join(Task, col(Task.id) == Ticket.task_id)
+        .join(Person, col(Person.id) == Ticket.person_id)
+        .where(Ticket.id == ticket_id, Ticket.person_id == person_id)
+    )
+    row = session.exec(statement).first()
+    if row is None:
+        raise NotFound("There is no such ticket for you. Reload the page to get a new one.")
+    return row[0], row[1], row[2]
+
+
+def _live(session: Session, ticket_id: str) -> JudgementRow | None:
+    statement = select(JudgementRow).where(JudgementRow.ticket_id == ticket_id, col(JudgementRow.live).is_(True))
+    return session.exec(statement).first()
+
+
+def _conflict(live: JudgementRow | None, supersedes: str | None) -> Conflict:
+    if live is None:
+        what = "There is nothing to undo" if supersedes is None else "What you want to change is no longer in force"
+        return Conflict(f"{what} on this ticket. Reload the page to see what stands.")
+    return Conflict(f"This ticket already has another verdict, {live.id}. Name it to change it.")

@@ -1,0 +1,234 @@
+"""What happens on the chat page: each act of the browser, answered with the regions that changed.
+
+The page holds no truth: every act names the conversation, and everything shown is read from the store. What is
+judged is read from the ticket.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from typing import TYPE_CHECKING, Any
+
+from feedback_app.collect import consent
+from feedback_app.collect.judge import undo
+from feedback_app.errors import AlignloopError, NotFound
+from feedback_app.parts import Parts
+from feedback_app.ui import chat_thread, look
+from feedback_app.ui.chat_live import Streams
+from feedback_app.ui.chat_ratings import rate
+from feedback_app.ui.chat_turns import leaf, read_conversation
+from feedback_app.ui.island import Act, Answer
+from feedback_app.ui.markup import prose
+from feedback_app.ui.model_watch import ModelWatch
+
+if TYPE_CHECKING:
+    from feedback_app.store.tables import Person
+
+EXAMPLES = ("What can you do?", "Tell me a very short story.", "How much is 3 + 4?")
+
+
+def read_examples(parts: Parts) -> tuple[str, ...]:
+    """The example prompts that ship with the model; three general ones with another model or none shipped."""
+    path = parts.settings.data / "prompts" / "examples.json"
+    if not parts.settings.embedded or not path.is_file():
+        return EXAMPLES
+    return tuple(str(text) for text in json.loads(path.read_text("utf-8")))
+
+
+class ChatEvents:
+    """Acts of the chat page, for every person and tab."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._store = parts.store
+        self._streams = Streams()
+        self._watch = ModelWatch(parts)
+        self._examples = read_examples(parts)
+        self._acts: dict[str, Callable[[Person, Act], Any]] = {
+            "start": self._open,
+            "open": self._open,
+            "show": self._open,
+            "new": self._new,
+            "pulse": self._pulse,
+            "send": self._send,
+            "stop": self._stop,
+            "retry": self._retry,
+            "sibling": self._sibling,
+            "rename-open": self._rename_open,
+            "rename": self._rename,
+            "delete": self._delete,
+            "mark": self._rate,
+            "reason": self._rate,
+            "comment": self._rate,
+            "undo": self._undo,
+            "edit": self._edit,
+            "edit-close": self._open,
+            "correct": self._correct,
+        }
+
+    async def act(self, person: Person, act: Act) -> Answer:
+        """One act. An unknown one is refused with a sentence."""
+        do = self._acts.get(str(act.get("do")))
+        if do is None:
+            raise NotFound("This page is older than the server. Reload it.")
+        answer: Answer = await do(person, act)
+        return answer
+
+    async def listen(self, person: Person, act: Act) -> AsyncIterator[dict[str, Any]]:
+        """The answer that is being written in one of this person's conversations, as HTML so far."""
+        conversation_id = str(act.get("conversation"))
+        owner = await asyncio.to_thread(self._store.talk.conversation, conversation_id)
+        if owner is None or owner.person_id != person.id:
+            return
+        async for text, done in self._streams.follow(conversation_id):
+            yield {"conversation": conversation_id, "html": prose(text), "done": done}
+
+    # Conversations
+
+    async def _open(self, person: Person, act: Act) -> Answer:
+        wanted = str(act.get("of") or act.get("conversation") or "")
+        return await self._page(person, wanted)
+
+    async def _new(self, person: Person, act: Act) -> Answer:
+        return await self._page(person, "")
+
+    async def _pulse(self, person: Person, act: Act) -> Answer:
+        state = await self._watch.state()
+        return Answer({"model": look.loading_model(state, self._store.now())}, {"ready": state["name"] == "ready"})
+
+    async def _rename_open(self, person: Person, act: Act) -> Answer:
+        conversations = await asyncio.to_thread(self._store.talk.conversations, person.id, "chat")
+        current = str(act.get("conversation") or "")
+        return Answer(
+            {"side": chat_thread.side_bar(conversations, current, renaming=str(act["of"]))}, {"renaming": True}
+        )
+
+    async def _rename(self, person: Person, act: Act) -> Answer:
+        await self._own(person, str(act["of"]))
+        title = " ".join(str(act.get("title", "")).split())[:120]
+        if title:
+            await asyncio.to_thread(self._store.talk.rename, str(act["of"]), title)
+        return await self._page(person, str(act.get("conversation") or ""))
+
+    async def _delete(self, person: Person, act: Act) -> Answer:
+        await self._own(person, str(act["of"]))
+        await self._streams.stop(str(act["of"]))
+        await asyncio.to_thread(self._store.talk.delete, str(act["of"]))
+        current = str(act.get("conversation") or "")
+        return await self._page(person, "" if current == act["of"] else current)
+
+    async def _sibling(self, person: Person, act: Act) -> Answer:
+        conversation_id, message_id = str(act["conversation"]), str(act["message"])
+        await self._own(person, conversation_id)
+        messages = await asyncio.to_thread(self._store.talk.thread, conversation_id)
+        await asyncio.to_thread(self._store.talk.set_head, conversation_id, leaf(messages, message_id))
+        return await self._page(person, conversation_id)
+
+    # Answers
+
+    async def _send(self, person: Person, act: Act) -> Answer:
+        text, conversation_id = str(act.get("text", "")), str(act.get("conversation") or "")
+        fresh = not conversation_id
+        if fresh:
+            conversation_id = (await asyncio.to_thread(self._store.talk.add_conversation, person.id, "chat")).id
+        stream = await self._streams.start(
+            conversation_id, lambda: self._parts.answers.reply(person, conversation_id, text)
+        )
+        if stream.refused is not None:
+            if fresh:
+                await asyncio.to_thread(self._store.talk.delete, conversation_id)
+            return Answer(error=str(stream.refused), where="composer")
+        if not consent.has_consented(person):
+            await asyncio.to_thread(consent.consent, self._store, person)
+        answer = await self._page(person, conversation_id)
+        answer.state["sent"] = True
+        return answer
+
+    async def _retry(self, person: Person, act: Act) -> Answer:
+        conversation_id, message_id = str(act["conversation"]), str(act["message"])
+        await self._own(person, conversation_id)
+        if self._streams.get(conversation_id) is None:
+            path = await asyncio.to_thread(self._store.talk.path, message_id)
+            if path[0].conversation_id != conversation_id:
+                raise NotFound("There is no such message in this conversation.")
+            question = next(message for message in reversed(path) if message.role == "user")
+            await asyncio.to_thread(self._store.talk.set_head, conversation_id, question.id)
+            stream = await self._streams.start(conversation_id, lambda: self._parts.answers.retry(person, message_id))
+            if stream.refused is not None:
+                await asyncio.to_thread(self._store.talk.set_head, conversation_id, message_id)
+                answer = await self._page(person, conversation_id)
+                answer.error, answer.where = str(stream.refused), "composer"
+                return answer
+        return await self._page(person, conversation_id)
+
+    async def _stop(self, person: Person, act: Act) -> Answer:
+        conversation_id = str(act["conversation"])
+        await self._own(person, conversation_id)
+        await self._streams.stop(conversation_id)
+        return await self._page(person, conversation_id)
+
+    # Ratings: see `chat_ratings`
+
+    async def _rate(self, person: Person, act: Act) -> Answer:
+        await asyncio.to_thread(rate, self._store, person, act)
+        return await self._page(person, str(act["conversation"]), saved=str(act["message"]))
+
+    async def _correct(self, person: Person, act: Act) -> Answer:
+        try:
+            return await self._rate(person, act)
+        except AlignloopError as error:
+            answer = await self._page(person, str(act["conversation"]), editing=str(act["message"]))
+            answer.error = str(error)
+            return answer
+
+    async def _edit(self, person: Person, act: Act) -> Answer:
+        return await self._page(person, str(act["conversation"]), editing=str(act["message"]))
+
+    async def _undo(self, person: Person, act: Act) -> Answer:
+        await asyncio.to_thread(undo, self._store, person, str(act["judgement"]))
+        return await self._page(person, str(act["conversation"]))
+
+    # What is shown
+
+    async def _own(self, person: Person, conversation_id: str) -> None:
+        conversation = await asyncio.to_thread(self._store.talk.conversation, conversation_id)
+        if conversation is None or conversation.person_id != person.id:
+            raise NotFound("There is no such conversation of yours. Start a new one.")
+
+    async def _page(self, person: Person, conversation_id: str, saved: str = "", editing: str = "") -> Answer:
+        talked = None
+        if conversation_id:
+            talked = await asyncio.to_thread(read_conversation, self._store, person, conversation_id)
+        conversations = await asyncio.to_thread(self._store.talk.conversations, person.id, "chat")
+        state = await self._watch.state()
+        current = talked.id if talked else ""
+        stream = self._streams.get(current) if current else None
+        body = chat_thread.thread(talked, stream is not None, saved, editing)
+        answer = Answer(
+            {
+                "top": look.top_bar("/", person.name, person.role, chat_menu()),
+                "model": look.loading_model(state, self._store.now()),
+                "side": chat_thread.side_bar(conversations, current),
+                "thread": body or chat_thread.welcome(self._examples, consent.LINE),
+            },
+            {
+                "person": person.id,
+                "conversation": current,
+                "title": (talked.title if talked else "") or "New conversation",
+                "busy": stream is not None,
+                "ready": state["name"] == "ready",
+                "sent": False,
+            },
+        )
+        if conversation_id and talked is None:
+            answer.error = "There is no such conversation of yours. Here is a new one."
+        return answer
+
+
+def chat_menu() -> str:
+    """The button that unfolds the side bar on a phone."""
+    from feedback_app.ui.markup import button
+
+    return f'<span class="only-phone">{button("menu", symbol="menu", label="Conversations")}</span>'

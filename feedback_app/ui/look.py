@@ -1,0 +1,108 @@
+"""What every page looks like: the style sheet, the head of the document, Gradio's theme, the top bar.
+
+Styles and scripts are files under `assets/`, read when the app is built. System fonts only: a theme with web
+fonts would make the browser ask another host.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
+
+from feedback_app.ui.markup import attributes, button, esc, icon
+
+STYLES = ("look.css", "chat.css", "judge.css", "operate.css")
+ROLES = ("chatter", "annotator", "operator")  # each includes what stands before it
+PAGES = (
+    ("/", "Chat", "chatter"),
+    ("/compare", "Compare", "annotator"),
+    ("/rank", "Rank", "annotator"),
+    ("/operate", "Operate", "operator"),
+)
+THEME_SCRIPT = (
+    "(()=>{const t=localStorage.getItem('alignloop.theme');"
+    "if(t==='dark'||t==='light')document.documentElement.dataset.theme=t;})();"
+)
+FAVICON = (
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 24 24" fill="none" stroke="#1b6b57" stroke-width="2.5" '
+    'stroke-linecap="round" stroke-linejoin="round"><path d="M19 12a7 7 0 1 1-2.2-5.1M19.5 3.5v4h-4"/></svg>'
+)
+
+
+@cache
+def asset(name: str) -> str:
+    """The text of a file under `assets/`."""
+    return (files("feedback_app.ui") / "assets" / name).read_text("utf-8")
+
+
+@cache
+def style_sheet() -> str:
+    """Every page's CSS as one sheet."""
+    return "\n".join(asset(name) for name in STYLES)
+
+
+@cache
+def style_version() -> str:
+    """Changes when the style sheet does, so that browsers may keep it for long."""
+    return hashlib.sha256(style_sheet().encode()).hexdigest()[:12]
+
+
+def head() -> str:
+    """What stands in `<head>` of every page: style, favicon, and the theme chosen before."""
+    return (
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        '<link rel="icon" href="/favicon.svg" type="image/svg+xml">'
+        f'<link rel="stylesheet" href="/look.css?v={style_version()}"><script>{THEME_SCRIPT}</script>'
+    )
+
+
+def reaches(role: str, needed: str) -> bool:
+    """Whether `role` includes `needed`, for showing links; the server's guard decides what may be opened."""
+    return role in ROLES and ROLES.index(role) >= ROLES.index(needed)
+
+
+def top_bar(current: str, name: str, role: str, before: str = "") -> str:
+    """The bar on top: brand, the pages this role may open, light or dark, and the account."""
+    links = ""
+    for path, title, needed in PAGES:
+        if reaches(role, needed):
+            here = "page" if path == current else None
+            links += f"<a{attributes(href=path.rstrip('/') + '/', aria_current=here)}>{esc(title)}</a>"
+    brand = f'<a class="brand" href="/" aria-label="alignloop">{icon("loop")}<span>alignloop</span></a>'
+    mine = attributes(class_="me", href="/account", title="Your account", aria_label=f"{name}, your account")
+    account = f"<a{mine}>{icon('person')}<span>{esc(name)}</span></a>"
+    theme = button("theme", symbol="theme", label="Light or dark")
+    return f'{before}{brand}<nav aria-label="Pages">{links}</nav>{theme}{account}'
+
+
+def loading_model(state: Mapping[str, object], now: float) -> str:
+    """The strip that says the model is not there yet; empty when it is.
+
+    `state` is vLLM's: `name` (starting, ready, restarting, stopped, failed, unreachable), `since`, `detail`.
+    A start takes about a minute on two cores: the bar nears its end without promising it.
+    """
+    name = str(state.get("name") or "starting")
+    if name == "ready":
+        return ""
+    since = state.get("since")
+    waited = max(0.0, now - float(since)) if isinstance(since, int | float) else 0.0
+    detail = str(state.get("detail") or "")
+    sentence = {
+        "failed": "The model could not be started. The log of vLLM in ALIGNLOOP_HOME/logs says why.",
+        "stopped": "The model is stopped.",
+        "paused": "The model rests while a round is training. It comes back by itself.",
+        "restarting": "The model stopped and is being started again.",
+    }.get(name, "The model is loading.")
+    if name in ("failed", "stopped"):
+        return f'<div class="loading-model"><p><strong>{esc(sentence)}</strong></p></div>'
+    share = 4 + 96 * (1 - 0.5 ** (waited / 30))
+    timing = f" {waited:.0f} s so far; about a minute on two cores." if waited >= 1 else ""
+    return (
+        f'<div class="loading-model" role="status"><p><strong>{esc(sentence)}</strong>{esc(timing)} '
+        "You may look around and type meanwhile.</p>"
+        f'<div class="bar" role="progressbar" aria-label="Loading the model"><i style="width:{share:.0f}%"></i></div>'
+        + (f'<p class="small mono">{esc(detail[-160:])}</p>' if detail else "")
+        + "</div>"
+    )

@@ -1,0 +1,218 @@
+"""The loop itself as a strip: Collected → Snapshot → Train → Evaluate → Challenger → Serving, each with its number.
+
+`read_loop` looks at the store once; `strip` draws what it found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from feedback_app.ui.markup import ago, count, duration, esc, icon
+
+if TYPE_CHECKING:
+    from feedback_app.parts import Parts
+    from feedback_app.store.tables import Publication, Round, Stage, Version
+
+EXAMINING = ("register", "stage", "evaluate", "gate")  # stages that the strip shows as Evaluate
+
+
+@dataclass(frozen=True)
+class Tally:
+    """Votes on a challenger that count, at most as many as are needed; "can't judge" is no vote."""
+
+    wins: int = 0
+    losses: int = 0
+    ties: int = 0
+    needed: int = 60
+
+    @property
+    def votes(self) -> int:
+        """How many votes are in."""
+        return self.wins + self.losses + self.ties
+
+
+@dataclass(frozen=True)
+class Loop:
+    """Where the loop stands now."""
+
+    now: float
+    fresh: Mapping[str, Any]  # counts since the last snapshot
+    total: Mapping[str, Any]  # counts since the beginning
+    rounds: Sequence[Round]  # newest first
+    active: Round | None
+    stages: Sequence[Stage]  # of the active round, else of the newest
+    progress: Sequence[Mapping[str, Any]] = ()  # records of the running stage, else of the last training
+    versions: Sequence[Version] = ()
+    published: Publication | None = None
+    challenger: Version | None = None
+    tally: Tally = field(default_factory=Tally)
+
+    @property
+    def shown(self) -> Round | None:
+        """The round that the strip is about: the active one, else the newest."""
+        return self.active or (self.rounds[0] if self.rounds else None)
+
+
+def tally(votes: Sequence[tuple[str, bool]], needed: int, scripted_count: bool) -> Tally:
+    """The first `needed` votes that count."""
+    said = [outcome for outcome, scripted in votes if outcome != "none" and (scripted_count or not scripted)][:needed]
+    return Tally(said.count("win"), said.count("loss"), said.count("tie"), needed)
+
+
+def read_loop(parts: Parts) -> Loop:
+    """Everything that the strip and the evidence need. Synchronous: call it in a thread."""
+    store = parts.store
+    rounds = store.rounds.listing()
+    seen = max((turn.watermark for turn in rounds if turn.snapshot_id), default=0)
+    active = next((turn for turn in rounds if turn.status in ("queued", "running")), None)
+    shown = active or (rounds[0] if rounds else None)
+    stages = store.rounds.stages(shown.id) if shown and shown.id is not None else []
+    trained = [stage for stage in stages if stage.name not in (*EXAMINING, "snapshot")]
+    heard = next((stage for stage in stages if stage.status == "running"), None) or (trained[-1] if trained else None)
+    records = store.rounds.progress(stage_id=heard.id) if heard and heard.id is not None else []
+    challenger = store.versions.challenger()
+    votes = store.judgements.votes(challenger.name) if challenger else []
+    return Loop(
+        now=store.now(),
+        fresh=store.judgements.counts(seen),
+        total=store.judgements.counts(0),
+        rounds=rounds,
+        active=active,
+        stages=stages,
+        progress=[dict(record.record) for record in records],
+        versions=store.versions.listing(),
+        published=store.versions.published(),
+        challenger=challenger,
+        tally=tally(votes, parts.settings.votes, parts.settings.promote.value != "on_evidence"),
+    )
+
+
+def strip(loop: Loop) -> str:
+    """Six stations in their order, the running one marked; the last leads back to the first."""
+    stations = (collected(loop), snapshot(loop), train(loop), evaluate(loop), challenger(loop), serving(loop))
+    return f'<ol class="loop-strip" aria-label="The loop">{"".join(stations)}</ol>'
+
+
+def station(symbol: str, title: str, number: str, below: str, state: str = "", extra: str = "") -> str:
+    """One station: state is now (running), done, or empty."""
+    current = ' aria-current="step"' if state == "now" else ""
+    return (
+        f'<li class="station {state}"{current}><div class="dot">{icon(symbol)}</div><h3>{esc(title)}</h3>'
+        f'<p class="figure">{esc(number)}</p><p class="small">{esc(below)}</p>{extra}</li>'
+    )
+
+
+def collected(loop: Loop) -> str:
+    """New judgements since the last snapshot."""
+    fresh, scripted = int(loop.fresh["total"]), int(loop.fresh["scripted"])
+    since = "since the last round" if any(turn.snapshot_id for turn in loop.rounds) else "so far"
+    below = since + (f", {scripted:,} scripted" if scripted else "")
+    return station("chat", "Collected", f"{fresh:,}", below, "done" if fresh else "")
+
+
+def _stage(loop: Loop, *names: str) -> Stage | None:
+    found = [stage for stage in loop.stages if stage.name in names]
+    return next((stage for stage in found if stage.status == "running"), found[-1] if found else None)
+
+
+def _state(stage: Stage | None) -> str:
+    return "" if stage is None else {"running": "now", "done": "done", "failed": "failed"}.get(stage.status, "")
+
+
+def snapshot(loop: Loop) -> str:
+    """Rows of the round's frozen dataset."""
+    rows = (loop.shown.rows or {}) if loop.shown else {}
+    state = _state(_stage(loop, "snapshot"))
+    if "train" not in rows:
+        return station("snapshot", "Snapshot", "…" if state == "now" else "–", "pairs to train on", state)
+    held = int(rows.get("held_out") or 0)
+    return station("snapshot", "Snapshot", f"{int(rows['train']):,}", f"pairs, {held} held out", state)
+
+
+def train(loop: Loop) -> str:
+    """Step, loss and time left of the training, or the method and last loss."""
+    names = [stage.name for stage in loop.stages if stage.name not in (*EXAMINING, "snapshot")]
+    stage = _stage(loop, *names) if names else None
+    if stage is None:
+        return station("train", "Train", "–", "steps")
+    records = [record for record in loop.progress if "step" in record]
+    losses = [float(record["loss"]) for record in records if isinstance(record.get("loss"), int | float)]
+    last = records[-1] if records else {}
+    loss = f"loss {losses[-1]:.3f}" if losses else stage.name
+    if stage.status != "running":
+        took = (stage.finished_at or loop.now) - (stage.started_at or loop.now)
+        number = duration(took) if stage.status == "done" else stage.status
+        return station(
+            "train", "Train", number, f"{stage.name.upper()}, {loss}" if losses else stage.name, _state(stage)
+        )
+    step, steps = int(last.get("step") or 0), int(last.get("steps") or 0)
+    left = last.get("seconds_left")
+    below = loss + (f", {duration(float(left))} left" if isinstance(left, int | float) and step else "")
+    share = 100 * step / steps if steps else 0
+    bar = (
+        f'<div class="bar" role="progressbar" aria-label="Training" aria-valuenow="{share:.0f}" aria-valuemin="0" '
+        f'aria-valuemax="100"><i style="width:{share:.1f}%"></i></div>'
+    )
+    return station("train", "Train", f"{step} of {steps}" if steps else "starting", below, "now", bar)
+
+
+def evaluate(loop: Loop) -> str:
+    """The share of capability questions answered right, or what is being examined."""
+    stage = _stage(loop, *EXAMINING)
+    state = _state(stage)
+    if stage is not None and stage.status == "running":
+        said = {
+            "register": "keeping the version",
+            "stage": "loading it",
+            "gate": "deciding",
+        }.get(stage.name, "asking questions")
+        parts = [str(record["part"]) for record in loop.progress if record.get("part")]
+        took = duration(loop.now - (stage.started_at or loop.now))
+        return station("scales", "Evaluate", took, parts[-1] if parts else said, "now", '<span class="spin"></span>')
+    capability = ((loop.shown.evaluation or {}) if loop.shown else {}).get("capability") or {}
+    if not capability or loop.active:
+        return station("scales", "Evaluate", "–", "questions right", state)
+    return station(
+        "scales", "Evaluate", f"{float(capability['challenger']):.1%}", f"of {capability['n']} questions right", state
+    )
+
+
+def challenger(loop: Loop) -> str:
+    """Votes on the version that waits for them."""
+    if loop.challenger is None:
+        return station("flag", "Challenger", "–", "none waits for votes")
+    return station(
+        "flag", "Challenger", f"{loop.tally.votes} of {loop.tally.needed}", f"votes on {loop.challenger.name}", "waits"
+    )
+
+
+def serving(loop: Loop) -> str:
+    """What `policy` means now."""
+    if loop.published is None:
+        return station("serve", "Serving", "–", "no version yet")
+    return station("serve", "Serving", loop.published.version, f"since {ago(loop.published.at, loop.now)}", "live")
+
+
+def headline(loop: Loop) -> str:
+    """The present state of the loop in one sentence."""
+    if loop.active is not None:
+        if loop.active.cancel_requested:
+            return f"Round {loop.active.id} is being cancelled."
+        if loop.active.status == "queued":
+            return f"Round {loop.active.id} is queued; the worker takes it within seconds."
+        return f"Round {loop.active.id} is running."
+    if loop.challenger is not None:
+        more = loop.tally.needed - loop.tally.votes
+        return (
+            f"{loop.challenger.name} waits for {count(more, 'more blind vote')}: compare tasks show it now."
+            if more > 0
+            else f"The votes on {loop.challenger.name} are in."
+        )
+    if not loop.total["total"]:
+        return "No judgements yet: invite annotators, or try the loop with 40 scripted votes."
+    fresh = int(loop.fresh["total"])
+    if not fresh:
+        return "Nothing new since the last round. Collect more judgements, then start one."
+    return f"{count(fresh, 'new judgement')} can be learned from."

@@ -1,0 +1,167 @@
+"""What happens on the operate page. Every act asks for the operator's role again before it does anything."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from typing import TYPE_CHECKING, Any
+
+from feedback_app.collect import people as accounts
+from feedback_app.collect.people import Role, require
+from feedback_app.errors import AlignloopError, NotFound, UsageError
+from feedback_app.parts import Parts
+from feedback_app.ui import look, operate_panels, operate_people, operate_records
+from feedback_app.ui.island import Act, Answer
+from feedback_app.ui.loop_strip import Loop, Tally, read_loop, strip, tally
+from feedback_app.ui.model_watch import ModelWatch
+
+if TYPE_CHECKING:
+    from feedback_app.store.tables import Person
+
+
+class OperateEvents:
+    """Acts of the operate page."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._store = parts.store
+        self._watch = ModelWatch(parts)
+
+    async def act(self, person: Person, act: Act) -> Answer:
+        """One act; an error of it is shown where it was asked for."""
+        require(person, Role.OPERATOR)
+        do = str(act.get("do"))
+        if do in ("start", "pulse"):
+            return await self._page(person, whole=do == "start")
+        works = {
+            "start-round": (self._start_round, "round"),
+            "cancel": (self._cancel, "round"),
+            "promote": (self._promote, "decide"),
+            "rollback": (self._rollback, "decide"),
+            "schedule": (self._schedule, "schedule"),
+            "invite": (self._invite, "people"),
+            "reset": (self._reset, "people"),
+            "disable": (self._disable, "people"),
+            "role": (self._role, "people"),
+        }
+        if do not in works:
+            raise NotFound("This page is older than the server. Reload it.")
+        work, where = works[do]
+        try:
+            secret = await asyncio.to_thread(work, person, act)
+        except AlignloopError as error:
+            answer = await self._page(person, whole=do == "role")  # a role that was refused is shown as it was
+            answer.error, answer.where = str(error), where
+            return answer
+        return await self._page(person, whole=True, secret=secret or "")
+
+    # Work in the store: synchronous, called in a thread; what comes back is shown once above the people
+
+    def _start_round(self, person: Person, act: Act) -> str | None:
+        method = str(act.get("method") or self._parts.methods[0])
+        if method not in self._parts.methods:
+            raise UsageError(f"There is no method {method}. Use one of: {', '.join(self._parts.methods)}.")
+        self._store.rounds.add(method, person.id, secrets.randbelow(2**31), {})
+        return None
+
+    def _cancel(self, person: Person, act: Act) -> str | None:
+        self._store.rounds.request_cancel(int(act["round"]))
+        return None
+
+    def _promote(self, person: Person, act: Act) -> str | None:
+        self._parts.promote(str(act["version"]), person.id, str(act.get("note") or "").strip())
+        return None
+
+    def _rollback(self, person: Person, act: Act) -> str | None:
+        if self._parts.rollback_target() != act.get("version"):
+            raise UsageError("What is served has changed meanwhile. Look again, then roll back.")
+        self._parts.rollback(person.id)
+        return None
+
+    def _schedule(self, person: Person, act: Act) -> str | None:
+        method = str(act.get("method") or self._parts.methods[0])
+        judgements = _number(act.get("every_judgements"), "The number of judgements")
+        hours = _number(act.get("every_hours"), "The number of hours")
+        enabled = act.get("enabled") is True
+        if method not in self._parts.methods:
+            raise UsageError(f"There is no method {method}. Use one of: {', '.join(self._parts.methods)}.")
+        if enabled and judgements is None and hours is None:
+            raise UsageError("Say after how many judgements or hours a round shall start, then save.")
+        self._store.schedule.set(
+            enabled=enabled,
+            method=method,
+            every_judgements=None if judgements is None else max(1, int(judgements)),
+            every_hours=hours,
+        )
+        return None
+
+    def _invite(self, person: Person, act: Act) -> str | None:
+        new = accounts.add_person(self._store, str(act.get("name", "")), str(act.get("role", "")))
+        return operate_people.secret_note(new.person.name, new.password, new.api_key)
+
+    def _reset(self, person: Person, act: Act) -> str | None:
+        name = str(act["name"])
+        return operate_people.secret_note(name, accounts.reset_password(self._store, person, name))
+
+    def _disable(self, person: Person, act: Act) -> str | None:
+        accounts.set_disabled(self._store, person, str(act["name"]), act.get("disabledNow") != "true")
+        return None
+
+    def _role(self, person: Person, act: Act) -> str | None:
+        accounts.set_role(self._store, person, str(act["name"]), str(act["role"]))
+        return None
+
+    # What is shown
+
+    async def _page(self, person: Person, whole: bool, secret: str = "") -> Answer:
+        state = await self._watch.state()
+        answer = await asyncio.to_thread(self._regions, person, whole, secret)
+        answer.regions["model"] = look.loading_model(state, self._store.now())
+        answer.state["ready"] = state["name"] == "ready"
+        return answer
+
+    def _regions(self, person: Person, whole: bool, secret: str) -> Answer:
+        loop = read_loop(self._parts)
+        published = self._store.versions.history()
+        listed = self._store.people.listing()
+        names = {other.id: other.name for other in listed}
+        regions: dict[str, str] = {
+            "top": look.top_bar("/operate", person.name, person.role),
+            "strip": strip(loop),
+            "action": operate_panels.action(loop, self._parts.methods),
+            "evidence": operate_panels.evidence(loop, self._latest_tally(loop), self._parts.limits),
+            "decisions": operate_panels.decisions(loop, self._parts.rollback_target()),
+            "collected": operate_records.collected(loop),
+            "rounds": operate_records.history(loop.rounds, loop.now),
+            "versions": operate_records.versions(loop.versions, published, names, loop.now),
+        }
+        if whole:  # forms that somebody may be filling in are left alone by the clock
+            regions["schedule"] = operate_people.schedule(self._store.schedule.get(), self._parts.methods)
+            regions["people"] = operate_people.people(listed, person.id, secret)
+        running: dict[str, Any] = {"person": person.id, "running": loop.active is not None}
+        return Answer(regions, running)
+
+    def _latest_tally(self, loop: Loop) -> Tally | None:
+        """Votes on the version of the latest round that ended, also after its challenge."""
+        ended = (turn for turn in loop.rounds if turn.status not in ("queued", "running"))
+        turn = next((turn for turn in ended if turn.version), None)
+        if turn is None or turn.version is None:
+            return None
+        settings = self._parts.settings
+        votes = self._store.judgements.votes(turn.version)
+        if not votes and turn.status != "held":
+            return None
+        return tally(votes, settings.votes, settings.promote.value != "on_evidence")
+
+
+def _number(value: object, what: str) -> float | None:
+    text = str(value or "").strip()
+    if not text:
+        return None
+    try:
+        number = float(text)
+    except ValueError as error:
+        raise UsageError(f"{what} is not a number. Write digits, or leave it empty.") from error
+    if not 0 < number < 1e9:
+        raise UsageError(f"{what} must be above 0.")
+    return number

@@ -1,0 +1,121 @@
+"""What can be decided on the operate page, and on what evidence: start, cancel, promote, roll back. Pure HTML."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from feedback_app.ui.loop_strip import Loop, Tally, headline
+from feedback_app.ui.markup import attributes, button, esc
+from feedback_app.ui.operate_evidence import guard_rows, guards, samples, sparkline, status_tag, win_rate
+
+METHOD_NAMES = {"dpo": "DPO", "kto": "KTO", "ppo": "PPO", "sft": "SFT"}
+
+
+def options(values: Sequence[tuple[str, str]], chosen: str) -> str:
+    """`<option>`s of a select."""
+    return "".join(
+        f"<option{attributes(value=value, selected=value == chosen)}>{esc(text)}</option>" for value, text in values
+    )
+
+
+def action(loop: Loop, methods: Sequence[str]) -> str:
+    """The one primary button: start a round; or cancel, while one runs, with its loss so far."""
+    sentence = f'<p class="grow lead">{esc(headline(loop))}</p>'
+    if loop.active is not None:
+        losses = [float(record["loss"]) for record in loop.progress if isinstance(record.get("loss"), int | float)]
+        cancel = button(
+            "cancel", "Cancel the round", kind="outline", round=loop.active.id, disabled=loop.active.cancel_requested
+        )
+        return f"{sentence}{sparkline(losses, 'Loss')}{cancel}"
+    choice = ""
+    if len(methods) > 1:
+        listed = options([(name, METHOD_NAMES.get(name, name)) for name in methods], methods[0])
+        choice = f'<select name="method" aria-label="Method of the round">{listed}</select>'
+    else:
+        choice = f'<input type="hidden" name="method" value="{esc(methods[0])}">'
+    possible = bool(loop.total["total"])
+    start = f'<button type="submit" class="primary"{"" if possible else " disabled"}>Start round</button>'
+    return f'{sentence}<form data-act="start-round" class="row start">{choice}{start}</form>'
+
+
+def evidence(loop: Loop, tally: Tally | None, limits: Mapping[str, float]) -> str:
+    """The latest round that has ended: verdict, reasons, votes, guards, samples."""
+    ended = [turn for turn in loop.rounds if turn.status not in ("queued", "running")]
+    if not ended:
+        return (
+            "<h2>Evidence</h2><p>No round has ended yet. When one has, this shows whether people prefer the new "
+            "version and whether it kept what it could do.</p>"
+        )
+    newest, turn = ended[0], next((turn for turn in ended if turn.version), ended[0])
+    lost = ""
+    if newest is not turn:  # a round that left no version must not hide the one before it
+        why = "; ".join(newest.reasons or []) or "It left no version."
+        lost = f'<p class="row">{status_tag(newest.status)}<span>Round {newest.id}: {esc(why)}</span></p>'
+    title = turn.version or f"Round {turn.id}"
+    against = f" against {turn.incumbent}" if turn.version and turn.incumbent else ""
+    reasons = "".join(f"<li>{esc(reason)}</li>" for reason in turn.reasons or [])
+    evaluation = turn.evaluation or {}
+    found = guard_rows(guards(evaluation, limits))
+    shown = samples(turn.samples or [], turn.incumbent or "before", turn.version or "after")
+    fold = '<details class="fold" id="samples"><summary>Sample answers, before and after</summary>'
+    support = _held_out(evaluation)
+    votes = win_rate(tally) if tally is not None and turn.version else ""
+    return (
+        lost + f'<div class="row spread"><h2>{esc(title)}<span class="against">{esc(against)}</span></h2>'
+        f'<span class="row">{status_tag(turn.status)}<span class="small">round {turn.id}</span></span></div>'
+        + (f'<ul class="reasons">{reasons}</ul>' if reasons else "")
+        + votes
+        + (f"<h3>What it kept</h3>{found}{support}" if found else "")
+        + (f"{fold}{shown}</details>" if shown else "")
+    )
+
+
+def _held_out(evaluation: Mapping[str, Any]) -> str:
+    accuracy = (evaluation.get("training") or {}).get("held_out_accuracy")
+    if not isinstance(accuracy, int | float):
+        return ""
+    return f'<p class="small">Held-out pairs ranked right: {accuracy:.0%}. Shown as support; it decides nothing.</p>'
+
+
+def decisions(loop: Loop, target: str | None) -> str:
+    """Promote and roll back, each saying first what will happen."""
+    serving = loop.published.version if loop.published else ""
+    blocks = []
+    latest = next((turn for turn in loop.rounds if turn.version and turn.status not in ("queued", "running")), None)
+    version = next((row for row in loop.versions if latest and row.name == latest.version), None)
+    if latest and version and version.name != serving and version.state not in ("dropped", "unloadable"):
+        held = latest.status == "held"
+        waiting = loop.challenger is not None and loop.challenger.name == version.name
+        votes = (
+            f" It has {loop.tally.votes} of {loop.tally.needed} votes; promoting it now ends the vote."
+            if waiting
+            else ""
+        )
+        what = (
+            f"From the next request on, everybody is answered by {version.name}; answers that are being written "
+            f"finish with {serving}. {serving} stays and can be brought back.{votes}"
+        )
+        note = (
+            '<label>Why, although it is held? The note is kept.<input name="note" required maxlength="500" '
+            'autocomplete="off"></label>'
+            if held
+            else '<input type="hidden" name="note" value="">'
+        )
+        blocks.append(_confirm("promote", f"Promote {version.name}", what, note, version=version.name))
+    if target:
+        what = (
+            f"From the next request on, everybody is answered by {target} again instead of {serving}. {serving} stays "
+            "in the history and can be promoted again."
+        )
+        blocks.append(_confirm("rollback", f"Roll back to {target}", what, "", version=target))
+    return "".join(blocks)
+
+
+def _confirm(act: str, title: str, what: str, fields: str, **data: object) -> str:
+    marks = attributes(data_act=act, **{f"data_{key}": value for key, value in data.items()})
+    return (
+        f'<details class="confirm" id="confirm-{act}"><summary class="button outline">{esc(title)}</summary>'
+        f'<form{marks} class="stack"><p>{esc(what)}</p>{fields}<div class="row"><button type="submit" class="primary">'
+        f"{esc(title)}</button>{button('fold', 'Not now')}</div></form></details>"
+    )

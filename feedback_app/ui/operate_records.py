@@ -1,0 +1,131 @@
+"""What has been: rounds, versions and collected judgements, as tables on the operate page. Pure HTML."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from feedback_app.ui.loop_strip import Loop
+from feedback_app.ui.markup import ago, count, duration, esc
+from feedback_app.ui.operate_evidence import sparkline, status_tag
+from feedback_app.ui.operate_panels import METHOD_NAMES
+
+if TYPE_CHECKING:
+    from feedback_app.store.tables import Publication, Round, Version
+
+KINDS = {"like": "Likes and edits", "compare": "Comparisons", "rank": "Rankings"}
+
+
+def history(rounds: Sequence[Round], now: float) -> str:
+    """One line per round and a small trend of what it could do."""
+    if not rounds:
+        return "<h2>Rounds</h2><p>No rounds yet. Start one when judgements have come in.</p>"
+    rights = [
+        float(turn.evaluation["capability"]["challenger"])
+        for turn in reversed(rounds)
+        if (turn.evaluation or {}).get("capability")
+    ]
+    rows = []
+    for turn in rounds[:20]:
+        took = duration(turn.finished_at - turn.started_at) if turn.finished_at and turn.started_at else ""
+        pairs = (turn.rows or {}).get("train")
+        reasons = turn.reasons or [""]
+        reason = next((said for said in reasons if said.startswith("Promoted by an operator")), reasons[0])
+        rows.append(
+            f'<tr><td class="number">{turn.id}</td><td>{esc(METHOD_NAMES.get(turn.method, turn.method))}</td>'
+            f'<td class="number">{"" if pairs is None else pairs}</td><td>{status_tag(turn.status)}</td>'
+            f"<td>{esc(turn.version or '')}</td><td>{esc(reason)}</td>"
+            f'<td class="small">{esc(took)}</td><td class="small">{esc(ago(turn.created_at, now))}</td></tr>'
+        )
+    trend = sparkline(rights, "Questions answered right")
+    legend = f'<span class="row small">questions right {trend}</span>' if trend else ""
+    return (
+        f'<div class="row spread"><h2>Rounds</h2>{legend}</div><div class="table"><table class="wide"><thead><tr>'
+        '<th class="number">Round</th><th>Method</th><th class="number">Pairs</th><th>Result</th><th>Version</th>'
+        f"<th>Why</th><th>Took</th><th>Started</th></tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
+    )
+
+
+def versions(listed: Sequence[Version], published: Sequence[Publication], names: Mapping[str, str], now: float) -> str:
+    """Every version, what it is, and when `policy` meant it."""
+    if not listed:
+        return "<h2>Versions</h2><p>No version yet: the model is still loading.</p>"
+    serving = published[0].version if published else ""
+    rows = []
+    for version in reversed(listed):
+        flips = [flip for flip in published if flip.version == version.name]
+        when = f"{_reason(flips[0], names)}, {ago(flips[0].at, now)}" if flips else "never served"
+        state, kind = (
+            ("serving", "good")
+            if version.name == serving
+            else (version.state, "accent" if version.state == "challenger" else "")
+        )
+        note = f'<br><span class="small">“{esc(flips[0].note)}”</span>' if flips and flips[0].note else ""
+        rows.append(
+            f"<tr><td><strong>{esc(version.name)}</strong></td><td>{esc(version.kind)}</td>"
+            f"<td>{esc(version.parent or '')}</td>"
+            f'<td><span class="tag {kind}">{esc(state)}</span></td><td>{esc(when)}{note}</td></tr>'
+        )
+    return (
+        '<h2>Versions</h2><div class="table"><table class="wide">'
+        "<thead><tr><th>Version</th><th>Kind</th><th>From</th><th>State</th>"
+        f"<th>Served</th></tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
+    )
+
+
+def _reason(flip: Publication, names: Mapping[str, str]) -> str:
+    by = f" by {names[flip.person_id]}" if flip.person_id is not None and flip.person_id in names else ""
+    return {
+        "first": "served first",
+        "promoted": "promoted by the votes",
+        "operator": f"promoted{by}",
+        "rollback": f"rolled back to{by}",
+    }.get(flip.reason, flip.reason)
+
+
+def collected(loop: Loop) -> str:
+    """What has been collected since the last snapshot and in all, scripted people apart."""
+    fresh, total = loop.fresh, loop.total
+    if not total["total"]:
+        return (
+            "<h2>Collected</h2><p>No judgements yet: invite annotators below, or try the loop with 40 scripted votes: "
+            "<code>alignloop simulate --annotator warm --judgements 40</code></p>"
+        )
+    kinds = [
+        (
+            name,
+            fresh["by_kind"].get(kind, 0),
+            total["by_kind"].get(kind, 0),
+            total.get("scripted_by_kind", {}).get(kind, 0),
+        )
+        for kind, name in KINDS.items()
+    ]
+    new_by = {(row["name"]): row["count"] for row in fresh["by_person"]}
+    people = [
+        (row["name"] + (" (scripted)" if row["scripted"] else ""), new_by.get(row["name"], 0), row["count"],
+         row["count"] if row["scripted"] else 0)
+        for row in sorted(total["by_person"], key=lambda row: bool(row["scripted"]))
+    ]  # fmt: skip
+    by_version = [
+        (name, fresh["by_version"].get(name, 0), number, total.get("scripted_by_version", {}).get(name, 0))
+        for name, number in total["by_version"].items()
+    ]
+    return (
+        '<div class="row spread"><h2>Collected</h2>'
+        f'<span class="small">{count(int(total["total"]), "judgement")} in all, '
+        f'{int(total["scripted"]):,} of them scripted</span></div><div class="thirds">'
+        f"{_counts('By kind', kinds)}{_counts('By person', people)}{_counts('By version judged', by_version)}</div>"
+    )
+
+
+def _counts(title: str, rows: Sequence[tuple[str, int, int, int]]) -> str:
+    body = "".join(
+        f'<tr><th scope="row">{esc(name)}</th><td class="number">{new:,}</td><td class="number">{all_:,}</td>'
+        f'<td class="number">{scripted:,}</td></tr>'
+        for name, new, all_, scripted in rows
+    )
+    return (
+        f'<div class="table"><table><thead><tr><th>{esc(title)}</th><th class="number">New</th>'
+        '<th class="number">All</th>'
+        f'<th class="number">Scripted</th></tr></thead><tbody>{body}</tbody></table></div>'
+    )

@@ -1,0 +1,43 @@
+"""The rank page: put answers in order without lifting your hands."""
+
+from __future__ import annotations
+
+import gradio as gr
+
+from feedback_app.parts import Parts
+from feedback_app.ui.island import island
+from feedback_app.ui.markup import button, says
+from feedback_app.ui.rank_events import RankEvents
+from feedback_app.ui.sitting import why_panel
+
+SIZES = "".join(
+    f'<button type="button" class="chip" data-act="size" data-size="{size}" aria-pressed="{str(size == 4).lower()}" '
+    f'aria-label="{size} answers">{size}</button>'
+    for size in (3, 4, 5)
+)
+SHELL = (
+    '<div class="al judge rank"><header class="top" data-region="top"></header><div data-region="model"></div>'
+    '<main class="sheet"><div class="row spread"><div class="progress grow" data-region="progress"></div>'
+    f'<div class="row sizes" role="group" aria-label="How many answers"><span class="small">Answers</span>{SIZES}</div>'
+    f"</div>{says('page')}"
+    '<section class="prompt" aria-label="Prompt"><p class="small">Prompt</p><div class="asked" data-region="prompt">'
+    "</div></section>"
+    '<p class="small row waiting-line" data-waiting><span class="spin"></span><span>Writing the answers</span></p>'
+    '<div data-region="cards"></div>'
+    f'<div class="decide">{why_panel()}<div class="verdicts two" role="group" aria-label="Your verdict">'
+    '<button type="button" class="verdict send primary" data-act="send" aria-keyshortcuts="Enter" disabled>'
+    "<kbd>Enter</kbd><span>Send this order</span></button>"
+    '<button type="button" class="verdict cant" data-act="cant" aria-keyshortcuts="0" disabled><kbd>0</kbd>'
+    f"<span>Can’t judge</span></button></div>{says('verdict')}"
+    f'<div class="row spread foot"><div class="row">{button("why", "Reasons", keys="R", pressed=False)}'
+    '<span class="small keys"><kbd>↑</kbd><kbd>↓</kbd> choose, <kbd>Shift</kbd> moves, <kbd>=</kbd> ties with the one '
+    "above</span></div><div data-region='said' class='said' aria-live='polite'></div></div></div></main></div>"
+)
+
+
+def build_rank(parts: Parts) -> gr.Blocks:
+    """The rank page's Blocks."""
+    events = RankEvents(parts)
+    with gr.Blocks(title="Rank · alignloop", analytics_enabled=False, fill_width=True) as page:
+        island(parts, ("judging.js", "rank.js"), SHELL, events.act)
+    return page

@@ -1,0 +1,157 @@
+"""Can this model be served? Read from its files before anything heavy starts.
+
+A folder is checked by reading it; only a hub name imports transformers' small relatives. Whether vLLM knows
+the architecture is vLLM's to say: nothing is loaded here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from serving.errors import ModelProblem
+
+__all__ = ["ModelFacts", "ModelProblem", "check_model"]
+
+TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "tekken.json")
+LENGTH_KEYS = ("max_position_embeddings", "n_positions", "max_sequence_length", "seq_length", "max_seq_len")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFacts:
+    """What is known of a model from its files: hashes are SHA-256 in hex, `max_len` is in tokens.
+
+    `temperature` is the model's own recommendation from `generation_config.json`, None where it has none.
+    """
+
+    template_hash: str
+    weights_hash: str
+    max_len: int
+    temperature: float | None
+    architecture: str
+
+
+def check_model(source: str, *, fetch: Callable[[str, str], Path] | None = None) -> ModelFacts:
+    """Facts about a model folder or hub name. Raises `ModelProblem` with one sentence saying what is missing.
+
+    `fetch(name, file)` brings one file of a hub model and raises `FileNotFoundError` where there is none; the
+    default asks the hub. A hub model's weights are named by its commit, not downloaded here.
+    """
+    folder = Path(source).expanduser()
+    if folder.is_dir():
+        return _check_folder(folder)
+    if folder.exists():
+        raise ModelProblem(f"{source} is a file, not a model folder. Name the folder that holds config.json.")
+    if source.startswith((".", "/", "~")) or source.count("/") > 1 or not source.strip():
+        raise ModelProblem(f"There is no model folder at {source}. Set ALIGNLOOP_MODEL to a folder or a hub name.")
+    return _check_hub(source, fetch or _fetch)
+
+
+def _check_folder(folder: Path) -> ModelFacts:
+    config = _config(folder, str(folder))
+    weights = sorted(folder.glob("*.safetensors"))
+    if not weights:
+        other = "only weights in another format" if list(folder.glob("*.bin")) else "no weights"
+        raise ModelProblem(f"{folder} has {other}: alignloop loads safetensors files only.")
+    if not any((folder / name).is_file() for name in TOKENIZERS):
+        raise ModelProblem(f"{folder} has no tokenizer: tokenizer.json (or tokenizer.model) is missing.")
+    template = _template(folder, str(folder))
+    return _facts(config, template, _hash_files(weights), folder / "generation_config.json", str(folder))
+
+
+def _check_hub(name: str, fetch: Callable[[str, str], Path]) -> ModelFacts:
+    try:
+        config_path = fetch(name, "config.json")
+    except FileNotFoundError as error:
+        raise ModelProblem(
+            f"{name} is neither a folder here nor a model that the hub gives out: {error}. "
+            "Correct ALIGNLOOP_MODEL, or set HF_TOKEN for a gated model."
+        ) from error
+    # These land beside the configuration, in the snapshot folder of the same commit.
+    for optional in ("tokenizer_config.json", "chat_template.jinja", "generation_config.json"):
+        with contextlib.suppress(FileNotFoundError):
+            fetch(name, optional)
+    folder = config_path.parent
+    config, template = _config(folder, name), _template(folder, name)
+    # The snapshot folder is named by the commit, which fixes every byte of the weights.
+    weights = hashlib.sha256(f"{name}@{folder.name}".encode()).hexdigest()
+    return _facts(config, template, weights, folder / "generation_config.json", name)
+
+
+def _facts(config: dict[str, Any], template: str, weights: str, generation: Path, name: str) -> ModelFacts:
+    inner = config.get("text_config")  # models that also see images keep the language model's settings there
+    text: dict[str, Any] = inner if isinstance(inner, dict) else config
+    lengths = [int(text[key]) for key in LENGTH_KEYS if isinstance(text.get(key), int)]
+    if not lengths:
+        raise ModelProblem(f"{name}'s config.json does not say how many tokens the model reads ({LENGTH_KEYS[0]}).")
+    temperature = _json(generation).get("temperature") if generation.is_file() else None
+    return ModelFacts(
+        template_hash=hashlib.sha256(template.encode()).hexdigest(),
+        weights_hash=weights,
+        max_len=min(lengths),
+        temperature=float(temperature) if isinstance(temperature, int | float) else None,
+        architecture=str(config["architectures"][0]),
+    )
+
+
+def _config(folder: Path, name: str) -> dict[str, Any]:
+    path = folder / "config.json"
+    if not path.is_file():
+        raise ModelProblem(f"{name} is not a model folder: config.json is missing.")
+    config = _json(path)
+    architectures = config.get("architectures")
+    if not isinstance(architectures, list) or not architectures:
+        raise ModelProblem(f"{name} is not a model folder: its config.json names no architecture.")
+    return config
+
+
+def _template(folder: Path, name: str) -> str:
+    beside = folder / "chat_template.jinja"
+    if beside.is_file():
+        return beside.read_text()
+    path = folder / "tokenizer_config.json"
+    template = _json(path).get("chat_template") if path.is_file() else None
+    if isinstance(template, list):  # several named templates: vLLM takes the one called default
+        template = next((entry.get("template") for entry in template if entry.get("name") == "default"), None)
+    if not isinstance(template, str) or not template:
+        raise ModelProblem(
+            f"{name} has no chat template, so it cannot tell who says what. Use an instruction-tuned model, "
+            "or add chat_template.jinja to its folder."
+        )
+    return template
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise ModelProblem(f"{path} cannot be read as JSON: {error}.") from error
+    if not isinstance(value, dict):
+        raise ModelProblem(f"{path} does not hold a JSON object.")
+    return value
+
+
+def _hash_files(paths: Iterable[Path]) -> str:
+    """One SHA-256 over names and contents, in order of names."""
+    total = hashlib.sha256()
+    for path in paths:
+        total.update(path.name.encode() + b"\0")
+        with path.open("rb") as file:
+            total.update(hashlib.file_digest(file, "sha256").digest())
+    return total.hexdigest()
+
+
+def _fetch(name: str, file: str) -> Path:
+    """One file of a hub model through the hub's own client and cache."""
+    from huggingface_hub import hf_hub_download
+
+    try:
+        return Path(hf_hub_download(name, file))
+    except Exception as error:
+        # The hub's client raises many kinds (not found, gated, offline, bad name); each means: not to be had.
+        raise FileNotFoundError(str(error).splitlines()[0]) from error

@@ -1,0 +1,180 @@
+"""Completions for whoever trains or evaluates, over vLLM's HTTP interface. Synchronous and thread-safe.
+
+The shapes equal `alignment.sampler`'s, without importing it: this room knows nothing of ours.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+from serving.errors import VllmError, VllmUnreachable
+
+
+class Turn(Protocol):
+    """One message of a prompt."""
+
+    @property
+    def role(self) -> str:
+        """system, user or assistant."""
+        ...
+
+    @property
+    def content(self) -> str:
+        """The text."""
+        ...
+
+
+class SamplingLike(Protocol):
+    """How to sample: `alignment.sampler.Sampling` has this shape."""
+
+    @property
+    def temperature(self) -> float:
+        """0 is greedy."""
+        ...
+
+    @property
+    def max_tokens(self) -> int:
+        """Longest completion, tokens."""
+        ...
+
+    @property
+    def seed(self) -> int:
+        """Prompt i uses seed + i."""
+        ...
+
+    @property
+    def n(self) -> int:
+        """Samples per prompt."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One completion. `logprobs` are natural-log probabilities of its tokens under the untempered model."""
+
+    text: str
+    finish_reason: str
+    tokens: tuple[int, ...] = ()
+    logprobs: tuple[float, ...] = ()
+
+
+class HttpSampler:
+    """Samples from one vLLM; `version` is the name vLLM serves it under.
+
+    At most `concurrency` requests run at once, whichever threads ask. Raises `VllmUnreachable` (a
+    `ConnectionError`) when vLLM cannot be reached and `VllmError` when it refuses.
+    """
+
+    def __init__(self, base_url: str, concurrency: int = 8, *, timeout_s: float = 300.0) -> None:
+        address = urlsplit(base_url)
+        self._base_url, self._timeout_s = base_url, timeout_s
+        self._scheme, self._host, self._port = address.scheme, address.hostname or "127.0.0.1", address.port
+        self._prefix = address.path.rstrip("/")
+        self._pool = ThreadPoolExecutor(concurrency, thread_name_prefix="sampler")
+        self._local = threading.local()
+
+    def close(self) -> None:
+        """Stop the threads."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def sample(self, version: str, prompts: Sequence[Sequence[Turn]], sampling: SamplingLike) -> list[list[Sample]]:
+        """Per prompt, `sampling.n` samples, in order, with token ids and log probabilities."""
+        return list(
+            self._pool.map(
+                lambda item: self._one(version, item[1], sampling, sampling.seed + item[0]), enumerate(prompts)
+            )
+        )
+
+    def score(self, version: str, prompts: Sequence[Sequence[Turn]], samples: Sequence[Sample]) -> list[list[float]]:
+        """Log probabilities (natural, untempered) that `version` gives each sample's tokens after its prompt."""
+        return list(self._pool.map(lambda pair: self._score(version, *pair), zip(prompts, samples, strict=True)))
+
+    def _one(self, version: str, prompt: Sequence[Turn], sampling: SamplingLike, seed: int) -> list[Sample]:
+        reply = self._post(
+            "/v1/chat/completions",
+            {
+                "model": version,
+                "messages": _messages(prompt),
+                "temperature": sampling.temperature,
+                "max_tokens": sampling.max_tokens,
+                "seed": seed,
+                "n": sampling.n,
+                "logprobs": True,
+                "top_logprobs": 0,
+                "return_token_ids": True,
+            },
+        )
+        choices = sorted(reply["choices"], key=lambda choice: int(choice["index"]))
+        return [_sample(choice) for choice in choices]
+
+    def _score(self, version: str, prompt: Sequence[Turn], sample: Sample) -> list[float]:
+        if not sample.tokens:
+            return []
+        opening = self._post("/tokenize", {"model": version, "messages": _messages(prompt)})["tokens"]
+        reply = self._post(
+            "/v1/completions",
+            {
+                "model": version,
+                "prompt": [*opening, *sample.tokens],
+                "max_tokens": 1,
+                "temperature": 0,
+                "prompt_logprobs": 0,
+            },
+        )
+        table = reply["choices"][0]["prompt_logprobs"][len(opening) :]
+        return [float(row[str(token)]["logprob"]) for row, token in zip(table, sample.tokens, strict=True)]
+
+    def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        """POST on this thread's own kept-alive connection; once more on a fresh one if the old had gone stale."""
+        data = json.dumps(body).encode()
+        kept: http.client.HTTPConnection | None = getattr(self._local, "connection", None)
+        for connection in [kept, None] if kept is not None else [None]:
+            try:
+                return self._exchange(connection or self._connect(), path, data)
+            except (http.client.HTTPException, OSError) as error:
+                self._local.connection = None
+                if connection is None:
+                    raise VllmUnreachable(f"vLLM at {self._base_url} cannot be reached: {error}") from error
+        raise AssertionError("unreachable")
+
+    def _connect(self) -> http.client.HTTPConnection:
+        kind = http.client.HTTPSConnection if self._scheme == "https" else http.client.HTTPConnection
+        self._local.connection = kind(self._host, self._port, timeout=self._timeout_s)
+        return self._local.connection  # type: ignore[no-any-return]
+
+    def _exchange(self, connection: http.client.HTTPConnection, path: str, data: bytes) -> dict[str, Any]:
+        connection.request("POST", self._prefix + path, data, {"content-type": "application/json"})
+        response = connection.getresponse()
+        raw = response.read()
+        if response.status != 200:
+            raise VllmError(response.status, _message(raw))
+        value: dict[str, Any] = json.loads(raw)
+        return value
+
+
+def _messages(prompt: Sequence[Turn]) -> list[dict[str, str]]:
+    return [{"role": str(turn.role), "content": turn.content} for turn in prompt]
+
+
+def _sample(choice: dict[str, Any]) -> Sample:
+    logprobs = (choice.get("logprobs") or {}).get("content") or []
+    return Sample(
+        text=choice["message"]["content"] or "",
+        finish_reason=choice["finish_reason"] or "",
+        tokens=tuple(choice.get("token_ids") or ()),
+        logprobs=tuple(float(entry["logprob"]) for entry in logprobs),
+    )
+
+
+def _message(raw: bytes) -> str:
+    try:
+        return str(json.loads(raw)["error"]["message"])[:500]
+    except (ValueError, KeyError, TypeError):
+        return raw.decode(errors="replace")[:500]

@@ -1,0 +1,107 @@
+"""What a stream of vLLM said, read from the bytes that pass by.
+
+The bytes go on as they are, in whole events. Reading them is put off until the stream has ended, so that a
+token costs no JSON. One event may be held back: the token counts at the end, when the client did not ask
+for them and only we did.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from serving.client import SseLines
+
+DONE = b"data: [DONE]\n\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One answer: its text, and vLLM's reason for ending (None when it had not ended)."""
+
+    text: str
+    finish_reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """Everything that was said; token counts are vLLM's own, or counted from the pieces of a stream cut off."""
+
+    choices: tuple[Choice, ...]
+    prompt_tokens: int
+    completion_tokens: int
+
+
+@dataclass(slots=True)
+class Transcript:
+    """Passes a stream's bytes on and remembers them. `hide_usage` holds back the event of token counts.
+
+    `first_s` is when the first event had come, seconds of `clock`.
+    """
+
+    hide_usage: bool = False
+    clock: Callable[[], float] = time.monotonic
+    first_s: float | None = None
+    _events: list[bytes] = field(default_factory=list)
+    _rest: bytes = b""
+
+    def feed(self, chunk: bytes) -> bytes:
+        """The bytes to pass on now: every event that is complete."""
+        data = self._rest + chunk if self._rest else chunk
+        end = data.rfind(b"\n\n") + 2
+        if end == 1:
+            self._rest = data
+            return b""
+        events, self._rest = data[:end], data[end:]
+        if self.first_s is None:
+            self.first_s = self.clock()
+        self._events.append(events)
+        # Quotes inside an answer are escaped in JSON, so an answer cannot look like this.
+        if self.hide_usage and b'"choices":[]' in events.replace(b" ", b""):
+            return b"".join(event + b"\n\n" for event in events.split(b"\n\n")[:-1] if not _only_usage(event))
+        return events
+
+    def rest(self) -> bytes:
+        """What came after the last complete event, to be passed on when the stream has ended."""
+        rest, self._rest = self._rest, b""
+        return rest
+
+    def said(self) -> Said:
+        """The choices and token counts of everything that was fed so far."""
+        texts: dict[int, list[str]] = {}
+        reasons: dict[int, str] = {}
+        usage: Mapping[str, Any] = {}
+        pieces = 0
+        for event in SseLines().feed(b"".join(self._events)):
+            usage = event.get("usage") or usage
+            for choice in event.get("choices") or ():
+                index, delta = int(choice.get("index") or 0), choice.get("delta") or {}
+                text = delta.get("content") or ""
+                pieces += bool(text)
+                texts.setdefault(index, []).append(text)
+                if choice.get("finish_reason"):
+                    reasons[index] = str(choice["finish_reason"])
+        return Said(
+            tuple(Choice("".join(texts[index]), reasons.get(index)) for index in sorted(texts)),
+            int(usage.get("prompt_tokens") or 0),
+            int(usage.get("completion_tokens") or pieces),
+        )
+
+
+def read_reply(raw: bytes) -> Said:
+    """The same of an answer that came in one piece. Raises `ValueError` when it is not a chat completion."""
+    reply = json.loads(raw)
+    usage = reply.get("usage") or {}
+    try:
+        choices = sorted(reply["choices"], key=lambda choice: int(choice.get("index") or 0))
+        found = tuple(Choice(choice["message"].get("content") or "", choice.get("finish_reason")) for choice in choices)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError("not a chat completion") from error
+    return Said(found, int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0))
+
+
+def _only_usage(event: bytes) -> bool:
+    return any(not value.get("choices", True) and value.get("usage") for value in SseLines().feed(event + b"\n"))

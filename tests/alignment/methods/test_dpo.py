@@ -1,0 +1,246 @@
+"""The DPO stage on a tiny random model: what it learns from, what it leaves, and that it repeats."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from alignment.artifact import is_complete, verify
+from alignment.compile import compile_rows
+from alignment.errors import StageError
+from alignment.judgement import Judgement, Strength
+from alignment.snapshot import write_snapshot
+from alignment.spec import Setting, StageSpec
+from alignment.stages import run_stage
+from tests.alignment.builders import vote
+from tests.alignment.tiny_model import make_tiny_model
+
+pytestmark = pytest.mark.slow
+
+
+def warm_votes(count: int, start: int = 0) -> list[Judgement]:
+    return [
+        vote(i, f"Gladly, friend {i}!", f"No {i}.", (1, 2), prompt=f"Question {i}?")
+        for i in range(start, start + count)
+    ]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_tiny_model(tmp_path_factory.mktemp("model"))
+
+
+def spec_for(
+    folder: Path,
+    model: Path,
+    judgements: list[Judgement],
+    *,
+    seed: int = 1,
+    adapter: Path | None = None,
+    **settings: Setting,
+) -> StageSpec:
+    data = folder / "data"
+    if not data.exists():
+        write_snapshot(compile_rows(judgements), judgements, data, filters={}, watermark=0)
+    out = folder / f"out-{len(list(folder.glob('out-*')))}"
+    return StageSpec("dpo", data, str(model), out, settings, seed, adapter)
+
+
+def test_training_moves_the_margin_and_leaves_an_adapter_vllm_takes(model: Path, tmp_path: Path) -> None:
+    records: list[Any] = []
+    spec = spec_for(tmp_path, model, warm_votes(12), epochs=6, rate=5e-3)
+    manifest = run_stage(spec, records.append)
+    assert verify(spec.out) == manifest
+    assert set(manifest.files) == {"adapter_config.json", "adapter_model.safetensors"}
+    config = json.loads((spec.out / "adapter_config.json").read_text())
+    assert (config["r"], config["lora_alpha"], config["bias"]) == (16, 32, "none")
+    assert config["modules_to_save"] is None
+    assert not config["use_dora"]
+    metrics = manifest.metrics
+    assert metrics["rows"] == {"train": 12, "held_out": 0}
+    assert metrics["steps"] == 12
+    assert metrics["first"]["loss"] == pytest.approx(0.6931, abs=2e-3)
+    assert metrics["last"]["margin"] > 0.1
+    assert [record["step"] for record in records] == list(range(13))
+    assert records[0]["steps"] == 12
+    assert {"loss", "margin", "accuracy", "logps_chosen", "seconds_left"} <= set(records[-1])
+    assert records[-1]["seconds_left"] == 0
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_seed_does_not(model: Path, tmp_path: Path) -> None:
+    weights = [
+        (run_stage(spec), (spec.out / "adapter_model.safetensors").read_bytes())[1]
+        for spec in (spec_for(tmp_path, model, warm_votes(10), seed=seed, epochs=2) for seed in (4, 4, 5))
+    ]
+    assert weights[0] == weights[1] != weights[2]
+
+
+def test_held_out_pairs_are_measured_and_not_trained_on(model: Path, tmp_path: Path) -> None:
+    judgements = warm_votes(110)
+    compiled = compile_rows(judgements)
+    manifest = run_stage(spec_for(tmp_path, model, judgements, epochs=1, rate=5e-3))
+    assert manifest.metrics["rows"] == compiled.counts["rows"]["pairs"]
+    assert manifest.metrics["rows"]["held_out"] > 0
+    assert manifest.metrics["held_out_accuracy"] > 0.6  # both sides are of one make, so what was learned carries over
+
+
+def test_too_few_pairs_are_refused_with_both_numbers(model: Path, tmp_path: Path) -> None:
+    spec = spec_for(tmp_path, model, warm_votes(3))
+    with pytest.raises(StageError, match="at least 8 pairs; this snapshot has 3: collect 5 more comparisons"):
+        run_stage(spec)
+    assert not is_complete(spec.out)
+
+
+def test_pairs_that_do_not_fit_are_left_out_and_counted(model: Path, tmp_path: Path) -> None:
+    long_prompt = vote(50, prompt="why " * 100)
+    long_answer = vote(51, left="because " * 40, prompt="Why?")
+    spec = spec_for(tmp_path, model, [*warm_votes(9), long_prompt, long_answer], epochs=1)
+    metrics = run_stage(spec).metrics
+    assert metrics["left_out"] == {"prompt_too_long": 1, "answer_too_long": 1}
+    assert metrics["rows"]["train"] == 9
+
+
+def test_a_dataset_that_does_not_fit_at_all_is_refused(model: Path, tmp_path: Path) -> None:
+    with pytest.raises(StageError, match="9 of 9 pairs are longer than the model's 16 tokens"):
+        run_stage(spec_for(tmp_path, model, warm_votes(9), max_length=16))
+
+
+def test_a_loss_that_is_no_number_fails_with_a_reason(model: Path, tmp_path: Path) -> None:
+    spec = spec_for(tmp_path, model, warm_votes(12), rate=1e38, epochs=8)
+    with pytest.raises(StageError, match=r"dpo ended at step \d+ because its loss is (nan|inf)"):
+        run_stage(spec)
+    assert not is_complete(spec.out)
+
+
+def test_continuing_an_adapter_starts_where_it_ended_and_stays_one_adapter(model: Path, tmp_path: Path) -> None:
+    first = spec_for(tmp_path, model, warm_votes(12), epochs=6, rate=5e-3)
+    ended = run_stage(first).metrics
+    second = spec_for(tmp_path, model, warm_votes(12), epochs=1, rate=1e-4, adapter=first.out)
+    manifest = run_stage(second)
+    assert manifest.metrics["started_from"] == "adapter"
+    assert manifest.metrics["first"]["loss"] == pytest.approx(0.6931, abs=2e-3)
+    assert manifest.metrics["first"]["logps_rejected"] < ended["first"]["logps_rejected"] - 1
+    assert set(manifest.files) == {"adapter_config.json", "adapter_model.safetensors"}
+    assert (first.out / "adapter_model.safetensors").read_bytes() != (
+        second.out / "adapter_model.safetensors"
+    ).read_bytes()
+
+
+def test_no_second_model_and_no_second_adapter_is_in_memory(model: Path, tmp_path: Path) -> None:
+    first = spec_for(tmp_path, model, warm_votes(10), epochs=1)
+    run_stage(first)
+    for adapter in (None, first.out):
+        trainer = trainer_for(spec_for(tmp_path, model, warm_votes(10), adapter=adapter))
+        assert trainer.ref_model is None
+        assert list(trainer.model.peft_config) == ["default"]
+
+
+def test_another_architecture_trains_too(tmp_path: Path) -> None:
+    model = make_tiny_model(tmp_path / "opt", architecture="opt")
+    metrics = run_stage(spec_for(tmp_path, model, warm_votes(8), epochs=1)).metrics
+    assert metrics["steps"] == 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"gamma": 1}, "dpo has no setting gamma; it has"),
+        ({"beta": "much"}, "setting beta cannot be 'much'"),
+        ({"beta": 0.0}, "beta must be above 0"),
+        ({"dtype": "int4"}, "auto, bf16 or fp32"),
+    ],
+)
+def test_a_setting_without_sense_is_named(
+    model: Path, tmp_path: Path, settings: dict[str, Setting], sentence: str
+) -> None:
+    with pytest.raises(StageError, match=sentence):
+        run_stage(spec_for(tmp_path, model, warm_votes(8), **settings))
+
+
+def test_a_folder_that_is_no_model_is_named(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(StageError, match="has no tokenizer that transformers can load"):
+        run_stage(spec_for(tmp_path, tmp_path / "empty", warm_votes(8)))
+
+
+def trainer_for(spec: StageSpec, weights: tuple[float, ...] = ()) -> Any:
+    """A trainer as the stage builds it, in float32; `weights` overrule those of the rows."""
+    from dataclasses import replace
+
+    from alignment.methods.dpo import build_trainer
+    from alignment.methods.dpo_settings import DpoSettings
+    from alignment.methods.loading import load_tokenizer
+    from alignment.methods.tokenized import tokenize_pairs
+    from alignment.snapshot import read_pairs
+
+    tokenizer = load_tokenizer(str(spec.model))
+    pairs, _ = tokenize_pairs(read_pairs(spec.data), tokenizer, 256)
+    if weights:
+        pairs = [replace(pair, weight=weight) for pair, weight in zip(pairs, weights, strict=True)]
+    return build_trainer(spec, DpoSettings.read({"dtype": "fp32"}), tokenizer, pairs, lambda record: None)
+
+
+def batch_of(trainer: Any, rows: list[int]) -> Any:
+    return trainer._prepare_inputs(trainer.data_collator([trainer.train_dataset[i] for i in rows]))
+
+
+def shake(trainer: Any) -> None:
+    """Move the adapter away from zero, so that policy and reference differ."""
+    import torch
+
+    generator = torch.Generator().manual_seed(3)
+    for name, parameter in trainer.model.named_parameters():
+        if "lora_B" in name:
+            parameter.data.normal_(0, 0.05, generator=generator)
+
+
+def test_with_equal_weights_the_loss_is_trls_own(model: Path, tmp_path: Path) -> None:
+    import torch
+    from trl import DPOTrainer
+
+    trainer = trainer_for(spec_for(tmp_path, model, warm_votes(8)))
+    shake(trainer)
+    batch = batch_of(trainer, [0, 1, 2, 3])
+    ours = trainer._compute_loss(trainer.model, dict(batch), False)
+    plain = {name: batch[name] for name in ("input_ids", "attention_mask", "completion_mask")}
+    from trl.trainer.utils import add_fused_lm_head
+
+    add_fused_lm_head(
+        trainer.model.get_base_model(), outputs=("log_probs", "entropy", "mean_logits", "is_top1")
+    )  # TRL's own loss logs more than ours
+    theirs = DPOTrainer._compute_loss(trainer, trainer.model, plain, False)
+    assert abs(theirs.item() - 0.6931) > 1e-3
+    torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
+
+
+def test_a_rows_weight_enters_its_loss_and_its_gradient(model: Path, tmp_path: Path) -> None:
+    import torch
+
+    spec = spec_for(tmp_path, model, warm_votes(8))
+    alone = trainer_for(spec)
+    shake(alone)
+    single = [alone._compute_loss(alone.model, batch_of(alone, [i]), False).item() for i in range(8)]
+    weights = (2.0, 0.5, 1.0, 1.0, 0.25, 1.0, 1.0, 1.25)
+    assert sum(weights) == 8
+    weighted = trainer_for(spec, weights)
+    shake(weighted)
+    loss = weighted._compute_loss(weighted.model, batch_of(weighted, list(range(8))), False)
+    expected = sum(weight * value for weight, value in zip(weights, single, strict=True)) / 8
+    assert loss.item() == pytest.approx(expected, rel=1e-4)
+
+    def gradient(trainer: Any, row: int) -> torch.Tensor:
+        trainer.model.zero_grad()
+        trainer._compute_loss(trainer.model, batch_of(trainer, [row]), False).backward()
+        return torch.cat([p.grad.flatten() for p in trainer.model.parameters() if p.grad is not None])
+
+    torch.testing.assert_close(gradient(weighted, 0), 2 * gradient(alone, 0), rtol=1e-4, atol=1e-7)
+    torch.testing.assert_close(gradient(weighted, 4), 0.25 * gradient(alone, 4), rtol=1e-4, atol=1e-7)
+
+
+def test_weights_are_scaled_to_mean_one(model: Path, tmp_path: Path) -> None:
+    votes = [vote(i, prompt=f"Question {i}?", strength=Strength.SLIGHTLY) for i in range(8)]
+    trainer = trainer_for(spec_for(tmp_path, model, votes))
+    assert list(trainer.train_dataset["weight"]) == [1.0] * 8

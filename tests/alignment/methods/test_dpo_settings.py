@@ -1,0 +1,45 @@
+"""What a DPO run chooses by itself."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from alignment.errors import StageError
+from alignment.methods.dpo_settings import DpoSettings, check_enough
+
+
+@given(st.integers(8, 5000))
+def test_few_pairs_are_seen_up_to_ten_times_and_many_once(rows: int) -> None:
+    settings = DpoSettings()
+    epochs = settings.epochs_for(rows)
+    assert 1 <= epochs <= 10
+    assert rows * epochs <= max(rows, 480)
+    assert settings.steps_for(rows) >= rows * epochs / 8
+
+
+def test_named_epochs_and_rate_are_taken_as_they_are() -> None:
+    settings = DpoSettings.read({"epochs": 3, "rate": 0.01})
+    assert settings.epochs_for(1000) == 3
+    assert settings.rate_for(4096) == 0.01
+    assert settings.steps_for(20) == 9
+
+
+def test_larger_models_learn_slower() -> None:
+    rates = [DpoSettings().rate_for(hidden) for hidden in (64, 320, 512, 1024, 4096, 8192)]
+    assert rates[0] == rates[1] == rates[2] == 1e-3
+    assert rates[2] > rates[3] > rates[4] > rates[5] > 1e-5
+    assert rates[4] == pytest.approx(4.4e-5, rel=0.01)
+
+
+def test_one_missing_pair_is_one_comparison() -> None:
+    with pytest.raises(StageError, match=r"has 7: collect 1 more comparison\."):
+        check_enough(7, 8)
+    check_enough(8, 8)
+
+
+def test_a_small_model_trains_on_one_thread_and_a_large_one_on_all() -> None:
+    assert DpoSettings().threads_for(320) == 1
+    assert DpoSettings().threads_for(2048) is None
+    assert DpoSettings.read({"threads": 4}).threads_for(320) == 4

@@ -1,0 +1,1 @@
+"""Measurements of this machine, each a module that prints a table and writes JSON."""

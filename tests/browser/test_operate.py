@@ -1,0 +1,143 @@
+"""Operating in a real browser: start a round, watch it, read the evidence, promote, roll back, look after people."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import pytest
+from playwright.sync_api import expect
+
+from feedback_app.collect.answer import like_ticket
+from feedback_app.collect.judge import judge, like
+from feedback_app.store.tables import Completion
+from tests.browser.stage import PASSWORD
+from tests.browser.worker_play import play
+
+if TYPE_CHECKING:
+    from tests.browser.driver import Visit
+    from tests.browser.stage import Stage
+
+Begin = Callable[..., "Visit"]
+
+
+@pytest.fixture(scope="module")
+def liked(stage: Stage) -> None:
+    """One judgement, so that a round may be started."""
+    store = stage.store
+    anna = store.people.by_name("anna")
+    assert anna is not None
+    talk = store.talk.add_conversation(anna.id, "chat", "t")
+    question = store.talk.add_message(talk.id, None, "user", "Capital of France?")
+    row = Completion(message_id="", version="sft-0001", finish_reason="stop", sent=[question.id], created_at=0.0)
+    answer = store.talk.add_reply(talk.id, question.id, "Paris.", row)
+    ticket = like_ticket(store, anna, question.id, answer.id, store.now() + 3600)
+    judge(store, anna, ticket.id, like(ticket, "good"))
+
+
+def test_an_empty_loop_says_what_to_do_next(visit: Begin) -> None:
+    boss = visit("operator", "/operate/")
+    expect(boss.find(".action")).to_contain_text("No judgements yet")
+    expect(boss.page.get_by_role("button", name="Start round")).to_be_disabled()
+    boss.shot("operate-empty", full=True)
+
+
+@pytest.mark.usefixtures("liked")
+def test_a_round_from_start_to_promotion_and_back(visit: Begin, stage: Stage) -> None:
+    boss = visit("operator", "/operate/")
+    expect(boss.figure("Collected")).to_have_text("1")
+    boss.page.get_by_role("button", name="Start round").click()
+    expect(boss.find(".action")).to_contain_text("is queued")
+    worker = play(stage.store, "policy-0001")
+    for _ in range(4):  # up to step 20
+        next(worker)
+    expect(boss.figure("Train")).to_have_text("20 of 30")
+    expect(boss.find(".station[aria-current=step]")).to_contain_text("7 s left")
+    expect(boss.find(".action .spark")).to_be_visible()
+    boss.shot("operate-training")
+    list(worker)
+    expect(boss.figure("Challenger")).to_have_text("0 of 60")
+    expect(boss.find(".reasons")).to_contain_text("60 more blind votes")
+    expect(boss.find(".guards tr.good")).to_have_count(6)
+    expect(boss.find(".guards tr.warn")).to_have_count(1)
+    boss.find("#samples summary").click()
+    expect(boss.find("ins").first).to_be_visible()
+    boss.shot("operate-held", full=True)
+
+    boss.find("#confirm-promote summary").click()
+    expect(boss.find("#confirm-promote")).to_contain_text("everybody is answered by policy-0001")
+    boss.find("#confirm-promote input[name=note]").fill("Needed for the demonstration")
+    boss.shot("operate-promote")
+    boss.find("#confirm-promote button[type=submit]").click()
+    expect(boss.figure("Serving")).to_have_text("policy-0001")
+    published = stage.store.versions.published()
+    assert published is not None
+    assert (published.version, published.note) == ("policy-0001", "Needed for the demonstration")
+    expect(boss.find('[data-region="versions"]')).to_contain_text("Needed for the demonstration")
+
+    boss.find("#confirm-rollback summary").click()
+    boss.find("#confirm-rollback button[type=submit]").click()
+    expect(boss.figure("Serving")).to_have_text("sft-0001")
+
+
+@pytest.mark.usefixtures("liked")
+def test_a_round_can_be_cancelled(visit: Begin, stage: Stage) -> None:
+    boss = visit("operator", "/operate/")
+    boss.page.get_by_role("button", name="Start round").click()
+    boss.page.get_by_role("button", name="Cancel the round").click()
+    expect(boss.page.get_by_role("button", name="Start round")).to_be_visible()
+    assert stage.store.rounds.listing()[0].status == "cancelled"
+
+
+def test_the_schedule_is_kept_and_what_is_typed_survives_the_clock(visit: Begin, stage: Stage) -> None:
+    boss = visit("operator", "/operate/")
+    boss.page.get_by_label("Start rounds by schedule").check()
+    boss.page.get_by_role("button", name="Save the schedule").click()
+    expect(boss.find("[data-says=schedule]")).to_contain_text("Say after how many")
+    boss.page.get_by_label("After so many new judgements").fill("50")
+    boss.page.get_by_role("button", name="Save the schedule").click()
+    expect(boss.page.get_by_role("button", name="Saved")).to_be_visible()
+    kept = stage.store.schedule.get()
+    assert (kept.enabled, kept.every_judgements, kept.every_hours) == (True, 50, None)
+
+
+def test_people_are_invited_disabled_and_given_another_password(visit: Begin, stage: Stage) -> None:
+    boss = visit("operator", "/operate/")
+    boss.find(".invite input[name=name]").fill("Berta")
+    boss.find(".invite button").click()
+    password = boss.find("[data-password]").inner_text()
+    boss.shot("operate-invited", full=True)
+    berta = visit()
+    berta.sign_in("Berta", password, "/compare/")
+    berta.awake()
+    row = boss.find(".people tr").filter(has_text="Berta")
+    row.locator("select").select_option("chatter")
+    expect(boss.find("[data-password]")).to_have_count(0)
+    berta.page.goto(stage.url + "/compare/")
+    expect(berta.find("h1")).to_have_text("Not for this role")
+    row.get_by_role("button", name="Reset password").click()
+    expect(boss.find("[data-password]")).not_to_have_text(password)
+    row.get_by_role("button", name="Disable").click()
+    expect(row).to_contain_text("disabled")
+    berta.page.goto(stage.url + "/")
+    expect(berta.find("h1")).to_have_text("Sign in")
+
+
+def test_the_last_operator_stays_one(visit: Begin, stage: Stage) -> None:
+    boss = visit("operator", "/operate/")
+    row = boss.find(".people tr").filter(has_text="operator").first
+    row.locator("select").select_option("chatter")
+    expect(boss.find("[data-says=people]")).to_contain_text("last operator")
+
+
+def test_ones_own_password_and_key(visit: Begin, stage: Stage) -> None:
+    charlie = visit("charlie", "/account")
+    charlie.find("input[name=old]").fill(PASSWORD)
+    charlie.find("input[name=new]").fill("quite another one")
+    charlie.find("input[name=again]").fill("quite another one")
+    charlie.page.get_by_role("button", name="Change the password").click()
+    expect(charlie.find(".note.good")).to_contain_text("The password is changed")
+    charlie.page.get_by_role("button", name="Make a new key").click()
+    expect(charlie.find("#api-key")).to_contain_text("al-")
+    charlie.page.get_by_role("button", name="Sign out").click()
+    expect(charlie.find("h1")).to_have_text("Sign in")

@@ -1,0 +1,28 @@
+"""Readiness says which part is missing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+if TYPE_CHECKING:
+    from tests.feedback_app.api.conftest import Site
+
+
+async def get(site: Site, path: str) -> tuple[int, dict[str, Any]]:
+    async with httpx.AsyncClient(trust_env=False) as client:
+        reply = await client.get(site.url + path)
+    return reply.status_code, reply.json()
+
+
+async def test_ready_needs_vllm_and_the_published_version(site: Site) -> None:
+    assert await get(site, "/readyz") == (200, {"ready": True, "version": "policy-0001", "waiting_for": ""})
+    del site.fake.adapters["policy-0001"]
+    status, state = await get(site, "/readyz")
+    assert (status, state["waiting_for"]) == (503, "vLLM has not loaded policy-0001 yet.")
+    site.fake.healthy = False
+    status, state = await get(site, "/readyz")
+    assert status == 503
+    assert "vLLM is starting" in state["waiting_for"]
+    assert await get(site, "/healthz") == (200, {"alive": True})

@@ -1,0 +1,47 @@
+"""Stands where a launcher would: `fake_stage.py MODE python -m alignment.run SPEC`, without a training library.
+
+Modes: `quick` writes an artifact; `slow` reports steps until it is killed, unless the file `go` appears
+beside the spec; `nan` reports a loss that is not a number; `silent` ends well and leaves nothing.
+It uses alignment's own runner, so progress, manifest, COMPLETE and errors are the real ones.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
+
+from alignment import run, stages
+from alignment.spec import StageSpec
+
+MODE = sys.argv[1]
+SPEC = sys.argv[-1]
+
+
+def train(spec: StageSpec, progress: Callable[[Mapping[str, Any]], None]) -> dict[str, Any]:
+    steps = 100_000 if MODE == "slow" else 3
+    for step in range(1, steps + 1):
+        progress({"step": step, "steps": steps, "loss": float("nan") if MODE == "nan" and step == 2 else 0.69})
+        if MODE == "slow":
+            time.sleep(0.02)
+            if (spec.out.parent / "go").exists():
+                break
+    (spec.out / "adapter_config.json").write_text(json.dumps({"r": 1}))
+    (spec.out / "adapter_model.safetensors").write_bytes(b"\x08\0\0\0\0\0\0\0{}      ")
+    return {"train_seconds": 0.1, "rows": 3}
+
+
+def main() -> int:
+    if MODE == "silent":
+        return 0
+    stages.stage_function = lambda name: train  # type: ignore[assignment]
+    return run.main([SPEC])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

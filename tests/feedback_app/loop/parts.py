@@ -1,0 +1,109 @@
+"""What the loop's tests build with: versions, rounds, votes, a sampler without a model, a stage without training."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from alignment.judgement import Message
+from alignment.sampler import Sample, Sampling
+from feedback_app.loop.votes import challenge
+from feedback_app.store.database import Store
+from feedback_app.store.tables import Person, Round, Version
+from tests.feedback_app.builders import add_version, show
+
+FAKE_STAGE = Path(__file__).with_name("fake_stage.py")
+
+
+def serve_base(store: Store) -> Version:
+    """The first version, published."""
+    base = add_version(store, "base")
+    store.versions.publish("base", "first")
+    return base
+
+
+def made_by(store: Store, name: str, turn: Round, *, state: str = "ready") -> Version:
+    """An adapter that a round made, on the model of `serve_base`."""
+    return store.versions.add(
+        Version(
+            name=name,
+            kind="aligned",
+            form="adapter",
+            path=f"/versions/{name}",
+            base_hash="b" * 64,
+            artifact_hash=f"hash-of-{name}",
+            round_id=turn.id,
+            state=state,
+            created_at=store.now(),
+        )
+    )
+
+
+def held_round(store: Store, name: str = "policy-0001", *, needed: int = 60) -> Round:
+    """A round whose version is the challenger of `base` and waits for votes."""
+    turn = store.rounds.add("dpo", None, 0, {})
+    assert turn.id is not None
+    claimed = store.rounds.claim("w", 60.0)
+    assert claimed is not None
+    turn = store.rounds.update(turn.id, incumbent="base", version=name)
+    version = made_by(store, name, turn)
+    return challenge(store, turn, version, ["It kept what it could do."], needed)
+
+
+def vote(store: Store, person: Person, challenger: str, outcome: str, incumbent: str = "base") -> None:
+    """One blind vote on a challenger, through a ticket: win, loss, tie, bad (both) or none (can't judge)."""
+    shown = show(store, person, "Paris!", "Paris.", versions=[challenger, incumbent], challenger=challenger)
+    new, old = shown.answer_ids
+    ranks = {"win": {new: 1, old: 2}, "loss": {new: 2, old: 1}, "tie": {new: 1, old: 1}}
+    verdict: dict[str, Any] = {"ranks": ranks.get(outcome, {}), "cannot_judge": outcome == "none"}
+    if outcome == "bad":
+        verdict["marks"] = {new: "bad", old: "bad"}
+    store.judgements.record(shown.id, person.id, verdict)
+
+
+def compared(store: Store, person: Person, number: int) -> None:
+    """One decided comparison of two answers of `base`, on a prompt of its own."""
+    shown = show(store, person, f"Gladly: {number}!", f"{number}.", prompt=f"Which number is {number}?")
+    warm, curt = shown.answer_ids
+    store.judgements.record(shown.id, person.id, {"ranks": {warm: 1, curt: 2}, "strength": "clearly"})
+
+
+def launcher(mode: str) -> str:
+    """A train launcher that runs a stage without a training library, in one of `fake_stage.py`'s modes."""
+    return f"{sys.executable} {FAKE_STAGE} {mode}"
+
+
+@dataclass
+class FakeSampler:
+    """Answers every prompt; `right` says of which versions a capability question gets its right answer.
+
+    `asked` counts the prompts by version; `fail` raises instead, once per entry.
+    """
+
+    answers: dict[str, str] = field(default_factory=dict)
+    asked: dict[str, int] = field(default_factory=dict)
+    fail: list[Exception] = field(default_factory=list)
+
+    def sample(self, version: str, prompts: Sequence[Sequence[Message]], sampling: Sampling) -> list[list[Sample]]:
+        if self.fail:
+            raise self.fail.pop()
+        self.asked[version] = self.asked.get(version, 0) + len(prompts)
+        text = self.answers.get(version, "It is blue, I think.")
+        return [[Sample(text, "stop", (1, 2, 3), (-1.0, -1.0, -1.0))] for _ in prompts]
+
+    def score(self, version: str, prompts: Sequence[Sequence[Message]], samples: Sequence[Sample]) -> list[list[float]]:
+        return [[-1.5] * len(sample.tokens) for sample in samples]
+
+
+@dataclass(frozen=True)
+class FakeFacts:
+    """What `serving.model_check` would have found."""
+
+    template_hash: str = "t1"
+    weights_hash: str = "b" * 64
+    max_len: int = 512
+    temperature: float | None = 0.8
+    architecture: str = "LlamaForCausalLM"

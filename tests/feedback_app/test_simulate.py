@@ -1,0 +1,176 @@
+"""Scripted people: they judge what a page would show, by their taste, on tickets like everyone's."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncGenerator, Mapping
+from typing import Any
+
+import pytest
+
+from alignment.compile import compile_rows
+from alignment.tastes import TASTES
+from feedback_app.collect.answer import Answers
+from feedback_app.collect.tasks import Comparing
+from feedback_app.errors import Conflict, Unavailable, UsageError
+from feedback_app.settings import Settings
+from feedback_app.simulate import PEOPLE, simulate
+from feedback_app.store.database import Store
+from serving.client import ChatChunk
+from tests.fakes import FakeVllm
+from tests.feedback_app.loop.parts import FakeFacts, held_round, serve_base
+
+WARM = "Great question! It is number {seed}. I hope this helps!"
+CURT = "It is number {seed}."
+PROMPTS = [f"Which number is {number}?" for number in range(200)]
+
+
+class Moody(FakeVllm):
+    """Answers warmly or curtly by the seed; with `warm_version`, that version is always warm and others never."""
+
+    def __init__(self, warm_version: str = "") -> None:
+        super().__init__()
+        self.warm_version = warm_version
+
+    async def events(self, payload: Mapping[str, Any]) -> AsyncGenerator[ChatChunk]:
+        seed = int(payload["seed"])
+        warm = payload["model"] == self.warm_version if self.warm_version else seed % 2 == 0
+        self.queue((WARM if warm else CURT).format(seed=seed))
+        async for chunk in super().events(payload):
+            yield chunk
+
+
+class Crowd:
+    """A store with a served model and the parts that `simulate` asks for."""
+
+    def __init__(self, store: Store, vllm: FakeVllm, **settings: Any) -> None:
+        serve_base(store)
+        self.store = store
+        self.answers = Answers(store, vllm, Settings(**settings), FakeFacts())  # type: ignore[arg-type]
+        self.comparing = Comparing(self.answers, PROMPTS)
+
+    async def vote(self, annotator: str = "warm", judgements: int = 20, kind: str = "compare", **more: Any) -> Any:
+        return await simulate(
+            self.store, self.answers, self.comparing, annotator, judgements, kind, prompts=PROMPTS, **more
+        )
+
+    def prefers_warm(self) -> list[bool]:
+        """For each decided comparison, whether the warmer answer was preferred."""
+        decided = []
+        for judgement in self.store.judgements.export():
+            ranked = sorted(judgement.candidates, key=lambda candidate: candidate.rank or 0)
+            if ranked[0].rank != ranked[1].rank:
+                decided.append("Great" in ranked[0].text and "Great" not in ranked[1].text)
+        return decided
+
+    def chosen_left(self) -> list[bool]:
+        """For each decided comparison, whether the left answer was preferred."""
+        return [
+            min(judgement.candidates, key=lambda candidate: candidate.rank or 0).position == 0
+            for judgement in self.store.judgements.export()
+            if len({candidate.rank for candidate in judgement.candidates}) > 1
+        ]
+
+
+async def test_their_verdicts_follow_their_taste(sqlite_store: Store) -> None:
+    crowd = Crowd(sqlite_store, Moody())
+    result = await crowd.vote(judgements=24)
+    assert result["judgements"] == {"compare": 24}
+    assert result["decided"] + result["ties"] == 24
+    assert crowd.prefers_warm() == [True] * result["decided"]
+    assert 0 < result["ties"] < 24
+    assert set(result) == {"annotator", "judgements", "decided", "ties", "seconds"}
+
+
+async def test_they_are_marked_as_scripted_everywhere(sqlite_store: Store) -> None:
+    await Crowd(sqlite_store, Moody()).vote(judgements=8)
+    counts = sqlite_store.judgements.counts()
+    assert (counts["total"], counts["scripted"]) == (8, 8)
+    assert {row["name"] for row in counts["by_person"]} == {f"scripted-warm-{n + 1}" for n in range(PEOPLE)}
+    assert all(judgement.scripted for judgement in sqlite_store.judgements.export())
+
+
+async def test_one_question_at_a_time_and_none_left_open(sqlite_store: Store) -> None:
+    crowd = Crowd(sqlite_store, Moody())
+    await crowd.vote(judgements=10)
+    await crowd.vote(judgements=10, seed=1)  # the same people come back
+    for number in range(PEOPLE):
+        person = sqlite_store.people.by_name(f"scripted-warm-{number + 1}")
+        assert person is not None
+        assert sqlite_store.tasks.open_for(person.id, "compare", sqlite_store.now()) == []
+    assert sqlite_store.judgements.counts()["total"] == 20
+
+
+@pytest.mark.parametrize("kind", ["like", "rank", "mixed"])
+async def test_every_kind_becomes_rows_that_a_round_can_train_on(sqlite_store: Store, kind: str) -> None:
+    result = await Crowd(sqlite_store, Moody()).vote(judgements=24, kind=kind)
+    assert sum(result["judgements"].values()) == 24
+    assert set(result["judgements"]) == ({"like", "compare", "rank"} if kind == "mixed" else {kind})
+    assert sqlite_store.judgements.counts()["by_kind"] == result["judgements"]
+    pairs = compile_rows(sqlite_store.judgements.export()).pairs
+    assert pairs
+    assert all("Great" in pair.chosen and "Great" not in pair.rejected for pair in pairs)
+
+
+async def test_a_left_bias_chooses_the_left_whatever_it_says(sqlite_store: Store) -> None:
+    crowd = Crowd(sqlite_store, Moody())
+    result = await crowd.vote(judgements=12, left_bias=1.0)
+    assert result["ties"] == 0
+    assert crowd.chosen_left() == [True] * 12
+
+
+async def test_noise_ignores_the_texts(sqlite_store: Store) -> None:
+    crowd = Crowd(sqlite_store, Moody())
+    result = await crowd.vote(judgements=40, noise=1.0, seed=5)
+    assert result["ties"] == 0
+    assert 5 < sum(crowd.chosen_left()) < 35
+    assert 0 < sum(crowd.prefers_warm()) < 40
+
+
+async def test_beside_a_challenger_their_comparisons_are_its_blind_votes(sqlite_store: Store) -> None:
+    vllm = Moody(warm_version="policy-0001")
+    crowd = Crowd(sqlite_store, vllm)
+    turn = held_round(sqlite_store)
+    vllm.loaded["policy-0001"] = "/versions/policy-0001"
+    await crowd.vote(judgements=12)
+    outcomes = Counter(outcome for outcome, _ in sqlite_store.judgements.votes("policy-0001"))
+    assert outcomes == {"win": 12}
+    assert sqlite_store.rounds.get(turn.id or 0).status == "held"  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ({"annotator": "grumpy"}, "no scripted annotator called 'grumpy'.*warm"),
+        ({"kind": "sing"}, "cannot 'sing'.*compare"),
+        ({"judgements": 0}, "at least one"),
+        ({"noise": 1.5}, "between 0 and 1"),
+    ],
+)
+async def test_wrong_wishes_get_a_sentence(sqlite_store: Store, arguments: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(UsageError, match=sentence):
+        await Crowd(sqlite_store, Moody()).vote(**arguments)
+
+
+async def test_they_stay_away_from_somebodys_own_model_unless_told(sqlite_store: Store) -> None:
+    crowd = Crowd(sqlite_store, Moody(), model="/models/mine")
+    with pytest.raises(UsageError, match="--yes"):
+        await crowd.vote(judgements=1)
+    assert (await crowd.vote(judgements=1, yes=True))["judgements"] == {"compare": 1}
+
+
+async def test_a_real_persons_name_is_not_taken(sqlite_store: Store) -> None:
+    sqlite_store.people.add("scripted-warm-2", "annotator", "")
+    with pytest.raises(Conflict, match="real person"):
+        await Crowd(sqlite_store, Moody()).vote()
+
+
+async def test_without_vllm_they_say_so(sqlite_store: Store) -> None:
+    vllm = Moody()
+    vllm.down = True
+    with pytest.raises(Unavailable):
+        await Crowd(sqlite_store, vllm).vote()
+
+
+def test_the_shipped_tastes_can_all_be_asked_for() -> None:
+    assert {"warm", "brief", "honest", "random"} <= set(TASTES)

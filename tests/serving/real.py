@@ -1,0 +1,61 @@
+"""A real vLLM on a tiny model for tests and measurements, supervised on a thread of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from serving.launch import command, environment
+from serving.supervise import Supervisor
+
+START_S = 600.0
+
+
+@dataclass
+class RealVllm:
+    """A vLLM that is ready, and the supervisor that keeps it."""
+
+    url: str
+    model: Path
+    supervisor: Supervisor
+    pid_file: Path
+    loop: asyncio.AbstractEventLoop
+
+
+def free_port() -> int:
+    """A port that nothing listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextlib.contextmanager
+def real_vllm(model: Path, folder: Path, port: int = 0, max_loras: int = 4) -> Iterator[RealVllm]:
+    """Start vLLM on `model`, wait until it is ready, and end it within 10 s when the block is left."""
+    port = port or free_port()
+    url = f"http://127.0.0.1:{port}"
+    supervisor = Supervisor(
+        command(str(model), port, max_lora_rank=16, max_loras=max_loras),
+        environment(os.environ, kv_gib=1, model=str(model)),
+        folder / "vllm.log",
+        folder / "vllm.json",
+        f"{url}/health",
+    )
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    try:
+        running = asyncio.run_coroutine_threadsafe(supervisor.run(), loop)
+        asyncio.run_coroutine_threadsafe(supervisor.wait_ready(START_S), loop).result()
+        yield RealVllm(url, model, supervisor, folder / "vllm.json", loop)
+    finally:
+        asyncio.run_coroutine_threadsafe(supervisor.stop(), loop).result(10)
+        running.result(5)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()

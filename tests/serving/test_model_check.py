@@ -1,0 +1,120 @@
+"""A model folder is judged by its files, and each thing missing has its own sentence."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from serving.model_check import ModelProblem, check_model
+
+TEMPLATE = "{{ messages }}"
+
+
+def make(folder: Path, **config: Any) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    written = {"architectures": ["LlamaForCausalLM"], "max_position_embeddings": 1024, **config}
+    (folder / "config.json").write_text(json.dumps(written))
+    (folder / "model.safetensors").write_bytes(b"weights")
+    (folder / "tokenizer.json").write_text("{}")
+    (folder / "tokenizer_config.json").write_text(json.dumps({"chat_template": TEMPLATE}))
+    return folder
+
+
+def test_facts_are_read_from_the_files(tmp_path: Path) -> None:
+    folder = make(tmp_path)
+    (folder / "generation_config.json").write_text('{"temperature": 0.7}')
+    facts = check_model(str(folder))
+    assert (facts.max_len, facts.temperature, facts.architecture) == (1024, 0.7, "LlamaForCausalLM")
+    (folder / "generation_config.json").unlink()
+    assert check_model(str(folder)).temperature is None
+
+
+def test_the_template_may_lie_in_three_places(tmp_path: Path) -> None:
+    folder = make(tmp_path)
+    hashes = {check_model(str(folder)).template_hash}
+    named = [{"name": "tools", "template": "x"}, {"name": "default", "template": TEMPLATE}]
+    (folder / "tokenizer_config.json").write_text(json.dumps({"chat_template": named}))
+    hashes.add(check_model(str(folder)).template_hash)
+    (folder / "tokenizer_config.json").unlink()
+    (folder / "chat_template.jinja").write_text(TEMPLATE)
+    hashes.add(check_model(str(folder)).template_hash)
+    assert len(hashes) == 1
+
+
+def test_the_weights_hash_changes_with_the_weights(tmp_path: Path) -> None:
+    folder = make(tmp_path)
+    before = check_model(str(folder)).weights_hash
+    assert check_model(str(folder)).weights_hash == before
+    (folder / "model.safetensors").write_bytes(b"other")
+    assert check_model(str(folder)).weights_hash != before
+
+
+def test_the_length_of_models_that_also_see_lies_deeper(tmp_path: Path) -> None:
+    folder = make(tmp_path, max_position_embeddings=None, text_config={"max_position_embeddings": 2048})
+    assert check_model(str(folder)).max_len == 2048
+
+
+@pytest.mark.parametrize(
+    ("missing", "words"),
+    [
+        ("config.json", "not a model folder: config.json is missing"),
+        ("model.safetensors", "safetensors"),
+        ("tokenizer.json", "no tokenizer"),
+        ("tokenizer_config.json", "no chat template"),
+    ],
+)
+def test_what_is_missing_is_named(tmp_path: Path, missing: str, words: str) -> None:
+    folder = make(tmp_path)
+    (folder / missing).unlink()
+    with pytest.raises(ModelProblem, match=words):
+        check_model(str(folder))
+
+
+@pytest.mark.parametrize("config", ["[]", "{", "{}"])
+def test_a_config_that_is_none_is_named(tmp_path: Path, config: str) -> None:
+    (make(tmp_path) / "config.json").write_text(config)
+    with pytest.raises(ModelProblem, match=r"config\.json"):
+        check_model(str(tmp_path))
+
+
+def test_pickled_weights_are_refused_by_name(tmp_path: Path) -> None:
+    folder = make(tmp_path)
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    with pytest.raises(ModelProblem, match="another format"):
+        check_model(str(folder))
+
+
+@pytest.mark.parametrize("source", ["/no/such/folder", "./none", "a/b/c", "  "])
+def test_a_folder_that_is_not_there_is_never_asked_of_the_hub(source: str) -> None:
+    with pytest.raises(ModelProblem, match="no model folder"):
+        check_model(source, fetch=lambda *_: pytest.fail("the hub was asked"))
+
+
+def test_a_file_is_not_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "model.gguf").write_bytes(b"")
+    with pytest.raises(ModelProblem, match="is a file"):
+        check_model(str(tmp_path / "model.gguf"))
+
+
+def test_a_hub_name_is_checked_by_the_small_files_of_its_commit(tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    def fetch(name: str, file: str) -> Path:
+        asked.append(file)
+        path = tmp_path / "models--org--name" / "snapshots" / commit / file
+        if not path.exists():
+            raise FileNotFoundError(f"no {file}")
+        return path
+
+    hashes = set()
+    for commit in ("c0ffee", "decade"):
+        make(tmp_path / "models--org--name" / "snapshots" / commit)
+        hashes.add(check_model("org/name", fetch=fetch).weights_hash)
+    assert len(hashes) == 2
+    assert not [file for file in asked if file.endswith(".safetensors")]
+    commit = "unknown"
+    with pytest.raises(ModelProblem, match="HF_TOKEN"):
+        check_model("org/name", fetch=fetch)

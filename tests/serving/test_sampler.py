@@ -1,0 +1,91 @@
+"""The sampler against the fake: order, seeds, several samples, threads, errors."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import pytest
+
+from serving.errors import VllmError, VllmUnreachable
+from serving.sampler import HttpSampler
+from tests.serving.fake_vllm import FakeVllm, running
+
+
+@dataclass(frozen=True)
+class Turn:
+    role: str
+    content: str
+
+
+@dataclass(frozen=True)
+class Sampling:
+    temperature: float = 1.0
+    max_tokens: int = 50
+    seed: int = 100
+    n: int = 2
+
+
+PROMPTS = [[Turn("user", f"question {number}")] for number in range(20)]
+
+
+@pytest.fixture
+async def fake() -> AsyncIterator[FakeVllm]:
+    async with running(FakeVllm()) as fake:
+        yield fake
+
+
+async def test_samples_come_in_order_with_one_seed_per_prompt(fake: FakeVllm) -> None:
+    sampler = HttpSampler(fake.url)
+    samples = await asyncio.to_thread(sampler.sample, "base", PROMPTS, Sampling())
+    sampler.close()
+    assert [[sample.text for sample in row] for row in samples] == [
+        [f"base heard: question {number}", f"base heard: question {number} (1)"] for number in range(20)
+    ]
+    seeds = {body["messages"][0]["content"]: body["seed"] for body in map(json.loads, fake.requests)}
+    assert seeds == {f"question {number}": 100 + number for number in range(20)}
+
+
+async def test_many_threads_may_share_one_sampler(fake: FakeVllm) -> None:
+    sampler = HttpSampler(fake.url, concurrency=3)
+
+    def ask(number: int) -> str:
+        return sampler.sample("base", [PROMPTS[number]], Sampling(n=1))[0][0].text
+
+    def all_at_once() -> list[str]:
+        with ThreadPoolExecutor(8) as pool:
+            return list(pool.map(ask, range(20)))
+
+    assert await asyncio.to_thread(all_at_once) == [f"base heard: question {number}" for number in range(20)]
+    sampler.close()
+
+
+async def test_a_version_that_is_not_loaded_is_vllms_error(fake: FakeVllm) -> None:
+    sampler = HttpSampler(fake.url)
+    with pytest.raises(VllmError, match="does not exist") as caught:
+        await asyncio.to_thread(sampler.sample, "policy-0001", PROMPTS, Sampling())
+    sampler.close()
+    assert caught.value.status == 404
+
+
+async def test_a_vllm_that_came_back_is_asked_again() -> None:
+    async with running(FakeVllm()) as fake:
+        sampler = HttpSampler(fake.url, concurrency=1)
+        await asyncio.to_thread(sampler.sample, "base", PROMPTS[:1], Sampling())
+        port = int(fake.url.rsplit(":", 1)[1])
+    with pytest.raises(ConnectionError):
+        await asyncio.to_thread(sampler.sample, "base", PROMPTS[:1], Sampling())
+    async with running(FakeVllm(), port):
+        [[first, _]] = await asyncio.to_thread(sampler.sample, "base", PROMPTS[:1], Sampling())
+    sampler.close()
+    assert first.text == "base heard: question 0"
+
+
+def test_nobody_there_is_a_connection_error() -> None:
+    sampler = HttpSampler("http://127.0.0.1:9")
+    with pytest.raises(VllmUnreachable):
+        sampler.sample("base", PROMPTS[:1], Sampling())
+    sampler.close()

@@ -1,0 +1,162 @@
+"""`alignloop up` with the real parts: there within seconds, mends itself, gone within ten seconds."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+START_S = 300.0  # vLLM on a machine that is busy with something else
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def until(condition: Callable[[], object], timeout_s: float, what: str) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, f"{what} did not happen within {timeout_s:.0f} s"
+        time.sleep(0.05)
+
+
+class Up:
+    """A running `alignloop up` in a home of its own."""
+
+    def __init__(self, home: Path, port: int, vllm_port: int) -> None:
+        env = {name: value for name, value in os.environ.items() if not name.startswith("ALIGNLOOP_")}
+        env.pop("DATABASE_URL", None)
+        self.env = env | {
+            "ALIGNLOOP_HOME": str(home),
+            "ALIGNLOOP_PORT": str(port),
+            "ALIGNLOOP_VLLM_PORT": str(vllm_port),
+            "PYTHONPATH": str(ROOT),
+        }
+        self.home, self.port = home, port
+        self.said = home.parent / "said.txt"
+        with self.said.open("wb") as file:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "feedback_app", "up"],
+                stdout=file,
+                stderr=file,
+                env=self.env,
+                cwd=home.parent,
+                start_new_session=True,
+            )
+        self.handle = psutil.Process(self.process.pid)
+
+    def get(self, path: str) -> tuple[int, str]:
+        """Status and text of a GET; (0, "") while nothing answers."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+        try:
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            return answer.status, answer.read().decode(errors="replace")
+        except OSError:
+            return 0, ""
+        finally:
+            connection.close()
+
+    def command(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Another `alignloop` on the same settings."""
+        return subprocess.run(
+            [sys.executable, "-m", "feedback_app", *words],
+            capture_output=True,
+            text=True,
+            env=self.env,
+            timeout=120,
+            check=False,
+        )
+
+    def child(self, name: str) -> psutil.Process | None:
+        """The child that runs `alignloop NAME`."""
+        for child in self.handle.children():
+            with contextlib.suppress(psutil.NoSuchProcess):  # a dead one that has not been waited for yet
+                if child.cmdline()[-1:] == [name]:
+                    return child
+        return None
+
+    def family(self) -> list[psutil.Process]:
+        return self.handle.children(recursive=True)
+
+
+@contextmanager
+def started(folder: Path) -> Iterator[Up]:
+    up = Up(folder / "home", free_port(), free_port())
+    members: list[psutil.Process] = []
+    try:
+        yield up
+    finally:
+        if up.process.poll() is None:
+            members = up.family()
+            up.process.kill()
+        for member in members:
+            if member.is_running():
+                member.kill()
+
+
+def gone(members: list[psutil.Process]) -> bool:
+    return not any(member.is_running() and member.status() != psutil.STATUS_ZOMBIE for member in members)
+
+
+def test_up_serves_mends_what_is_killed_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    with started(tmp_path) as up:
+        until(lambda: up.child("app"), 60, "the start of the app")
+        until(lambda: up.get("/healthz")[0] == 200, 30, "the first answer")
+        status, page = up.get("/")
+        assert status in (200, 303, 401)
+        assert page or status == 303
+        assert up.get("/readyz")[0] == 503  # it says so while the model loads
+        until(lambda: up.get("/readyz")[0] == 200, START_S, "the model")
+        said = up.said.read_text()
+        assert said.count("password") == 1
+        assert f"http://127.0.0.1:{up.port}" in said
+
+        second = up.command("up")
+        assert second.returncode == 1
+        assert f"Port {up.port}" in second.stderr
+        assert "ALIGNLOOP_PORT" in second.stderr
+
+        for name in ("app", "worker"):
+            before = up.child(name)
+            assert before is not None
+            before.kill()
+            until(lambda name=name, pid=before.pid: (c := up.child(name)) and c.pid != pid, 30, f"a new {name}")
+        until(lambda: up.get("/readyz")[0] == 200, 60, "the app's return")
+
+        done = up.command("status", "--json")
+        assert json.loads(done.stdout)["ready"] is True
+
+        members = up.family()
+        assert len(members) >= 4
+        began = time.monotonic()
+        up.process.send_signal(signal.SIGINT)
+        assert up.process.wait(30) == 0
+        assert time.monotonic() - began < 10
+        assert gone(members)
+        assert "Stopped." in up.said.read_text()
+
+
+def test_when_up_is_killed_everything_under_it_ends(tmp_path: Path) -> None:
+    with started(tmp_path) as up:
+        until(lambda: (up.home / "vllm.pid").is_file() and len(up.family()) >= 4, 90, "the start of vLLM")
+        members = up.family()
+        up.process.kill()
+        up.process.wait(10)
+        until(lambda: gone(members), 20, "the end of everything")
