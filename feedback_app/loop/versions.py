@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -49,7 +50,7 @@ def register_model(store: Store, source: str, facts: Facts, *, clock: Callable[[
     one, when the model returns), published, and every version of another base is marked `unloadable`. Same
     model: nothing changes. Safe to do in several processes at once. Returns the model's version.
     """
-    base = _find_base(store, facts) or _add_base(store, source, facts, clock)
+    base = _find_or_add_base(store, source, facts, clock)
     listing = store.versions.listing()
     for version in listing:
         loadable = version.base_hash == facts.weights_hash
@@ -65,29 +66,29 @@ def register_model(store: Store, source: str, facts: Facts, *, clock: Callable[[
     return store.versions.get(base.name) or base
 
 
-def _find_base(store: Store, facts: Facts) -> Version | None:
-    return next((v for v in store.versions.listing() if v.form == "full" and v.base_hash == facts.weights_hash), None)
+def _find_or_add_base(store: Store, source: str, facts: Facts, clock: Callable[[], float]) -> Version:
+    """The row of this model, made if there is none.
 
-
-def _add_base(store: Store, source: str, facts: Facts, clock: Callable[[], float]) -> Version:
-    bases = sum(version.form == "full" for version in store.versions.listing())
-    base = Version(
-        name=BASE_MODEL_NAME if not bases else f"{BASE_MODEL_NAME}-{bases + 1}",
-        kind="base",
-        form="full",
-        path=source,
-        base_hash=facts.weights_hash,
-        artifact_hash=facts.weights_hash,
-        template_hash=facts.template_hash,
-        created_at=clock(),
-    )
-    try:
-        return store.versions.add(base)
-    except Conflict:  # another process started at the same moment
-        found = _find_base(store, facts)
-        if found is None:
-            raise
-        return found
+    Its name comes from the same listing that did not hold it, so of two processes that see none, one
+    takes the name and the other is refused it and looks again.
+    """
+    while True:
+        bases = [version for version in store.versions.listing() if version.form == "full"]
+        for version in bases:
+            if version.base_hash == facts.weights_hash:
+                return version
+        base = Version(
+            name=BASE_MODEL_NAME if not bases else f"{BASE_MODEL_NAME}-{len(bases) + 1}",
+            kind="base",
+            form="full",
+            path=source,
+            base_hash=facts.weights_hash,
+            artifact_hash=facts.weights_hash,
+            template_hash=facts.template_hash,
+            created_at=clock(),
+        )
+        with suppress(Conflict):  # another process started at the same moment
+            return store.versions.add(base)
 
 
 def _base_hash(store: Store, name: str) -> str:
