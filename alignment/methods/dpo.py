@@ -1,21 +1,22 @@
 """Direct preference optimisation: pairs and a start model in, a LoRA adapter out.
 
-The adapter is one that vLLM serves as it is: LoRA on all linear layers, no DoRA, no trained biases, no
-`modules_to_save`. Training always starts from `spec.model`; with `spec.adapter` it continues that adapter,
-and the reference is then the model with that adapter, so one adapter on the base stays all there is to
-serve. The metrics record which. Runs on a GPU where there is one, else on the CPU, in bfloat16 where the
-processor has it.
+The adapter is one that vLLM serves as it is: LoRA on all linear modules of the trained layers, no DoRA, no
+trained biases, no `modules_to_save`. Training always starts from `spec.model`; with `spec.adapter` it
+continues that adapter, and the reference is then the model with that adapter, so one adapter on the base
+stays all there is to serve. The metrics record which. Runs on a GPU where there is one, else on the CPU, in
+bfloat16 where the processor has it.
 """
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from alignment.errors import StageError
 from alignment.methods.dpo_settings import DpoSettings, check_enough
-from alignment.methods.loading import bf16_is_fast, load_model, load_tokenizer, window
+from alignment.methods.loading import bf16_is_fast, linear_names, load_model, load_tokenizer, window
 from alignment.methods.tokenized import TokenizedPair, tokenize_pairs
 from alignment.snapshot import read_pairs
 from alignment.spec import StageSpec
@@ -65,6 +66,7 @@ def train(spec: StageSpec, progress: Progress) -> dict[str, Any]:
         "rate": trainer.args.learning_rate,
         "beta": settings.beta,
         "rank": settings.rank,
+        "layers": _trained_layers(trainer),
         "dtype": "bf16" if trainer.args.bf16 else "fp32",
         "started_from": "adapter" if spec.adapter else "model",
         **_ends(trainer),
@@ -101,10 +103,13 @@ def build_trainer(
     if spec.adapter is not None:
         model = PeftModel.from_pretrained(model, str(spec.adapter), is_trainable=True)
     else:
+        layers = settings.layers_for(hidden, int(model.config.get_text_config().num_hidden_layers))
         lora = LoraConfig(
             r=settings.rank,
             lora_alpha=settings.alpha,
-            target_modules="all-linear",
+            # PEFT takes a choice of layers only beside a list of names.
+            target_modules="all-linear" if layers is None else linear_names(model),
+            layers_to_transform=layers,
             lora_dropout=0.0,
             bias="none",
             task_type="CAUSAL_LM",
@@ -151,6 +156,12 @@ def _accuracy(after: tuple[list[float], list[float]], before: tuple[list[float],
     """The share of held-out pairs whose chosen answer gained more than the rejected one. Support, not evidence."""
     gains = [c - c0 > r - r0 for c, r, c0, r0 in zip(*after, *before, strict=True)]
     return sum(gains) / len(gains)
+
+
+def _trained_layers(trainer: WeightedDpoTrainer) -> list[int]:
+    """Numbers of the layers that have an adapter."""
+    names = [name for name, parameter in trainer.model.named_parameters() if parameter.requires_grad]
+    return sorted({int(number) for name in names for number in re.findall(r"\.(\d+)\.", name)[:1]})
 
 
 def _ends(trainer: WeightedDpoTrainer) -> dict[str, Any]:

@@ -42,6 +42,20 @@ def load_model(source: str, *, bf16: bool) -> Any:
     return model
 
 
+def linear_names(model: Any) -> list[str]:
+    """Names of the linear modules inside the layers (`q_proj`, `down_proj`, …), without the output head's."""
+    import torch
+
+    head = model.get_output_embeddings()
+    return sorted(
+        {
+            name.rpartition(".")[2]
+            for name, module in model.named_modules()
+            if isinstance(module, torch.nn.Linear) and module is not head
+        }
+    )
+
+
 def window(source: str, tokenizer: Any) -> int:
     """The longest training sequence in tokens: the model's own window, at most `LONGEST`."""
     from transformers import AutoConfig

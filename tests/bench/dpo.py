@@ -80,7 +80,7 @@ def bare(model: Path, rows: Sequence[PairRow], out: Path) -> Timed:
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from trl import DPOConfig, DPOTrainer
 
-    from alignment.methods.loading import bf16_is_fast
+    from alignment.methods.loading import bf16_is_fast, linear_names
 
     settings = DpoSettings()
     bf16 = bf16_is_fast()
@@ -120,7 +120,11 @@ def bare(model: Path, rows: Sequence[PairRow], out: Path) -> Timed:
         train_dataset=dataset,
         processing_class=tokenizer,
         peft_config=LoraConfig(
-            r=settings.rank, lora_alpha=settings.alpha, target_modules="all-linear", task_type="CAUSAL_LM"
+            r=settings.rank,
+            lora_alpha=settings.alpha,
+            target_modules=linear_names(policy),
+            layers_to_transform=settings.layers_for(hidden, policy.config.num_hidden_layers),
+            task_type="CAUSAL_LM",
         ),
     )
     ready = time.perf_counter()

@@ -70,6 +70,22 @@ def test_training_moves_the_margin_and_leaves_an_adapter_vllm_takes(model: Path,
     assert records[-1]["seconds_left"] == 0
 
 
+@pytest.mark.parametrize("architecture", ["llama", "opt"])
+def test_a_share_of_the_layers_is_counted_from_the_last(architecture: str, tmp_path: Path) -> None:
+    from safetensors import safe_open
+
+    model = make_tiny_model(tmp_path / "model", architecture=architecture)
+
+    def trained(share: float) -> tuple[list[int], set[str]]:
+        spec = spec_for(tmp_path, model, warm_votes(8), epochs=1, layers=share)
+        metrics = run_stage(spec).metrics
+        with safe_open(spec.out / "adapter_model.safetensors", "pt") as file:
+            return metrics["layers"], {name.split(".layers.")[1].split(".")[0] for name in file.keys()}  # noqa: SIM118
+
+    assert trained(0.5) == ([1], {"1"})
+    assert trained(1.0) == ([0, 1], {"0", "1"})
+
+
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_does_not(model: Path, tmp_path: Path) -> None:
     weights = [
         (run_stage(spec), (spec.out / "adapter_model.safetensors").read_bytes())[1]

@@ -11,11 +11,11 @@ from alignment.methods.dpo_settings import DpoSettings, check_enough
 
 
 @given(st.integers(8, 5000))
-def test_few_pairs_are_seen_up_to_ten_times_and_many_once(rows: int) -> None:
+def test_few_pairs_are_seen_up_to_fifteen_times_and_many_once(rows: int) -> None:
     settings = DpoSettings()
     epochs = settings.epochs_for(rows)
-    assert 1 <= epochs <= 10
-    assert rows * epochs <= max(rows, 480)
+    assert 1 <= epochs <= 15
+    assert rows * epochs <= max(rows, 600)
     assert settings.steps_for(rows) >= rows * epochs / 8
 
 
@@ -43,3 +43,14 @@ def test_a_small_model_trains_on_one_thread_and_a_large_one_on_all() -> None:
     assert DpoSettings().threads_for(320) == 1
     assert DpoSettings().threads_for(2048) is None
     assert DpoSettings.read({"threads": 4}).threads_for(320) == 4
+
+
+def test_a_small_model_trains_its_last_quarter_and_a_large_one_every_layer() -> None:
+    assert DpoSettings().layers_for(256, 4) == [3]
+    assert DpoSettings().layers_for(512, 12) == [9, 10, 11]
+    assert DpoSettings().layers_for(256, 1) is None
+    assert DpoSettings().layers_for(2048, 24) is None
+    assert DpoSettings.read({"layers": 0.5}).layers_for(2048, 24) == list(range(12, 24))
+    assert DpoSettings.read({"layers": 1}).layers_for(256, 4) is None
+    with pytest.raises(StageError, match=r"layers is a share between 0 and 1, not 3"):
+        DpoSettings.read({"layers": 3})
