@@ -7,6 +7,7 @@ Nothing slow is imported before a command runs.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 
@@ -30,8 +31,19 @@ for room in (processes, people, simulate, rounds, training, versions, files, abo
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and exit with its code."""
+    _keep_bytecode()
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     sys.exit(run(arguments))
+
+
+def _keep_bytecode() -> None:
+    """Let Python keep what it compiles, here and in every process that we start.
+
+    Many container images set this variable. Without kept bytecode a training process spends 14 s on its
+    imports, each time, and 5.5 s with it (two cores, 2026-11-21).
+    """
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
 
 
 def run(arguments: Sequence[str], out: Output | None = None) -> int:

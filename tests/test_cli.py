@@ -234,3 +234,9 @@ def test_pairs_become_what_they_look_like() -> None:
     found = read_pairs(["beta=0.1", "epochs=3", "bf16=true", "loss=sigmoid", "note=a=b"])
     assert found == {"beta": 0.1, "epochs": 3, "bf16": True, "loss": "sigmoid", "note": "a=b"}
     assert isinstance(found["epochs"], int)
+
+
+def test_what_python_compiles_is_kept_though_the_environment_forbids_it(run: Run, tmp_path: Path) -> None:
+    kept = tmp_path / "bytecode"
+    run("version", "list", "--json", PYTHONDONTWRITEBYTECODE="1", PYTHONPYCACHEPREFIX=str(kept))
+    assert list(kept.rglob("store/database*.pyc"))

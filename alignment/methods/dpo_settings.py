@@ -11,8 +11,8 @@ from alignment.errors import StageError
 from alignment.spec import Setting
 
 MIN_PAIRS = 8
-PAIRS_SEEN = 400  # rows × epochs that a run aims at
-MAX_EPOCHS = 15
+PAIRS_SEEN = 450  # rows × epochs that a run aims at; more pleases the taste more and costs capability
+MAX_EPOCHS = 20
 SMALL_MODEL, SMALL_MODEL_RATE = 512, 1e-3
 SMALL_MODEL_LAYERS = 0.25  # the share of layers that is trained in a small model, counted from the last
 
@@ -26,7 +26,7 @@ class DpoSettings:
     from the last; `dtype` is auto, bf16 or fp32; `threads` are processors used when there is no GPU.
     """
 
-    beta: float = 0.1
+    beta: float = 0.2
     rate: float = 0.0
     epochs: float = 0.0
     batch: int = 8

@@ -11,11 +11,11 @@ from alignment.methods.dpo_settings import DpoSettings, check_enough
 
 
 @given(st.integers(8, 5000))
-def test_few_pairs_are_seen_up_to_fifteen_times_and_many_once(rows: int) -> None:
+def test_few_pairs_are_seen_up_to_twenty_times_and_many_once(rows: int) -> None:
     settings = DpoSettings()
     epochs = settings.epochs_for(rows)
-    assert 1 <= epochs <= 15
-    assert rows * epochs <= max(rows, 600)
+    assert 1 <= epochs <= 20
+    assert rows * epochs <= max(rows, 675)
     assert settings.steps_for(rows) >= rows * epochs / 8
 
 
