@@ -25,7 +25,7 @@ COUNT = 2> >(grep -v '^WARNING: Location' >&2) | awk -v total="$$(grep -c == $(1
 	/^Installing/ {printf "%s  installing them\n", live ? "\n" : ""; fflush(); said = 1} END {if (live && !said) print ""}'
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help run install test test-fast test-long check bench model clean test-set-up python packages test-packages
+.PHONY: help run install test test-fast test-long check bench study model clean test-set-up python packages test-packages
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*  ## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*  ## (.*)/  make \1\t\2/' | expand -t 20
@@ -53,6 +53,11 @@ check: $(TESTS_INSTALLED)  ## lint, format, types, import directions
 bench: $(TESTS_INSTALLED)  ## measure this machine: training, the door, swaps, the store
 	@mkdir -p artifacts/bench; for file in tests/bench/[a-z]*.py; do \
 	  name=$$(basename $$file .py); $(BIN)/python -m tests.bench.$$name --json artifacts/bench/$$name.json; done
+
+study: $(TESTS_INSTALLED)  ## a long measurement, resumed where it stopped: NAME=rounds, ARGS="--annotator warm"
+	@[ -n "$(NAME)" ] && grep -qs '^def parse' tests/long/$(NAME).py || { \
+	  echo "There is no study called '$(NAME)'; name one: make study NAME=rounds" >&2; exit 2; }
+	@$(BIN)/python -m tests.long.$(NAME) $(ARGS)
 
 model: $(INSTALLED)  ## rebuild the embedded model from data/recipe
 	@$(BIN)/python -m data.recipe.build

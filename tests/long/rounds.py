@@ -1,12 +1,14 @@
 """Does a round do what its annotator wants? Real rounds over seeds, one JSON line each.
 
-    python tests/long/rounds.py --seeds 1-20 --annotator warm --out FILE.jsonl [--resume] [--model DIR] [--vllm-url URL]
+    make study NAME=rounds ARGS="--seeds 1-20 --annotator warm"
+    python -m tests.long.rounds --seeds 1-20 --annotator warm [--out FILE.jsonl] [--model DIR] [--vllm-url URL]
 
 For each seed, in a new ALIGNLOOP_HOME and with one vLLM shared by all of them: 40 scripted comparisons, a
 DPO round, which must then be held and say how many votes it needs, 60 scripted votes between challenger
 and incumbent, the verdict; then one sample per version on 400 prompts that nothing was trained on, at
 serving temperature, judged by the taste `--judge` (the annotator's, or warm when that is random).
-Everything goes through the product's own code: store, collect, worker, simulate. Nothing is faked.
+Everything goes through the product's own code: store, collect, worker, simulate. Nothing is faked. Seeds that
+the file holds already are not run again.
 """
 
 from __future__ import annotations
@@ -23,8 +25,6 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from alignment.judgement import Message
 from alignment.sampler import Sampling
@@ -45,6 +45,7 @@ from serving.launch import command, environment
 from serving.model_check import check_model
 from serving.sampler import HttpSampler
 from serving.supervise import Supervisor
+from tests.long.provenance import RESULTS, provenance
 
 COMPARISONS = 40
 VOTES = 60
@@ -118,8 +119,7 @@ async def one_seed(seed: int, annotator: str, judge: str, settings: Settings) ->
         sampler.close()
         await client.close()
         store.close()
-    line["total_seconds"] = round(time.perf_counter() - started, 1)
-    return line
+    return line | {"total_seconds": round(time.perf_counter() - started, 1), **provenance()}
 
 
 async def _votes(
@@ -235,7 +235,7 @@ def seeds_of(text: str) -> list[int]:
 async def study(arguments: argparse.Namespace, url: str, home: Path) -> list[dict[str, Any]]:
     """Run the seeds that are not done, appending a line for each as it ends."""
     out: Path = arguments.out
-    done = read_lines(out) if arguments.resume else []
+    done = read_lines(out)
     judge = arguments.judge or ("warm" if arguments.annotator == "random" else arguments.annotator)
     for seed in seeds_of(arguments.seeds):
         if seed in {line["seed"] for line in done}:
@@ -255,8 +255,8 @@ async def study(arguments: argparse.Namespace, url: str, home: Path) -> list[dic
 
 async def main(arguments: argparse.Namespace) -> int:
     """Run, print the summary as JSON."""
-    if not arguments.resume:
-        arguments.out.unlink(missing_ok=True)
+    arguments.out = arguments.out or RESULTS / f"rounds-{arguments.annotator}.jsonl"
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="alignloop-rounds-") as folder:
         home = Path(folder)
         if arguments.vllm_url:
@@ -275,8 +275,7 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--seeds", default="1-20")
     parser.add_argument("--annotator", default="warm", choices=sorted(TASTES))
     parser.add_argument("--judge", default="", help="taste that judges the unseen prompts")
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--resume", action="store_true", help="keep the lines of FILE and run the other seeds")
+    parser.add_argument("--out", type=Path, default=None, help="default: tests/long/results/rounds-ANNOTATOR.jsonl")
     parser.add_argument("--model", default="", help="another model than the embedded one")
     parser.add_argument("--vllm-url", default="", help="a running vLLM instead of one of our own")
     parser.add_argument("--port", type=int, default=8239)

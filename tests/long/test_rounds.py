@@ -10,6 +10,7 @@ import pytest
 
 from feedback_app.settings import shipped_data
 from tests.long import rounds
+from tests.long.provenance import provenance
 
 needs_model = pytest.mark.skipif(
     not (shipped_data() / "model" / "model.safetensors").is_file(), reason="the embedded model is not in data/model"
@@ -48,6 +49,12 @@ def test_a_half_written_line_is_not_a_seed_that_is_done(tmp_path: Path) -> None:
     path.write_text('{"seed": 1}\n{"seed": 2, "unse')
     assert rounds.read_lines(path) == [{"seed": 1}]
     assert rounds.read_lines(tmp_path / "none.jsonl") == []
+
+
+def test_a_line_says_when_and_where_it_was_measured() -> None:
+    known = provenance()
+    assert set(known) == {"date", "commit", "machine"}
+    assert all(known.values())
 
 
 def test_ties_count_as_half_and_not_as_decided() -> None:
