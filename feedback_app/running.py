@@ -55,6 +55,7 @@ def quiet_libraries() -> None:
 
 def serve_vllm(settings: Settings, store: Store, facts: ModelFacts) -> dict[str, Any]:
     """Run vLLM until told to stop. Raises `Unavailable` with its last words when it never becomes ready."""
+    from feedback_app.loop.versions import register_model, served_name
     from serving.errors import LaunchProblem
     from serving.launch import command, environment
     from serving.supervise import Supervisor
@@ -67,6 +68,7 @@ def serve_vllm(settings: Settings, store: Store, facts: ModelFacts) -> dict[str,
         extra = shlex.split(settings.vllm_args)
     except ValueError as error:
         raise UsageError(f"ALIGNLOOP_VLLM_ARGS is not a command line: {error}. Correct its quotes.") from error
+    version = register_model(store, settings.model_source, facts)
     base = dict(os.environ)
     if settings.hf_token is not None:
         base["HF_TOKEN"] = settings.hf_token.get_secret_value()
@@ -78,6 +80,8 @@ def serve_vllm(settings: Settings, store: Store, facts: ModelFacts) -> dict[str,
             max_loras=settings.max_loras,
             extra_args=extra,
             max_model_len=min(settings.context_tokens, facts.max_len),
+            # Replies carry the first name: the version's own, which after a change of model is `base-2`.
+            served_names=tuple(dict.fromkeys((version.name, served_name(version)))),
         )
         env = environment(base, kv_gib=settings.vllm_kv_gib, model=settings.model_source)
     except LaunchProblem as error:

@@ -45,18 +45,19 @@ def command(
     max_loras: int,
     extra_args: Sequence[str] = (),
     max_model_len: int | None = None,
-    served_name: str = "base",
+    served_names: Sequence[str] = ("base",),
     gpu: bool | None = None,
 ) -> list[str]:
-    """The command line of a vLLM on loopback that serves `model` under `served_name` and takes adapters.
+    """The command line of a vLLM on loopback that serves `model` under `served_names` and takes adapters.
 
+    It answers to each of these names; its replies carry the first.
     `max_model_len` is in tokens (None: the model's own), `gpu` overrides what `gpu_build` finds out.
     `extra_args` come last, so that they win. Raises `LaunchProblem` when vLLM is not installed.
     """
     gpu = gpu_build() if gpu is None else gpu
     arguments = [
         *("--host", "127.0.0.1", "--port", str(port)),
-        *("--served-model-name", served_name),
+        *("--served-model-name", *served_names),
         *("--enable-lora", "--max-lora-rank", str(max_lora_rank), "--max-loras", str(max_loras)),
         *("--shutdown-timeout", str(SHUTDOWN_S)),
         "--disable-uvicorn-access-log",

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from feedback_app.errors import Unavailable
-from feedback_app.loop.versions import BASE_MODEL_NAME, served_name
+from feedback_app.loop.versions import served_name
 from feedback_app.store.database import Store
 from feedback_app.store.tables import Version
 from serving.errors import ServingError, VllmError, VllmUnreachable
@@ -148,10 +148,11 @@ class Reconcile:
         for name, version in desired.items():
             if await self._bring(client, version, present):
                 ready.append(name)
-        for name in present & known.keys() - {BASE_MODEL_NAME}:
-            if name not in desired:
+        for name in present & {name for name, version in known.items() if version.form == "adapter"}:
+            if name in desired:
+                self._memory.unused_since.pop((url, name), None)
+            else:
                 await self._retire(client, name)
-            self._memory.unused_since.pop((url, name), None) if name in desired else None
         return Replica(url, "ready", tuple(sorted(ready)))
 
     async def _bring(self, client: VllmClient, version: Version, present: set[str]) -> bool:

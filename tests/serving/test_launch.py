@@ -32,6 +32,12 @@ def test_both_builds_serve_on_loopback_with_room_for_adapters(gpu: bool) -> None
     assert "--enable-lora" in words
 
 
+def test_replies_carry_the_first_of_several_names() -> None:
+    words = launch.command("/m", 8161, max_lora_rank=16, max_loras=6, served_names=("base-2", "base"), gpu=False)
+    at = words.index("--served-model-name")
+    assert words[at + 1 : at + 4] == ["base-2", "base", "--enable-lora"]
+
+
 def test_only_the_gpu_build_has_a_working_vllm_serve() -> None:
     assert "serve" in command(True)
     assert "serve" not in command(False)

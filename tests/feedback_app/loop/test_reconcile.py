@@ -79,6 +79,19 @@ async def test_the_base_answers_under_its_own_name_and_is_never_loaded(sqlite_st
     assert vllm.loaded == {}
 
 
+async def test_the_names_of_the_weights_vllm_was_started_with_are_never_unloaded(
+    sqlite_store: Store, vllm: FakeVllm, clock: Clock
+) -> None:
+    add_version(sqlite_store, "base-2", form="full")
+    vllm.loaded["base-2"] = "/models/second"  # vLLM lists its own name beside the adapters'
+    publish_adapter(sqlite_store)
+    duty = reconcile(sqlite_store, vllm)
+    for _ in range(3):
+        await duty.once()
+        clock.pass_s(DEADLINE_S)
+    assert set(vllm.loaded) == {"base-2", "policy-0001"}
+
+
 async def test_challenger_and_the_version_of_a_running_round_are_wanted_too(
     sqlite_store: Store, vllm: FakeVllm
 ) -> None:
