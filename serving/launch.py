@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from serving import vllm_plugin
 from serving.errors import LaunchProblem
 
 SHUTDOWN_S = 5
@@ -68,6 +69,11 @@ def command(
         arguments += ["--max-model-len", str(max_model_len)]
     if gpu:
         return [sys.executable, "-m", "vllm.entrypoints.cli.main", "serve", model, *arguments, *extra_args]
+    if not vllm_plugin.is_installed():
+        raise LaunchProblem(
+            "vLLM would not find our correction of its adapters (the entry point of serving.vllm_plugin), and on CPU "
+            "it then mixes versions up. Install alignloop again: run `make install`."
+        )
     if modules := adapted_modules(Path(model)):
         # Adapters never reach the output head (PEFT's all-linear leaves it out). Told so, vLLM does not wrap it: its
         # wrapper costs time at every token, and on CPU it kills the engine at a request for prompt_logprobs.
@@ -120,6 +126,10 @@ def environment(
         "DO_NOT_TRACK": "1",
         "PYTHONUNBUFFERED": "1",
     }
+    if plugins := base.get("VLLM_PLUGINS"):  # only those named here would be loaded
+        env["VLLM_PLUGINS"] = ",".join(dict.fromkeys([*plugins.split(","), vllm_plugin.NAME]))
+    else:
+        env.pop("VLLM_PLUGINS", None)  # set and empty means none at all
     # Development mode opens control routes without a password; it must not be inherited.
     env.pop("VLLM_SERVER_DEV_MODE", None)
     if model is not None and Path(model).is_dir():

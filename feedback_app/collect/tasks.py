@@ -14,7 +14,7 @@ from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 from feedback_app.collect.answer import Answers
 from feedback_app.collect.generate import Generation, Served, served
@@ -117,7 +117,8 @@ class Comparing:
         self._order = PromptOrder(answers.store, prompts)
         self._rng = rng or random.SystemRandom()
         self._making: dict[str, _Making] = {}  # by person: the pair with a drawn prompt that is being made
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._rankings: dict[tuple[str, int], asyncio.Task[tuple[Ticket, Task]]] = {}  # by person and size, likewise
+        self._tasks: set[asyncio.Task[Any]] = set()
 
     async def next_pair(self, person: Person, prompt: str | None = None) -> AsyncGenerator[PairEvent]:
         """The person's next pair: one that is ready, one that is being made, or a new one.
@@ -173,12 +174,38 @@ class Comparing:
             raise UsageError(f"A ranking has 3, 4 or 5 answers, not {k}.")
         ready = await asyncio.to_thread(self._ready, person, "rank", lambda task: len(task.candidates) == k)
         if ready is None:
-            ready = await self._make_ranking(person, k)
+            # Shielded: a page that is closed meanwhile must not end what the next one will find ready.
+            ready = await asyncio.shield(self._ranking(person, k))
             await asyncio.to_thread(self._store.tasks.show, ready[0].id)
         prompt, candidates = await asyncio.to_thread(self._shown, *ready)
         return RankTicket(ready[0].id, prompt, tuple(candidates))
 
+    async def prepare_ranking(self, person: Person, k: int) -> None:
+        """Begin the ranking after the one that is shown, unless it is there already. Returns at once."""
+        require(person, Role.ANNOTATOR)
+        open_tickets = await asyncio.to_thread(self._open, person, "rank")
+        if sum(len(task.candidates) == k for _, task in open_tickets) < 2:
+            self._ranking(person, k)
+
     # Making
+
+    def _ranking(self, person: Person, k: int) -> asyncio.Task[tuple[Ticket, Task]]:
+        """The ranking of `k` that is being made for this person, or a new one."""
+        key = (person.id, k)
+        if key in self._rankings:
+            return self._rankings[key]
+        task = asyncio.create_task(self._make_ranking(person, k))
+        self._rankings[key] = task
+        self._tasks.add(task)
+
+        def ended(task: asyncio.Task[tuple[Ticket, Task]]) -> None:
+            self._tasks.discard(task)
+            del self._rankings[key]
+            if not task.cancelled() and (error := task.exception()) is not None:
+                log.info("a ranking could not be made: %s", error)  # who waits for it gets the error itself
+
+        task.add_done_callback(ended)
+        return task
 
     def _start(self, person: Person, prompt: str | None) -> _Making:
         making = _Making()

@@ -106,3 +106,15 @@ def test_our_own_secrets_are_not_handed_on() -> None:
     env = launch.environment(ours, kv_gib=1, gpu=False)
     assert "secret" not in "".join(env.values())
     assert env["PATH"] == "/bin"
+
+
+@pytest.mark.parametrize(("theirs", "ours"), [(None, None), ("", None), ("theirs", "theirs,alignloop")])
+def test_our_correction_is_loaded_beside_other_plugins(theirs: str | None, ours: str | None) -> None:
+    base = {} if theirs is None else {"VLLM_PLUGINS": theirs}
+    assert launch.environment(base, kv_gib=1, gpu=False).get("VLLM_PLUGINS") == ours
+
+
+def test_without_our_correction_vllm_is_not_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("serving.vllm_plugin.entry_points", lambda group: [])
+    with pytest.raises(LaunchProblem, match="make install"):
+        command(False)

@@ -72,6 +72,22 @@ async def test_the_model_is_served_as_base_with_the_length_its_files_say(client:
     await client.probe("base")
 
 
+async def test_the_base_stays_itself_in_company_when_every_adapter_slot_is_taken(
+    tiny_model: Path, adapter: Callable[[Path, int], Path], tmp_path: Path
+) -> None:
+    """Without `serving.vllm_plugin`, rows without an adapter get the one in the last slot."""
+    with real_vllm(tiny_model, tmp_path, max_loras=2) as vllm:
+        async with VllmClient(vllm.url, timeout_s=60) as client:
+            alone = await text(client, "base")
+            adapters = ["policy-0001", "policy-0002"]
+            for seed, name in enumerate(adapters):
+                await client.load(name, str(adapter(tiny_model, seed)))
+            spoken = [await text(client, name) for name in adapters]
+            assert alone not in spoken
+            for _ in range(5):
+                assert await asyncio.gather(*(text(client, name) for name in ["base", *adapters])) == [alone, *spoken]
+
+
 async def test_tokens_are_counted_with_the_chat_template(client: VllmClient, vllm: RealVllm) -> None:
     from transformers import AutoTokenizer
 
