@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any, cast
 
-from feedback_app.collect.judge import Choice, MarkName, compare_verdict
+from feedback_app.collect.judge import Choice, MarkName, Verdict, compare_verdict
 from feedback_app.collect.tasks import PairDelta, PairReady, PairStarted
 from feedback_app.errors import AlignloopError
 from feedback_app.ui.island import Act
@@ -62,7 +62,7 @@ class CompareEvents(JudgingEvents):
             return
         self.prepare(self._parts.comparing.prepare(person))
 
-    def read(self, act: Act, order: list[str]) -> tuple[dict[str, Any], str]:
+    def read(self, act: Act, order: list[str]) -> tuple[Verdict, str]:
         """One of seven choices, perhaps with marks and corrected answers."""
         marks = {side: _mark(act.get(f"{side}_mark")) for side in ("a", "b")}
         choice = str(act.get("choice"))

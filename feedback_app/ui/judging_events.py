@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from feedback_app.collect.judge import judge, undo
+from feedback_app.collect.judge import Verdict, judge, undo
 from feedback_app.errors import AlignloopError, NotFound
 from feedback_app.parts import Parts
 from feedback_app.ui import look
@@ -35,7 +35,7 @@ class JudgingEvents(ABC):
         self._preparing: set[asyncio.Task[None]] = set()
 
     @abstractmethod
-    def read(self, act: Act, order: list[str]) -> tuple[dict[str, Any], str]:
+    def read(self, act: Act, order: list[str]) -> tuple[Verdict, str]:
         """The verdict that an act asks for on candidates in this order, and the words that confirm it."""
 
     async def act(self, person: Person, act: Act) -> Answer:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from feedback_app.collect.judge import rank_verdict, read_verdict
+from feedback_app.collect.judge import Verdict, rank_verdict, read_verdict
 from feedback_app.collect.tasks import RankTicket
 from feedback_app.errors import UsageError
 from feedback_app.ui.island import Act, Answer
@@ -53,7 +53,7 @@ class RankEvents(JudgingEvents):
         self.prepare(self._parts.comparing.prepare_ranking(person, size))
         return Answer({"prompt": f"<p>{esc(ticket.prompt)}</p>", "cards": cards(ticket)}, {"ticket": ticket.ticket_id})
 
-    def read(self, act: Act, order: list[str]) -> tuple[dict[str, Any], str]:
+    def read(self, act: Act, order: list[str]) -> tuple[Verdict, str]:
         """Ranks in the ticket's order, or that it cannot be judged."""
         if act.get("cannot_judge"):
             return read_verdict({"cannot_judge": True, **why(act)}), "cannot judge"

@@ -292,6 +292,31 @@ async def test_a_ranking_has_three_to_five_answers(comparing: Comparing, ada: Pe
         await comparing.next_ranking(ada, k)
 
 
+async def test_the_next_ranking_is_made_while_one_is_read(
+    comparing: Comparing, served_store: Store, vllm: FakeVllm, ada: Person
+) -> None:
+    shown = await comparing.next_ranking(ada, 3)
+    await comparing.prepare_ranking(ada, 3)
+    await comparing.prepare_ranking(ada, 3)  # a second call begins nothing more
+    await comparing.idle()
+    asked = len(vllm.requests)
+    assert await comparing.next_ranking(ada, 3) == shown
+    ticket, _ = ticket_of(served_store, shown.ticket_id)
+    judge(served_store, ada, ticket.id, rank_verdict(ticket.order, [1, 2, 3]))
+    following = await comparing.next_ranking(ada, 3)
+    assert following.ticket_id != shown.ticket_id
+    assert len(vllm.requests) == asked
+
+
+async def test_who_asks_while_a_ranking_is_made_gets_that_one(
+    comparing: Comparing, vllm: FakeVllm, ada: Person
+) -> None:
+    await comparing.prepare_ranking(ada, 3)
+    ranking = await comparing.next_ranking(ada, 3)
+    assert len(ranking.candidates) == 3
+    assert len(vllm.requests) == 3
+
+
 async def test_closing_stops_what_is_being_made(comparing: Comparing, vllm: FakeVllm, ada: Person) -> None:
     vllm.queue(Reply("one two", pause_at=1), Reply("three four", pause_at=1))
     await comparing.prepare(ada)
