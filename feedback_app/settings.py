@@ -38,6 +38,14 @@ class TrainOn(StrEnum):
     ELSEWHERE = "elsewhere"
 
 
+class PersonalData(StrEnum):
+    """What happens to personal data and secrets in exports and in rounds' snapshots."""
+
+    OFF = "off"
+    FLAG = "flag"
+    REPLACE = "replace"
+
+
 def shipped_data() -> Path:
     """The folder of shipped data: `data/` of a checkout, or the copy inside the installed package."""
     checkout = Path(__file__).resolve().parent.parent / "data"
@@ -81,6 +89,10 @@ class Settings(BaseSettings):
     evaluation_prompts: int = Field(64, ge=8, description="prompts sampled for KL, length and repetition guards")
     capability_questions: int = Field(600, ge=0, description="capability questions asked per evaluation")
     secure_cookies: bool = Field(False, description="mark cookies Secure; set it behind HTTPS")
+    personal_data: PersonalData = Field(
+        PersonalData.FLAG,
+        description="personal data and secrets in exports and snapshots: off, flag (count them) or replace",
+    )
     database_url: str = Field(
         "", validation_alias="DATABASE_URL", description="PostgreSQL or SQLite; default SQLite in home"
     )

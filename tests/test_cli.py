@@ -143,6 +143,7 @@ def test_waiting_for_a_cancelled_round_exits_by_its_outcome(tmp_path: Path, monk
         (("person", "add", "bob", "--role", "king"), "king"),
         (("evaluate", "--model", "base", "--judge", "grumpy"), "no judge called grumpy"),
         (("export", "--format", "papyrus", "--out", "x"), "no export format called papyrus"),
+        (("export", "--format", "trl", "--out", "x", "--personal", "maybe"), "called maybe"),
         (("import", "nowhere.jsonl"), "nowhere.jsonl cannot be read"),
         (("import", "x", "--format", "papyrus"), "no import format called papyrus"),
         (("frobnicate",), "frobnicate"),
@@ -240,3 +241,27 @@ def test_what_python_compiles_is_kept_though_the_environment_forbids_it(run: Run
     kept = tmp_path / "bytecode"
     run("version", "list", "--json", PYTHONDONTWRITEBYTECODE="1", PYTHONPYCACHEPREFIX=str(kept))
     assert list(kept.rglob("store/database*.pyc"))
+
+
+def test_export_and_import_say_what_they_did(run: Run, tmp_path: Path) -> None:
+    record = {"prompt": "Mail ann@example.org?", "chosen": "Yes.", "rejected": "No.", "responses": []}
+    (tmp_path / "a.jsonl").write_text(json.dumps(record) + "\nnot json\n")
+    found = result(run("import", "a.jsonl", "--format", "trl", "--json"))
+    assert found == {
+        "format": "trl",
+        "read": 2,
+        "imported": {"compare": 1},
+        "skipped": {"not JSON": 1},
+        "notes": [],
+    }
+    said = run("import", "a.jsonl", "--format", "trl").stdout
+    assert "Format trl (as named), 2 records read." in said
+    assert "imported before: 1" in said
+    flagged = result(run("export", "--format", "hh", "--out", "out", "--json"))
+    assert (sum(flagged["written"].values()), flagged["personal"]["found"]) == (1, {"EMAIL": 1})
+    (file,) = (tmp_path / "out").iterdir()
+    assert "ann@example.org" in file.read_text()
+    replaced = run("export", "--format", "hh", "--out", "clean", ALIGNLOOP_PERSONAL_DATA="replace")
+    assert "replaced: EMAIL 1" in replaced.stdout
+    (file,) = (tmp_path / "clean").iterdir()
+    assert "<EMAIL_1>" in file.read_text()

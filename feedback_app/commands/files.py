@@ -9,6 +9,11 @@ import typer
 
 from feedback_app.commands.output import AsJson, output
 
+NAMES = (
+    "trl, trl-unpaired, openai-chat, openai-preference, hh, ranked, oasst, ultrafeedback, llama-factory, open-webui, "
+    "fastchat or csv"
+)
+
 
 def register(app: typer.Typer) -> None:
     """Add these commands."""
@@ -18,24 +23,37 @@ def register(app: typer.Typer) -> None:
 
 def export(
     ctx: typer.Context,
-    format: Annotated[str, typer.Option(help="trl, trl-unpaired, openai-chat, openai-preference, hh or csv.")],
+    format: Annotated[str, typer.Option(help=f"{NAMES}.")],
     out: Annotated[Path, typer.Option(help="An empty or new folder.")],
+    personal: Annotated[
+        str, typer.Option(help="Personal data and secrets: off, flag or replace; default ALIGNLOOP_PERSONAL_DATA.")
+    ] = "",
     as_json: AsJson = False,
 ) -> None:
     """Write the rows that a round would train on."""
     from feedback_app import exchange
     from feedback_app.compose import settings_and_store
 
-    _, store = settings_and_store()
-    result = exchange.export(store, format, out)
-    written = ", ".join(f"{split} {count}" for split, count in result["written"].items()) or "nothing"
-    output(ctx).done(result, lambda console: console.print(f"Written to {out}: {written}.", markup=False))
+    settings, store = settings_and_store()
+    result = exchange.export(store, format, out, personal or settings.personal_data.value)
+
+    def show(console: object) -> None:
+        written = ", ".join(f"{split} {count}" for split, count in result["written"].items()) or "nothing"
+        lines = [f"Written to {out}: {written}."]
+        lines += [f"  left out, {reason}: {count}" for reason, count in result["left_out"].items()]
+        found = ", ".join(f"{kind} {count}" for kind, count in result["personal"]["found"].items())
+        if found:
+            done = "replaced" if result["personal"]["handling"] == "replace" else "still there (--personal replace)"
+            lines.append(f"Personal data and secrets in {result['personal']['rows']} rows, {done}: {found}.")
+        console.print("\n".join(lines), markup=False)  # type: ignore[attr-defined]
+
+    output(ctx).done(result, show)
 
 
 def import_(
     ctx: typer.Context,
-    file: Annotated[Path, typer.Argument(help="A JSONL file.")],
-    format: Annotated[str, typer.Option(help="trl, trl-unpaired, openai-preference or hh; else detected.")] = "",
+    file: Annotated[Path, typer.Argument(help="JSON lines, a JSON array or CSV.")],
+    format: Annotated[str, typer.Option(help=f"{NAMES}; else detected.")] = "",
     as_json: AsJson = False,
 ) -> None:
     """Read a file of feedback into judgements."""
@@ -50,6 +68,7 @@ def import_(
         lines = [f"Format {result['format']} ({said}), {result['read']} records read."]
         lines += [f"  imported as {kind}: {count}" for kind, count in result["imported"].items()]
         lines += [f"  skipped, {reason}: {count}" for reason, count in result["skipped"].items()]
+        lines += result["notes"]
         console.print("\n".join(lines), markup=False)  # type: ignore[attr-defined]
 
     output(ctx).done(result, show)

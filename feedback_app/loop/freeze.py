@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from alignment.compile import compile_rows
+from alignment.compile import Compiled, compile_rows
+from alignment.compile.personal import Handling, Tally, handled
 from alignment.errors import SnapshotProblem
+from alignment.judgement import Judgement
 from alignment.methods.dpo_settings import MIN_PAIRS
 from alignment.snapshot import write_snapshot
 from feedback_app.errors import RoundFailed
@@ -15,9 +18,17 @@ from feedback_app.store.database import Store
 from feedback_app.store.tables import Round, Snapshot, new_id
 
 
-def freeze(store: Store, turn: Round, home: Path, *, new_name: Callable[[], str] = new_id) -> Snapshot:
+def freeze(
+    store: Store,
+    turn: Round,
+    home: Path,
+    *,
+    personal: Handling = Handling.FLAG,
+    new_name: Callable[[], str] = new_id,
+) -> Snapshot:
     """The round's snapshot: the one it has, or a new one of every judgement there is now.
 
+    Personal data and secrets are counted in the manifest, and with `personal` replace, replaced in rows and judgements.
     Raises `RoundFailed` with both numbers when there are too few pairs to train on, and when the disk
     does not take it. A folder that a crash left half-written is never named by anything.
     """
@@ -29,7 +40,7 @@ def freeze(store: Store, turn: Round, home: Path, *, new_name: Callable[[], str]
     watermark = store.judgements.watermark()
     # Set even when the round fails below, so that a schedule waits for new judgements and not for ever the same.
     store.rounds.update(turn.id, watermark=watermark)
-    compiled = compile_rows(store.judgements.export(watermark), seed=turn.seed)
+    compiled = handled_rows(compile_rows(store.judgements.export(watermark), seed=turn.seed), personal)
     rows = summary(compiled.counts)
     store.rounds.update(turn.id, rows=rows)
     needed = int(turn.settings.get("min_pairs", MIN_PAIRS))
@@ -42,7 +53,7 @@ def freeze(store: Store, turn: Round, home: Path, *, new_name: Callable[[], str]
     try:
         manifest = write_snapshot(
             compiled,
-            store.judgements.export(watermark),
+            _said(store, watermark, personal),
             folder,
             filters={"up_to": watermark, "round": turn.id},
             watermark=watermark,
@@ -52,6 +63,23 @@ def freeze(store: Store, turn: Round, home: Path, *, new_name: Callable[[], str]
     snapshot = store.rounds.add_snapshot(str(folder), manifest.hash, manifest.to_record())
     store.rounds.update(turn.id, snapshot_id=snapshot.id)
     return snapshot
+
+
+def _said(store: Store, watermark: int, personal: Handling) -> Iterator[Judgement]:
+    """The judgements as they may enter a snapshot. Only replacing changes them; they were counted as rows."""
+    for judgement in store.judgements.export(watermark):
+        yield handled(judgement, personal, Tally()) if personal is Handling.REPLACE else judgement
+
+
+def handled_rows(compiled: Compiled, personal: Handling) -> Compiled:
+    """The rows as they may enter a snapshot; `counts` gets `personal`: `handling`, `rows` and `found` by kind."""
+    tally = Tally()
+    rows = {
+        part.name: tuple(handled(row, personal, tally) for row in getattr(compiled, part.name))
+        for part in fields(compiled)
+        if isinstance(getattr(compiled, part.name), tuple)
+    }
+    return replace(compiled, **rows, counts={**compiled.counts, "personal": tally.to_record(personal)})
 
 
 def summary(counts: dict[str, Any]) -> dict[str, Any]:
@@ -66,4 +94,5 @@ def summary(counts: dict[str, Any]) -> dict[str, Any]:
         "judgements": counts["judgements"],
         "scripted": counts["scripted"],
         "skipped": counts["skipped"],
+        "personal": counts["personal"],
     }

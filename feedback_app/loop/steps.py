@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from alignment.artifact import read_manifest
+from alignment.compile.personal import Handling
 from alignment.gate import guard_verdict
 from alignment.guards import Evidence
 from alignment.sampler import Sampling
@@ -81,7 +82,8 @@ class Loop:
 
     async def snapshot(self, turn: Round) -> Snapshot:
         """Freeze what was collected."""
-        return await asyncio.to_thread(freeze, self.store, turn, self.home)
+        personal = Handling(self.settings.personal_data.value)
+        return await asyncio.to_thread(freeze, self.store, turn, self.home, personal=personal)
 
     async def train(self, turn: Round, stage_name: str, snapshot: Snapshot) -> Path:
         """Run one training stage where the settings say."""

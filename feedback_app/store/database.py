@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from feedback_app.store.beats import Beats
 from feedback_app.store.engine import Database, create
+from feedback_app.store.imports import Imports
 from feedback_app.store.judgements import Judgements
 from feedback_app.store.people import People
 from feedback_app.store.rounds import Rounds
@@ -33,6 +34,7 @@ class Store:
     talk: Talk
     tasks: Tasks
     judgements: Judgements
+    imports: Imports
     versions: Versions
     rounds: Rounds
     schedule: Schedules
@@ -62,6 +64,7 @@ def open_store(url: str, clock: Callable[[], float] = time.time) -> Store:
         talk=Talk(database),
         tasks=Tasks(database),
         judgements=Judgements(database),
+        imports=Imports(database),
         versions=Versions(database),
         rounds=Rounds(database),
         schedule=Schedules(database),

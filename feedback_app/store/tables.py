@@ -73,7 +73,7 @@ class Conversation(SQLModel, table=True):
     id: str = Field(default_factory=new_id, primary_key=True)
     person_id: str = Field(foreign_key="person.id", index=True)
     title: str = ""
-    purpose: str = "chat"  # chat, compare, rank or door
+    purpose: str = "chat"  # chat, compare, rank, door or import
     head_id: str | None = None  # the message the page shows as the last one
     created_at: float
     updated_at: float

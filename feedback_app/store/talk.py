@@ -220,14 +220,14 @@ class Talk:
                     created_at=now,
                     updated_at=now,
                 )
-                _insert(session, [conversation])
-            _insert(session, [*path[len(known) :], *replies])
-            _insert(session, [of_reply for _, of_reply in answers])
+                insert_rows(session, [conversation])
+            insert_rows(session, [*path[len(known) :], *replies])
+            insert_rows(session, [of_reply for _, of_reply in answers])
             if task is not None and ticket is not None:
                 task.context_id, task.candidates = parent_id, [reply.id for reply in replies]
                 ticket.task_id, ticket.person_id, ticket.order = task.id, person_id, list(task.candidates)
-                _insert(session, [task])
-                _insert(session, [ticket])
+                insert_rows(session, [task])
+                insert_rows(session, [ticket])
         return replies[0]
 
 
@@ -305,7 +305,7 @@ def _unsaved(conversation_id: str, parent_id: str | None, role: str, content: st
     return Message(conversation_id=conversation_id, parent_id=parent_id, role=role, content=content, created_at=now)
 
 
-def _insert(session: Session, rows: Sequence[SQLModel]) -> None:
+def insert_rows(session: Session, rows: Sequence[SQLModel]) -> None:
     """Insert rows of one table in this order, without the cost of tracking them."""
     model = type(rows[0])
     values = [{name: getattr(row, name) for name in model.model_fields} for row in rows]

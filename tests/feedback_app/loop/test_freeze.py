@@ -7,10 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from alignment.compile.personal import Handling
+from alignment.snapshot import verify_snapshot
+from feedback_app.collect.judge import judge
 from feedback_app.errors import RoundFailed
 from feedback_app.loop.freeze import freeze
 from feedback_app.store.database import Store
 from feedback_app.store.tables import Person
+from tests.feedback_app.builders import show
 from tests.feedback_app.loop.parts import compared, serve_base
 
 
@@ -65,3 +69,23 @@ def test_a_disk_that_takes_nothing_is_a_reason(sqlite_store: Store, ann: Person,
     turn = sqlite_store.rounds.add("dpo", None, 0, {})
     with pytest.raises(RoundFailed, match="could not be written"):
         freeze(sqlite_store, turn, tmp_path)
+
+
+@pytest.mark.parametrize("personal", list(Handling))
+def test_personal_data_is_counted_in_the_manifest_and_replaced_when_asked(
+    sqlite_store: Store, ann: Person, tmp_path: Path, personal: Handling
+) -> None:
+    for number in range(8):
+        compared(sqlite_store, ann, number)
+    texts = ("Gladly: ann@example.org.", "Mail bob@example.org or ann@example.org.")
+    shown = show(sqlite_store, ann, *texts, prompt="Where do I write to?")
+    judge(sqlite_store, ann, shown.id, {"ranks": {shown.answer_ids[0]: 1, shown.answer_ids[1]: 2}})
+    snapshot = freeze(sqlite_store, sqlite_store.rounds.add("dpo", None, 0, {}), tmp_path, personal=personal)
+    found = {} if personal is Handling.OFF else {"EMAIL": 2}
+    expected = {"handling": personal.value, "rows": len(found), "found": found}
+    assert snapshot.manifest["counts"]["personal"] == expected
+    for name in ("pairs.jsonl", "judgements.jsonl"):
+        text = (Path(snapshot.folder) / name).read_text()
+        assert ("example.org" in text) == (personal is not Handling.REPLACE), name
+        assert ("<EMAIL_2> or <EMAIL_1>" in text) == (personal is Handling.REPLACE), name
+    verify_snapshot(Path(snapshot.folder), snapshot.hash)

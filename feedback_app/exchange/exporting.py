@@ -1,0 +1,176 @@
+"""Export: the rows that a round would train on, in a format of choice, with personal data as the settings say."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+from feedback_app.errors import Unavailable, UsageError
+from feedback_app.formats import FORMATS, Feedback, Kind, Record, llama_factory
+from feedback_app.formats.feedback import Answer, demonstration, mark, pair
+from feedback_app.formats.table import COLUMNS
+
+if TYPE_CHECKING:
+    from alignment.compile import Compiled
+    from alignment.compile.personal import Handling, Tally
+    from alignment.judgement import Judgement
+    from feedback_app.store.database import Store
+
+
+def export(store: Store, format: str, out: Path, personal: str = "flag") -> dict[str, Any]:
+    """Write `train` and `held_out` files of this format into `out`. Raises `UsageError` and `Unavailable`.
+
+    `personal` is off, flag or replace. Returns `format`, `out`, `written` (by split), `left_out` (by reason: what
+    the format cannot carry), `personal` (what was found) and `judgements`.
+    """
+    from alignment.compile import compile_rows
+    from alignment.compile.personal import Tally
+
+    if format not in FORMATS:
+        raise UsageError(f"There is no export format called {format}. Formats: {', '.join(sorted(FORMATS))}.")
+    handling, tally = handling_of(personal), Tally()
+    judgements = list(store.judgements.export())
+    rows = compile_rows(judgements)
+    takes = FORMATS[format].takes
+    counts: Counter[str] = Counter()
+    left_out: Counter[str] = Counter()
+    files: dict[str, Kind] = {}
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        if any(out.iterdir()):
+            raise UsageError(f"{out} is not empty. Name a new folder.")
+        for kind in takes:
+            placed = sorted(feedback_of(kind, rows, judgements), key=lambda each: each[0])
+            for split, group in groupby(placed, key=lambda each: each[0]):
+                prefix = f"{llama_factory.NAMES[kind]}_" if len(takes) > 1 else ""
+                name = f"{prefix}{split}.{FORMATS[format].ending}"
+                seen = (_seen(feedback, handling, tally) for _, feedback in group)
+                written = _write(out / name, FORMATS[format].write(seen, left_out))
+                if written:
+                    files[name] = kind
+                    counts[split] += written
+        if format == "llama-factory" and files:
+            info = json.dumps(llama_factory.dataset_info(files), indent=2, ensure_ascii=False)
+            (out / "dataset_info.json").write_text(info + "\n", encoding="utf-8")
+    except OSError as error:
+        raise Unavailable(f"Nothing can be written to {out}: {error.strerror}. Name another folder.") from error
+    return {
+        "format": format,
+        "out": str(out),
+        "written": dict(counts),
+        "left_out": dict(left_out),
+        "personal": tally.to_record(handling),
+        "judgements": rows.counts["judgements"],
+    }
+
+
+def handling_of(name: str) -> Handling:
+    """What is done with personal data. Raises `UsageError` on a word that is none of the three."""
+    from alignment.compile.personal import Handling
+
+    try:
+        return Handling(name)
+    except ValueError as error:
+        words = ", ".join(Handling)
+        raise UsageError(f"There is no way to handle personal data called {name}. Use one of: {words}.") from error
+
+
+def feedback_of(kind: Kind, rows: Compiled, judgements: Sequence[Judgement]) -> Iterator[tuple[str, Feedback]]:
+    """The rows of a kind with their split. Rankings and votes are whole verdicts, not the pairs made of them."""
+    match kind:
+        case Kind.PAIR:
+            for row in rows.pairs:
+                more = {"weight": row.weight, "origin": row.origin, "judgements": row.judgements}
+                yield row.split, pair(row.prompt, row.chosen, row.rejected, **more)
+        case Kind.MARK:
+            for good_or_bad in rows.marks:
+                yield good_or_bad.split, mark(good_or_bad.prompt, good_or_bad.completion, good_or_bad.label)
+        case Kind.DEMONSTRATION:
+            for shown in rows.sft:
+                yield shown.split, demonstration(shown.prompt, shown.completion)
+        case Kind.RANKING:
+            yield from _rankings(rows, judgements)
+        case Kind.VOTE:
+            yield from _votes(judgements)
+
+
+def _rankings(rows: Compiled, judgements: Sequence[Judgement]) -> Iterator[tuple[str, Feedback]]:
+    """Every verdict with two or more places, and as rankings of two the pairs that no ranking stands behind."""
+    from alignment.compile.groups import tie_groups
+    from alignment.compile.splits import split_of
+
+    splits = split_of(judgements, 0)
+    for judgement in judgements:
+        groups = [] if judgement.cannot_judge else tie_groups(judgement)
+        if len(groups) > 1:
+            answers = (
+                Answer(each.text, place, version=each.version)
+                for place, group in enumerate(groups, 1)
+                for each in group
+            )
+            yield splits[judgement.id], Feedback(judgement.context, tuple(answers), at=judgement.at)
+    for row in rows.pairs:
+        if row.origin not in ("compare", "rank"):
+            yield row.split, pair(row.prompt, row.chosen, row.rejected)
+
+
+def _votes(judgements: Sequence[Judgement]) -> Iterator[tuple[str, Feedback]]:
+    """Every vote between two finished answers, ties and both bad among them, in the order they were shown."""
+    from alignment.compile.groups import usable
+    from alignment.compile.splits import split_of
+    from alignment.judgement import Mark
+
+    splits = split_of(judgements, 0)
+    for judgement in judgements:
+        shown = sorted(judgement.candidates, key=lambda candidate: candidate.position)
+        if judgement.cannot_judge or len(shown) != 2 or not all(usable(candidate) for candidate in shown):
+            continue
+        ranked = all(candidate.rank is not None for candidate in shown)
+        if ranked or all(candidate.mark is Mark.BAD for candidate in shown):
+            answers = (Answer(each.text, each.rank, None if ranked else False, each.version) for each in shown)
+            yield splits[judgement.id], Feedback(judgement.context, tuple(answers), at=judgement.at)
+
+
+def _seen(feedback: Feedback, handling: Handling, tally: Tally) -> Feedback:
+    from alignment.compile.personal import handled
+
+    return handled(feedback, handling, tally)
+
+
+def _write(path: Path, records: Iterable[Record]) -> int:
+    """The file, unless there is nothing to write; how many records it holds."""
+    count = 0
+    file: TextIO | None = None
+    try:
+        for count, record in enumerate(records, 1):
+            if file is None:
+                file = path.open("w", encoding="utf-8", newline="")
+                _begin(file, path.suffix)
+            _put(file, path.suffix, record, first=count == 1)
+        if file is not None and path.suffix == ".json":
+            file.write("\n]\n")
+    finally:
+        if file is not None:
+            file.close()
+    return count
+
+
+def _begin(file: TextIO, suffix: str) -> None:
+    if suffix == ".csv":
+        csv.writer(file).writerow(COLUMNS)
+    elif suffix == ".json":
+        file.write("[\n")
+
+
+def _put(file: TextIO, suffix: str, record: Record, *, first: bool) -> None:
+    if suffix == ".csv":
+        csv.writer(file).writerow([record[column] for column in COLUMNS])
+    elif suffix == ".json":
+        file.write(("" if first else ",\n") + json.dumps(record, ensure_ascii=False))
+    else:
+        file.write(json.dumps(record, ensure_ascii=False) + "\n")
