@@ -31,11 +31,12 @@ STAGES: Mapping[str, str] = MappingProxyType(
         "pretrain": "alignment.methods.pretrain:train",
         "sft": "alignment.methods.sft:train",
         "dpo": "alignment.methods.dpo:train",
+        "kto": "alignment.methods.kto:train",
     }
 )
 """Where each stage's function lives; imported only when it runs, because training libraries take seconds."""
 
-CHAINS: Mapping[str, tuple[str, ...]] = MappingProxyType({"dpo": ("dpo",)})
+CHAINS: Mapping[str, tuple[str, ...]] = MappingProxyType({"dpo": ("dpo",), "kto": ("kto",)})
 """The stages of each method that a round may name."""
 
 _CANNOT_WRITE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES}

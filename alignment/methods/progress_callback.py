@@ -9,7 +9,18 @@ from transformers import TrainerCallback
 
 from alignment.stages import Progress
 
-NAMES = ("loss", "margin", "accuracy", "logps_chosen", "logps_rejected", "grad_norm")
+NAMES = (
+    "loss",
+    "margin",
+    "accuracy",
+    "logps_chosen",
+    "logps_rejected",
+    "grad_norm",
+    "kl",
+    "reward",
+    "entropy",
+    "length",
+)
 
 
 class ProgressCallback(TrainerCallback):  # type: ignore[misc]  # transformers ships no types
