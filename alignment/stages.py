@@ -32,6 +32,7 @@ STAGES: Mapping[str, str] = MappingProxyType(
         "sft": "alignment.methods.sft:train",
         "dpo": "alignment.methods.dpo:train",
         "kto": "alignment.methods.kto:train",
+        "reward": "alignment.methods.reward:train",
     }
 )
 """Where each stage's function lives; imported only when it runs, because training libraries take seconds."""
