@@ -12,7 +12,7 @@ from alignment.methods.settings import DTYPES, read_settings, require
 from alignment.spec import Setting
 
 MIN_PAIRS = 8
-ROWS_SEEN = 1600  # rows × epochs that a run aims at
+ROWS_SEEN = 800  # rows × epochs that a run aims at
 MAX_EPOCHS = 10
 SMALL_MODEL_RATE = 1e-3
 

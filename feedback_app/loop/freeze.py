@@ -8,7 +8,7 @@ from typing import Any
 
 from alignment.compile import compile_rows
 from alignment.errors import SnapshotProblem
-from alignment.methods.dpo_settings import MIN_PAIRS
+from alignment.needs import lacking
 from alignment.snapshot import write_snapshot
 from feedback_app.errors import RoundFailed
 from feedback_app.store.database import Store
@@ -18,7 +18,7 @@ from feedback_app.store.tables import Round, Snapshot, new_id
 def freeze(store: Store, turn: Round, home: Path, *, new_name: Callable[[], str] = new_id) -> Snapshot:
     """The round's snapshot: the one it has, or a new one of every judgement there is now.
 
-    Raises `RoundFailed` with both numbers when there are too few pairs to train on, and when the disk
+    Raises `RoundFailed` with both numbers when there is too little for its method to train on, and when the disk
     does not take it. A folder that a crash left half-written is never named by anything.
     """
     assert turn.id is not None
@@ -32,12 +32,10 @@ def freeze(store: Store, turn: Round, home: Path, *, new_name: Callable[[], str]
     compiled = compile_rows(store.judgements.export(watermark), seed=turn.seed)
     rows = summary(compiled.counts)
     store.rounds.update(turn.id, rows=rows)
-    needed = int(turn.settings.get("min_pairs", MIN_PAIRS))
-    if rows["train"] < needed:
-        raise RoundFailed(
-            f"There are {rows['train']} pairs to train on and {needed} are needed: {rows['judgements']} judgements "
-            "gave no more, as ties and answers that were stopped or cut off never become pairs. Compare more."
-        )
+    likes = sum(row.label for row in compiled.marks if row.split == "train")
+    missing = lacking(turn.method, compiled.counts, likes, turn.settings)
+    if missing:
+        raise RoundFailed(missing)
     folder = (home / "snapshots" / new_name()).resolve()
     try:
         manifest = write_snapshot(
