@@ -19,7 +19,8 @@ class StageSpec:
 
     `data` is a folder of rows (`pairs.jsonl`, `marks.jsonl`, `sft.jsonl`, `manifest.json`), `data_hash`
     its manifest's hash, `model` the base model (folder or hub name; None when training from nothing),
-    `adapter` an adapter folder to continue from, `out` the folder this attempt alone writes.
+    `adapter` an adapter folder to continue from, `reward` the folder of a reward model for stages that learn
+    from one, `out` the folder this attempt alone writes.
     """
 
     stage: str
@@ -30,6 +31,7 @@ class StageSpec:
     seed: int = 0
     adapter: Path | None = None
     data_hash: str = ""
+    reward: Path | None = None
 
     def to_json(self) -> str:
         """The file's text; keys sorted so that equal specs are equal bytes."""
@@ -43,6 +45,7 @@ class StageSpec:
                 "seed": self.seed,
                 "adapter": str(self.adapter) if self.adapter else None,
                 "data_hash": self.data_hash,
+                "reward": str(self.reward) if self.reward else None,
             },
             sort_keys=True,
             indent=1,
@@ -61,4 +64,5 @@ class StageSpec:
             seed=int(raw.get("seed", 0)),
             adapter=Path(raw["adapter"]) if raw.get("adapter") else None,
             data_hash=raw.get("data_hash", ""),
+            reward=Path(raw["reward"]) if raw.get("reward") else None,
         )

@@ -21,7 +21,7 @@ from typing import Any
 from alignment.artifact import Manifest, finish, is_complete
 from alignment.errors import SnapshotProblem, StageError
 from alignment.snapshot import verify_snapshot
-from alignment.spec import StageSpec
+from alignment.spec import Setting, StageSpec
 
 Progress = Callable[[Mapping[str, Any]], None]
 """Takes one record, for instance {"step": 3, "steps": 30, "loss": 0.61, "seconds_left": 4.2}."""
@@ -31,12 +31,45 @@ STAGES: Mapping[str, str] = MappingProxyType(
         "pretrain": "alignment.methods.pretrain:train",
         "sft": "alignment.methods.sft:train",
         "dpo": "alignment.methods.dpo:train",
+        "kto": "alignment.methods.kto:train",
+        "reward": "alignment.methods.reward:train",
+        "ppo": "alignment.methods.ppo.train:train",
+        "rloo": "alignment.methods.rloo:train",
+        "online-dpo": "alignment.methods.online_dpo:train",
+        "constitution": "alignment.methods.constitution:train",
     }
 )
 """Where each stage's function lives; imported only when it runs, because training libraries take seconds."""
 
-CHAINS: Mapping[str, tuple[str, ...]] = MappingProxyType({"dpo": ("dpo",)})
+CHAINS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "dpo": ("dpo",),
+        "kto": ("kto",),
+        "ppo": ("reward", "ppo"),
+        "rloo": ("reward", "rloo"),
+        "online-dpo": ("reward", "online-dpo"),
+        "constitution": ("constitution", "dpo"),
+    }
+)
 """The stages of each method that a round may name."""
+
+
+def stage_settings(settings: Mapping[str, Setting], method: str, stage: str) -> dict[str, Setting]:
+    """The part of a round's settings that is for one stage of its chain.
+
+    `reward.epochs` is for the stage called reward; a name without a stage is for the chain's last one.
+    Raises `StageError` naming a stage that is not in the chain.
+    """
+    chain = CHAINS[method]
+    own: dict[str, Setting] = {}
+    for name, value in settings.items():
+        target, dot, rest = name.partition(".")
+        if dot and target not in chain:
+            raise StageError(f"{method} has no stage {target}, so nothing can be set in it; it has {', '.join(chain)}.")
+        if (target if dot else chain[-1]) == stage:
+            own[rest if dot else name] = value
+    return own
+
 
 _CANNOT_WRITE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES}
 _LIBRARIES = ("torch", "transformers", "trl", "peft", "tokenizers", "safetensors")

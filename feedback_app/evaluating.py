@@ -93,6 +93,8 @@ def _prompt(record: Any) -> str:
 
 def _source(store: Store, settings: Settings, name: str) -> tuple[str, str, Version | None]:
     """The name to report, where its files are, and its version (None for a folder)."""
+    from alignment.methods.reward_model import is_reward_model
+
     published = store.versions.published()
     if name == POLICY:
         if published is None:
@@ -102,6 +104,8 @@ def _source(store: Store, settings: Settings, name: str) -> tuple[str, str, Vers
     if version is not None:
         return version.name, version.path, version
     if Path(name).is_dir():
+        if is_reward_model(Path(name)):
+            raise UsageError(f"{name} holds a reward model: it scores answers and cannot give any. Name another.")
         return name, str(Path(name)), None
     if name == "base":
         return name, settings.model_source, None

@@ -9,7 +9,19 @@ from transformers import TrainerCallback
 
 from alignment.stages import Progress
 
-NAMES = ("loss", "margin", "accuracy", "logps_chosen", "logps_rejected", "grad_norm")
+NAMES = (
+    "loss",
+    "margin",
+    "accuracy",
+    "logps_chosen",
+    "logps_rejected",
+    "grad_norm",
+    "kl",
+    "reward",
+    "entropy",
+    "length",
+)
+ALIASES = {"completions/mean_length": "length"}  # what TRL's online trainers call it
 
 
 class ProgressCallback(TrainerCallback):  # type: ignore[misc]  # transformers ships no types
@@ -36,6 +48,7 @@ class ProgressCallback(TrainerCallback):  # type: ignore[misc]  # transformers s
                 "steps": state.max_steps,
                 "epoch": round(float(state.epoch or 0.0), 3),
                 **{name: float(logs[name]) for name in NAMES if name in logs},
+                **{name: float(logs[theirs]) for theirs, name in ALIASES.items() if theirs in logs},
                 "seconds_left": round(left, 1),
             }
         )

@@ -35,7 +35,7 @@ def register(app: typer.Typer) -> None:
 
 def start(
     ctx: typer.Context,
-    method: Annotated[str, typer.Option(help="How to train: dpo.")] = "dpo",
+    method: Annotated[str, typer.Option(help="How to train: dpo, kto, ppo, rloo, online-dpo or constitution.")] = "dpo",
     wait: Annotated[bool, typer.Option("--wait", help="Stay until it has ended, and exit by its outcome.")] = False,
     seed: Annotated[int, typer.Option(help="Same seed and judgements, same training.")] = 0,
     set_: Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE for training, as often as needed.")] = None,

@@ -23,11 +23,12 @@ def register(app: typer.Typer) -> None:
 
 def train(
     ctx: typer.Context,
-    stage: Annotated[str, typer.Argument(help="pretrain, sft or dpo.")],
+    stage: Annotated[str, typer.Argument(help="pretrain, sft, dpo, kto, reward, ppo, rloo, …: see the README.")],
     data: Annotated[Path, typer.Option(help="Folder of rows.")],
     out: Annotated[Path, typer.Option(help="Folder for the artifact; it must not hold one yet.")],
     model: Annotated[str, typer.Option(help="Model to start from: a folder or hub name; none for pretrain.")] = "",
     adapter: Annotated[Path | None, typer.Option(help="Adapter folder to continue from.")] = None,
+    reward: Annotated[Path | None, typer.Option(help="Reward model's folder, to learn from.")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE, as often as needed.")] = None,
     seed: Annotated[int, typer.Option(help="Same seed, same artifact.")] = 0,
     as_json: AsJson = False,
@@ -39,14 +40,14 @@ def train(
 
     if stage not in STAGES:
         raise UsageError(f"There is no stage called {stage}. Stages: {', '.join(STAGES)}.")
-    for folder, option in ((data, "--data"), (adapter, "--adapter")):
+    for folder, option in ((data, "--data"), (adapter, "--adapter"), (reward, "--reward")):
         if folder is not None and not folder.is_dir():
             raise UsageError(f"{option} {folder} is not a folder. Name one that exists.")
     if not model and stage != "pretrain":
         raise UsageError(f"{stage} needs a model to start from. Name one with --model.")
     settings = read_pairs(set_ or [])
     quiet_environment()
-    spec = StageSpec(stage, data, model or None, out, settings, seed, adapter)
+    spec = StageSpec(stage, data, model or None, out, settings, seed, adapter, reward=reward)
     with _Bar(output(ctx)) as bar:
         manifest = run_stage(spec, bar)
     result = {"stage": stage, "out": str(out), "hash": manifest.hash, "metrics": manifest.metrics}

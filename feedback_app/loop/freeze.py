@@ -11,7 +11,7 @@ from alignment.compile import Compiled, compile_rows
 from alignment.compile.personal import Handling, Tally, handled
 from alignment.errors import SnapshotProblem
 from alignment.judgement import Judgement
-from alignment.methods.dpo_settings import MIN_PAIRS
+from alignment.needs import lacking
 from alignment.snapshot import write_snapshot
 from feedback_app.errors import RoundFailed
 from feedback_app.store.database import Store
@@ -29,7 +29,7 @@ def freeze(
     """The round's snapshot: the one it has, or a new one of every judgement there is now.
 
     Personal data and secrets are counted in the manifest, and with `personal` replace, replaced in rows and judgements.
-    Raises `RoundFailed` with both numbers when there are too few pairs to train on, and when the disk
+    Raises `RoundFailed` with both numbers when there is too little for its method to train on, and when the disk
     does not take it. A folder that a crash left half-written is never named by anything.
     """
     assert turn.id is not None
@@ -43,12 +43,10 @@ def freeze(
     compiled = handled_rows(compile_rows(store.judgements.export(watermark), seed=turn.seed), personal)
     rows = summary(compiled.counts)
     store.rounds.update(turn.id, rows=rows)
-    needed = int(turn.settings.get("min_pairs", MIN_PAIRS))
-    if rows["train"] < needed:
-        raise RoundFailed(
-            f"There are {rows['train']} pairs to train on and {needed} are needed: {rows['judgements']} judgements "
-            "gave no more, as ties and answers that were stopped or cut off never become pairs. Compare more."
-        )
+    likes = sum(row.label for row in compiled.marks if row.split == "train")
+    missing = lacking(turn.method, compiled.counts, likes, turn.settings)
+    if missing:
+        raise RoundFailed(missing)
     folder = (home / "snapshots" / new_name()).resolve()
     try:
         manifest = write_snapshot(

@@ -58,9 +58,10 @@ def _seconds(turn: Round, stages: list[Stage], now: float) -> dict[str, float]:
     total = sum(_length(stage, now) for stage in stages)
     measured = dict((turn.evaluation or {}).get("seconds", {}))
     sampling = sum(float(measured.get(part, 0.0)) for part in SAMPLED)
-    trained = dict((turn.evaluation or {}).get("training", {}))
-    # The optimiser's own time: starting the process and loading libraries and the model are not training.
-    trainer = float(trained.get("seconds_training") or trained.get("seconds") or 0.0)
+    evaluation = turn.evaluation or {}
+    chain = dict(evaluation.get("chain", {})) or {"": dict(evaluation.get("training", {}))}
+    # The optimisers' own time: starting the process and loading libraries and the model are not training.
+    trainer = sum(float(made.get("seconds_training") or made.get("seconds") or 0.0) for made in chain.values())
     if not trainer:  # not known (yet): the whole stage then counts as training
         trainer = sum(_length(stage, now) for stage in stages if stage.name in STAGES)
     return {

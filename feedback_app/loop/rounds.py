@@ -6,7 +6,8 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from alignment.stages import CHAINS
+from alignment.errors import StageError
+from alignment.stages import CHAINS, stage_settings
 from feedback_app.errors import NotFound, UsageError
 from feedback_app.store.database import Store
 from feedback_app.store.tables import Round
@@ -26,10 +27,15 @@ def start_round(
 ) -> Round:
     """Queue a round; a worker takes it within seconds.
 
-    Raises `UsageError` on a method that does not exist, `Conflict` when a round is queued or running.
+    Raises `UsageError` on a method that does not exist or a setting for a stage that its chain does not have,
+    `Conflict` when a round is queued or running.
     """
     if method not in CHAINS:
         raise UsageError(f"There is no method called {method!r}. A round can be: {', '.join(METHODS)}.")
+    try:
+        stage_settings(settings or {}, method, CHAINS[method][-1])
+    except StageError as error:
+        raise UsageError(str(error)) from error
     return store.rounds.add(method, requested_by, seed, dict(settings or {}))
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from alignment.artifact import read_manifest
+from alignment.artifact import is_complete, read_manifest
 from alignment.compile.personal import Handling
 from alignment.gate import guard_verdict
 from alignment.guards import Evidence
@@ -30,7 +30,7 @@ from feedback_app.loop.evaluation import (
 )
 from feedback_app.loop.freeze import freeze
 from feedback_app.loop.reconcile import Reconcile
-from feedback_app.loop.training import Training, checked
+from feedback_app.loop.training import Training, artifacts, checked
 from feedback_app.loop.turn import Opinion, Steps
 from feedback_app.loop.versions import base_of, register_artifact
 from feedback_app.loop.votes import challenge
@@ -93,6 +93,7 @@ class Loop:
             self.home,
             launcher=self.settings.train_launcher if self.settings.train_on is TrainOn.ELSEWHERE else "",
             model=self.settings.model_source,
+            data=self.settings.data,
         )
         incumbent = await asyncio.to_thread(self._incumbent, turn)
         if self.settings.train_on is not TrainOn.PAUSE:
@@ -193,7 +194,12 @@ class Loop:
         )
         checked(Path(version.path))
         metrics = read_manifest(Path(version.path)).metrics
-        self.store.rounds.update(turn.id, version=version.name, evaluation={"training": metrics})
+        chain = {
+            name: read_manifest(folder).metrics
+            for name, folder in artifacts(self.store, turn.id).items()
+            if is_complete(folder)
+        }
+        self.store.rounds.update(turn.id, version=version.name, evaluation={"training": metrics, "chain": chain})
         return version
 
     def _gather(self, turn: Round, version: Version, stop: threading.Event) -> Evidence:

@@ -15,13 +15,16 @@ from typing import Any
 
 from alignment.artifact import is_complete, verify
 from alignment.errors import ArtifactProblem
-from alignment.spec import StageSpec
+from alignment.spec import Setting, StageSpec
+from alignment.stages import stage_settings
 from feedback_app.errors import RoundFailed
 from feedback_app.loop.child import clear_left_over, run_child
 from feedback_app.store.database import Store
 from feedback_app.store.tables import Round, Snapshot, Version
 
 START = "start"  # the round's own setting: base (default) or incumbent
+ANSWERS_PROMPTS = ("ppo", "rloo", "online-dpo", "constitution")  # stages that learn from answers of their own
+FROM_THE_MODEL = ("reward",)  # stages that never continue an adapter
 
 
 def stage_command(spec_file: Path, launcher: str = "") -> list[str]:
@@ -32,9 +35,14 @@ def stage_command(spec_file: Path, launcher: str = "") -> list[str]:
 class Training:
     """Runs training stages for the rounds of one store."""
 
-    def __init__(self, store: Store, home: Path, *, launcher: str = "", model: str) -> None:
-        """`home` is where attempts' folders go, `model` the base model's folder or hub name."""
+    def __init__(self, store: Store, home: Path, *, launcher: str = "", model: str, data: Path | None = None) -> None:
+        """`home` is where attempts' folders go, `model` the base model's folder or hub name.
+
+        `data` is the folder of what ships: stages which answer prompts themselves take its compare prompts
+        beside the snapshot's, and `constitution` its principles.
+        """
         self._store = store
+        self._data = data
         self._home = home.resolve()
         self._launcher = launcher
         self._model = model
@@ -101,22 +109,43 @@ class Training:
         return parent / f"{stage_name}-{number}"
 
     def _spec(self, turn: Round, stage_name: str, snapshot: Snapshot, incumbent: Version, folder: Path) -> StageSpec:
-        settings = {name: value for name, value in turn.settings.items() if name != START}
+        asked = {name: value for name, value in turn.settings.items() if name != START}
+        settings: dict[str, Setting] = stage_settings(asked, turn.method, stage_name)
+        if self._data is not None and stage_name in ANSWERS_PROMPTS:
+            settings.setdefault("prompts", str((self._data / "prompts" / "compare.jsonl").resolve()))
+        if self._data is not None and stage_name == "constitution":
+            settings.setdefault("principles", str((self._data / "principles.txt").resolve()))
         go_on = turn.settings.get(START) == "incumbent" and incumbent.form == "adapter"
+        go_on = go_on and stage_name not in FROM_THE_MODEL
+        assert turn.id is not None
+        made = artifacts(self._store, turn.id)
+        rows = made.get("constitution") if stage_name != "constitution" else None
         return StageSpec(
             stage=stage_name,
-            data=Path(snapshot.folder),
+            data=rows or Path(snapshot.folder),
             model=self._model,
             out=folder,
             settings=settings,
             seed=turn.seed,
             adapter=Path(incumbent.path) if go_on else None,
-            data_hash=snapshot.hash,
+            data_hash="" if rows else snapshot.hash,  # an artifact is verified as one, not as a snapshot
+            reward=made.get("reward"),
         )
 
     def _keep(self, attempt_id: int, records: Sequence[dict[str, Any]]) -> None:
         for record in records:
             self._store.rounds.add_progress(attempt_id, int(record["number"]), record)
+
+
+def artifacts(store: Store, round_id: int) -> dict[str, Path]:
+    """The folders of a round's training stages that are complete, in the order they were made."""
+    found: dict[str, Path] = {}
+    for stage in store.rounds.stages(round_id):
+        assert stage.id is not None
+        done = [attempt for attempt in store.rounds.attempts(stage.id) if attempt.status == "done"]
+        if done:
+            found[stage.name] = Path(done[-1].folder)
+    return found
 
 
 def checked(folder: Path) -> str:

@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
+from alignment.methods.reward_model import is_reward_model
 from feedback_app.errors import Conflict, RoundFailed
 from feedback_app.store.database import Store
 from feedback_app.store.tables import Round, Version
@@ -112,8 +113,11 @@ def register_artifact(
 
     Taking the step again finds the version that this round registered before. The copy is complete
     before the row exists, so a half-written folder is never named; its number is passed over.
+    Raises `RoundFailed` when the artifact is a reward model, or the disk does not take the copy.
     """
     assert turn.id is not None
+    if is_reward_model(artifact):
+        raise RoundFailed(f"{artifact} holds a reward model: it scores answers and cannot give any.")
     for version in store.versions.listing():
         if version.round_id == turn.id:
             return version

@@ -9,7 +9,15 @@ from feedback_app.ui.loop_strip import Loop, Tally, headline
 from feedback_app.ui.markup import attributes, button, esc
 from feedback_app.ui.operate_evidence import guard_rows, guards, samples, sparkline, status_tag, win_rate
 
-METHOD_NAMES = {"dpo": "DPO", "kto": "KTO", "ppo": "PPO", "sft": "SFT"}
+METHOD_NAMES = {
+    "dpo": "DPO",
+    "kto": "KTO",
+    "ppo": "PPO",
+    "rloo": "RLOO",
+    "online-dpo": "online DPO",
+    "constitution": "constitution",
+    "sft": "SFT",
+}
 
 
 def options(values: Sequence[tuple[str, str]], chosen: str) -> str:

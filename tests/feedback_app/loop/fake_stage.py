@@ -1,7 +1,8 @@
 """Stands where a launcher would: `fake_stage.py MODE python -m alignment.run SPEC`, without a training library.
 
 Modes: `quick` writes an artifact; `slow` reports steps until it is killed, unless the file `go` appears
-beside the spec; `nan` reports a loss that is not a number; `silent` ends well and leaves nothing.
+beside the spec; `slow-last` is slow in every stage but `reward`; `nan` reports a loss that is not a number;
+`silent` ends well and leaves nothing.
 It uses alignment's own runner, so progress, manifest, COMPLETE and errors are the real ones.
 """
 
@@ -24,10 +25,11 @@ SPEC = sys.argv[-1]
 
 
 def train(spec: StageSpec, progress: Callable[[Mapping[str, Any]], None]) -> dict[str, Any]:
-    steps = 100_000 if MODE == "slow" else 3
+    slow = MODE == "slow" or (MODE == "slow-last" and spec.stage != "reward")
+    steps = 100_000 if slow else 3
     for step in range(1, steps + 1):
         progress({"step": step, "steps": steps, "loss": float("nan") if MODE == "nan" and step == 2 else 0.69})
-        if MODE == "slow":
+        if slow:
             time.sleep(0.02)
             if (spec.out.parent / "go").exists():
                 break

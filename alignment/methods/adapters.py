@@ -1,0 +1,74 @@
+"""LoRA adapters for training: made, continued, and saved in the form that vLLM serves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from alignment.methods.scale import threads_for
+
+POLICY = "default"
+
+
+def lora_config(rank: int, alpha: int, task: str = "CAUSAL_LM", modules_to_save: list[str] | None = None) -> Any:
+    """LoRA on all linear layers, no dropout and no biases: what vLLM takes, where `modules_to_save` is None."""
+    from peft import LoraConfig
+
+    return LoraConfig(
+        r=rank,
+        lora_alpha=alpha,
+        target_modules="all-linear",
+        lora_dropout=0.0,
+        bias="none",
+        task_type=task,
+        modules_to_save=modules_to_save,
+    )
+
+
+def save_adapter(model: Any, out: Path) -> None:
+    """Write the policy's adapter alone, as safetensors, readable for a vLLM that runs as another user."""
+    model.save_pretrained(out, selected_adapters=[POLICY], safe_serialization=True)
+    (out / "README.md").unlink(missing_ok=True)  # PEFT's empty model card
+    (out / "adapter_model.safetensors").chmod(0o644)
+
+
+def trainer_arguments(
+    out: Path, *, seed: int, hidden: int, steps: int, batch: int, rate: float, bf16: bool, threads: int, records: int
+) -> dict[str, Any]:
+    """What all our Hugging Face trainers are told alike, and the number of threads set for this process.
+
+    `records` is about how many log lines a run writes; `hidden` is the model's hidden size.
+    """
+    import torch
+
+    on_gpu = torch.cuda.is_available()
+    chosen = threads_for(hidden, threads)
+    if chosen is not None:
+        torch.set_num_threads(chosen)
+    return {
+        "output_dir": str(out),
+        "learning_rate": rate,
+        "lr_scheduler_type": "linear",
+        "max_steps": steps,
+        "per_device_train_batch_size": batch,
+        "gradient_checkpointing": hidden > 1024,  # a small model's activations fit; recomputing them costs a third
+        "use_cpu": not on_gpu,
+        "bf16": bf16,
+        "seed": seed,
+        "data_seed": seed,
+        "max_length": None,
+        "logging_steps": max(1, steps // records),
+        "logging_nan_inf_filter": False,
+        "save_strategy": "no",
+        "report_to": [],
+        "disable_tqdm": True,
+        "dataloader_pin_memory": on_gpu,
+        "remove_unused_columns": False,
+    }
+
+
+def wants_bf16(dtype: str) -> bool:
+    """Whether a setting of auto, bf16 or fp32 means bfloat16 on this machine."""
+    from alignment.methods.loading import bf16_is_fast
+
+    return dtype == "bf16" or (dtype == "auto" and bf16_is_fast())

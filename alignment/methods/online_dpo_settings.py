@@ -1,0 +1,64 @@
+"""What an online DPO run may be told, and what it chooses by itself. No training library is imported here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from alignment.methods.scale import rate_for
+from alignment.methods.settings import DTYPES, read_settings, require
+from alignment.spec import Setting
+
+SMALL_MODEL_RATE = 5e-4
+
+
+@dataclass(frozen=True, slots=True)
+class OnlineDpoSettings:
+    """Settings of one online DPO run; 0 means: chosen from the model.
+
+    `steps` of `pairs` prompts each, two answers to every one; `epochs` over them in minibatches of
+    `minibatch` pairs. Pairs whose rewards differ by `tie` spreads of the starting model's or less teach
+    nothing. `missing_end` is taken off an unfinished answer; prompts are the dataset's and those of the
+    JSONL file `prompts`.
+    """
+
+    steps: int = 10
+    pairs: int = 64
+    epochs: int = 1
+    minibatch: int = 16
+    rate: float = 0.0
+    beta: float = 0.1
+    tie: float = 0.1
+    missing_end: float = 1.0
+    prompts: str = ""
+    temperature: float = 1.0
+    max_tokens: int = 96
+    max_length: int = 0
+    rank: int = 16
+    alpha: int = 32
+    max_grad: float = 1.0
+    dtype: str = "auto"
+    min_prompts: int = 8
+    threads: int = 0
+
+    @classmethod
+    def read(cls, values: Mapping[str, Setting]) -> OnlineDpoSettings:
+        """Settings from a spec. Raises `StageError` naming a setting that does not exist or has no sense."""
+        settings = read_settings(cls, "online-dpo", values)
+        require(
+            "online-dpo",
+            {
+                "steps, pairs, epochs, minibatch and max_tokens must be at least 1": min(
+                    settings.steps, settings.pairs, settings.epochs, settings.minibatch, settings.max_tokens
+                )
+                >= 1,
+                "beta and temperature must be above 0": min(settings.beta, settings.temperature) > 0,
+                "rate and tie must not be negative": min(settings.rate, settings.tie) >= 0,
+                f"dtype must be one of {', '.join(DTYPES)}": settings.dtype in DTYPES,
+            },
+        )
+        return settings
+
+    def rate_for(self, hidden: int) -> float:
+        """Peak learning rate for a model of this hidden size."""
+        return self.rate or rate_for(hidden, SMALL_MODEL_RATE)

@@ -1,0 +1,60 @@
+"""The pretraining-mix term (Ouyang et al. 2022, arXiv:2203.02155, equation 2): plain texts beside the rewards.
+
+The texts are the dataset's SFT rows: answers that people wrote or liked enough to be imitated.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from alignment.errors import StageError
+from alignment.methods.ppo.model import OneBase, rectangle
+from alignment.methods.prompts_for import drawn
+from alignment.methods.tokenized import completion_ids
+from alignment.snapshot import read_sft
+
+ROWS = 8  # texts beside each minibatch
+
+
+class Mix:
+    """Adds γ times the mean cross-entropy of a few texts to each update's gradient."""
+
+    def __init__(self, texts: list[tuple[list[int], list[int]]], coefficient: float, seed: int) -> None:
+        """`texts` are token ids of prompts and answers."""
+        self._texts = texts
+        self._coefficient = coefficient
+        self._order = drawn(range(len(texts)), seed)
+
+    def backward(self, model: OneBase) -> float:
+        """Add the gradient of the next texts; returns their mean loss in nats per token."""
+        chosen = [self._texts[next(self._order)] for _ in range(min(ROWS, len(self._texts)))]
+        rows = [prompt + answer for prompt, answer in chosen]
+        ids, attention, answer = rectangle(rows, [len(prompt) for prompt, _ in chosen], model.pad, model.device)
+        with model.gradients():
+            logps, _ = model.token_logps(ids, attention, answer)
+        loss: torch.Tensor = -logps.mean()
+        (self._coefficient * loss).backward()  # type: ignore[no-untyped-call]
+        return float(loss.detach())
+
+
+def read_mix(folder: Path, tokenizer: Any, coefficient: float, seed: int) -> Mix | None:
+    """The dataset's SFT rows as a mix, or None when the coefficient is 0.
+
+    Raises `StageError` when the coefficient asks for texts and there are none.
+    """
+    if coefficient == 0:
+        return None
+    rows = read_sft(folder, "train") if (folder / "sft.jsonl").is_file() else []
+    if not rows:
+        raise StageError(
+            "ppo's mix needs at least one row worth imitating; this snapshot has 0: "
+            "collect corrections, or leave mix 0."
+        )
+    texts = []
+    for row in rows:
+        prompt, answer = completion_ids(tokenizer, row.prompt, (row.completion,))
+        texts.append((prompt, answer))
+    return Mix(texts, coefficient, seed)

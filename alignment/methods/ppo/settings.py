@@ -1,0 +1,100 @@
+"""What a PPO run may be told, and what it chooses by itself. No training library is imported here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from alignment.methods.scale import rate_for
+from alignment.methods.settings import DTYPES, read_settings, require
+from alignment.spec import Setting
+
+SMALL_MODEL_RATE = 5e-4
+
+
+@dataclass(frozen=True, slots=True)
+class PpoSettings:
+    """Settings of one PPO run; 0 means: chosen from the model, or switched off, as said.
+
+    Rollouts: `steps` of `rollouts` answers each, to prompts of the dataset and of the JSONL file `prompts`,
+    at `temperature`, at most `max_tokens` long.
+    Optimisation: `epochs` over each step's rollouts in minibatches of `minibatch` answers, processed in
+    parts of `microbatch`; `rate` (0: from the model) decays linearly to 0; `clip` and `value_clip` are the ε
+    of the two losses, `gamma` and `lam` those of GAE; `entropy` is the coefficient of an entropy bonus,
+    `value_rate` the value head's own rate.
+    KL: `beta` is the penalty per token against the reference; with `target_kl` above 0 it is steered
+    towards that many nats per answer, by `kl_gain` a step. An epoch ends early when the policy has moved by
+    `stop_step_kl` nats per token from the rollouts' (0: never), the run when it is `stop_kl` nats per answer
+    away from the reference (0: never).
+    Rewards: `reward_clip` in units of the starting model's spread (0: none), `missing_end` is taken off an
+    unfinished answer, `whiten_rewards` scales each step's rewards.
+    `mix` is the coefficient of the pretraining-mix term over the dataset's SFT rows.
+    """
+
+    steps: int = 8
+    rollouts: int = 128
+    epochs: int = 4
+    minibatch: int = 64
+    microbatch: int = 32
+    rate: float = 0.0
+    value_rate: float = 3e-3
+    clip: float = 0.2
+    value_clip: float = 0.2
+    gamma: float = 1.0
+    lam: float = 0.95
+    entropy: float = 0.0
+    beta: float = 0.05
+    target_kl: float = 0.0
+    kl_gain: float = 0.1
+    stop_kl: float = 0.0
+    stop_step_kl: float = 0.1
+    reward_clip: float = 5.0
+    missing_end: float = 1.0
+    whiten_rewards: bool = False
+    mix: float = 0.0
+    prompts: str = ""
+    temperature: float = 1.0
+    max_tokens: int = 96
+    max_length: int = 0
+    rank: int = 16
+    alpha: int = 32
+    max_grad: float = 1.0
+    dtype: str = "auto"
+    min_prompts: int = 8
+    threads: int = 0
+
+    @classmethod
+    def read(cls, values: Mapping[str, Setting]) -> PpoSettings:
+        """Settings from a spec. Raises `StageError` naming a setting that does not exist or has no sense."""
+        settings = read_settings(cls, "ppo", values)
+        require(
+            "ppo",
+            {
+                "steps, epochs, minibatch, microbatch and max_tokens must be at least 1": min(
+                    settings.steps, settings.epochs, settings.minibatch, settings.microbatch, settings.max_tokens
+                )
+                >= 1,
+                "rollouts must be at least 2": settings.rollouts >= 2,
+                "clip must be between 0 and 1": 0 < settings.clip < 1,
+                "gamma and lam must be between 0 and 1": 0 <= settings.gamma <= 1 and 0 <= settings.lam <= 1,
+                "temperature must be above 0": settings.temperature > 0,
+                "beta, rates, targets and coefficients must not be negative": min(
+                    settings.beta,
+                    settings.rate,
+                    settings.value_rate,
+                    settings.target_kl,
+                    settings.stop_kl,
+                    settings.stop_step_kl,
+                    settings.mix,
+                    settings.entropy,
+                    settings.value_clip,
+                )
+                >= 0,
+                f"dtype must be one of {', '.join(DTYPES)}": settings.dtype in DTYPES,
+            },
+        )
+        return settings
+
+    def rate_for(self, hidden: int) -> float:
+        """Peak learning rate for a model of this hidden size."""
+        return self.rate or rate_for(hidden, SMALL_MODEL_RATE)

@@ -1,0 +1,290 @@
+"""The PPO stage: rollouts, rewards, a few epochs of clipped updates, again and again.
+
+Reads a reward model's folder (`spec.reward`) beside the dataset; leaves an adapter that vLLM serves as it is.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import torch
+
+from alignment.errors import StageError
+from alignment.methods.adapters import save_adapter, wants_bf16
+from alignment.methods.loading import load_tokenizer, window
+from alignment.methods.ppo.advantages import generalised_advantages, whitened
+from alignment.methods.ppo.kl import controller
+from alignment.methods.ppo.losses import policy_loss, value_loss
+from alignment.methods.ppo.mix import Mix, read_mix
+from alignment.methods.ppo.model import OneBase, ValueHead
+from alignment.methods.ppo.rewards import Unit, answer_rewards, kl_per_answer, token_rewards
+from alignment.methods.ppo.rollouts import BatchSampler, Rollout, collect, render
+from alignment.methods.ppo.scoring import Scored, batch_of, by_length, score
+from alignment.methods.ppo.settings import PpoSettings
+from alignment.methods.prompts_for import Prompt, drawn, prompts_for
+from alignment.methods.scale import threads_for
+from alignment.sampler import Sampler, Sampling
+from alignment.spec import StageSpec
+from alignment.stages import Progress
+
+Publish = Callable[[OneBase, int], str]
+"""Makes the policy as it is now known to a sampler outside, under the version's name that it returns."""
+
+
+def train(
+    spec: StageSpec, progress: Progress, *, sampler: Sampler | None = None, publish: Publish | None = None
+) -> dict[str, Any]:
+    """Train an adapter against `spec.reward` and save it into `spec.out`.
+
+    Progress records: `step`, `steps`, `loss` (policy), `value_loss`, `reward` (mean over answers, in spreads of
+    the starting model's), `kl` (to the reference, nats per answer), `beta`, `entropy` (nats per token),
+    `clipped` (share of tokens), `length` (tokens), `finished` (share), `sampler_gap`, `seconds_left`.
+    `sampler` answers instead of the model in this process; `publish` then hands it the policy before each step.
+    Returns the metrics. Raises `StageError` with one sentence when the data are unusable or a loss is not finite.
+    """
+    if spec.model is None:
+        raise StageError("ppo needs a model to start from; name one.")
+    if spec.reward is None:
+        raise StageError("ppo needs a reward model: train one first, and name its folder with --reward.")
+    settings = PpoSettings.read(spec.settings)
+    began = time.perf_counter()
+    tokenizer = load_tokenizer(spec.model)
+    prompts = fitting(
+        prompts_for(spec.data, settings.prompts, "ppo", settings.min_prompts),
+        tokenizer,
+        (settings.max_length or window(spec.model, tokenizer)) - settings.max_tokens,
+        settings.min_prompts,
+        "ppo",
+    )
+    mix = read_mix(spec.data, tokenizer, settings.mix, spec.seed)
+    model = OneBase(
+        spec.model,
+        reward=spec.reward,
+        adapter=spec.adapter,
+        rank=settings.rank,
+        alpha=settings.alpha,
+        bf16=wants_bf16(settings.dtype),
+        pad=tokenizer.pad_token_id,
+        temperature=settings.temperature,
+        seed=spec.seed,
+    )
+    threads = threads_for(model.hidden_size, settings.threads)
+    if threads is not None:
+        torch.set_num_threads(threads)
+    run = PpoRun(model, settings, spec.seed, mix)
+    asked = drawn(prompts, spec.seed)
+    inside = sampler or BatchSampler(model, tokenizer)
+    progress({"step": 0, "steps": settings.steps})
+    set_up = time.perf_counter()
+    sampling_s = 0.0
+    history: list[dict[str, Any]] = []
+    stopped = ""
+    for step in range(settings.steps):
+        version = publish(model, step) if publish else "policy"
+        started = time.perf_counter()
+        sampling = Sampling(settings.temperature, settings.max_tokens, seed=spec.seed * 1_000_003 + step)
+        rollouts = collect(inside, version, tokenizer, list(islice(asked, settings.rollouts)), sampling)
+        sampling_s += time.perf_counter() - started
+        record = run.step(rollouts, step)
+        elapsed = time.perf_counter() - set_up
+        left = elapsed / (step + 1) * (settings.steps - step - 1)
+        history.append(record)
+        progress({"step": step + 1, "steps": settings.steps, **record, "seconds_left": round(left, 1)})
+        if settings.stop_kl and record["kl"] > settings.stop_kl:
+            stopped = f"The policy was {record['kl']:.1f} nats per answer from the reference at step {step + 1}."
+            break
+    save_adapter(model.model, spec.out)
+    trained = time.perf_counter()
+    return {
+        "prompts": len(prompts),
+        "rollouts": settings.rollouts * len(history),
+        "steps": len(history),
+        "stopped": stopped,
+        "rate": settings.rate_for(model.hidden_size),
+        "beta": run.controller.beta,
+        "rank": settings.rank,
+        "dtype": "bf16" if model.bf16 else "fp32",
+        "started_from": "adapter" if spec.adapter else "model",
+        "first": history[0],
+        "last": history[-1],
+        "seconds_set_up": round(set_up - began, 3),
+        "seconds_training": round(trained - set_up, 3),
+        "seconds_sampling": round(sampling_s, 3),
+    }
+
+
+def fitting(prompts: Sequence[Prompt], tokenizer: Any, room: int, needed: int, stage: str) -> list[Prompt]:
+    """The prompts that leave room for an answer. Raises `StageError` with the counts when too few do."""
+    kept = [prompt for prompt in prompts if len(render(tokenizer, prompt)) <= room]
+    if len(kept) < needed:
+        raise StageError(
+            f"{len(prompts) - len(kept)} of {len(prompts)} prompts are longer than the {max(0, room)} tokens that "
+            f"leave room for an answer, and {stage} needs at least {needed}: lower max_tokens or raise max_length."
+        )
+    return kept
+
+
+@dataclass(slots=True)
+class _Sums:
+    """What the minibatches of a step add up to."""
+
+    loss: float = 0.0
+    value: float = 0.0
+    clipped: float = 0.0
+    drift: float = 0.0
+    grad: float = 0.0
+    updates: int = 0
+
+    def mean(self, name: str) -> float:
+        return float(getattr(self, name)) / max(1, self.updates)
+
+
+class PpoRun:
+    """The optimiser's side of PPO: takes rollouts, leaves a changed policy. One per run."""
+
+    def __init__(self, model: OneBase, settings: PpoSettings, seed: int, mix: Mix | None = None) -> None:
+        self.model = model
+        self.settings = settings
+        self.controller = controller(settings.beta, settings.target_kl, settings.kl_gain)
+        self.unit: Unit | None = None
+        self._rng = random.Random(seed)
+        self._mix = mix
+        self.value_head: ValueHead = model.value_head()
+        rate = settings.rate_for(model.hidden_size)
+        self._policy = torch.optim.AdamW(model.policy, lr=rate, betas=(0.9, 0.95), weight_decay=0.0)
+        self._values = torch.optim.AdamW(self.value_head.parameters(), lr=settings.value_rate, weight_decay=0.0)
+        self._rates = [(self._policy, rate), (self._values, settings.value_rate)]
+
+    def step(self, rollouts: Sequence[Rollout], number: int) -> dict[str, Any]:
+        """Learn from one step's rollouts; `number` counts from 0. Returns the record's figures."""
+        settings = self.settings
+        for optimiser, rate in self._rates:
+            for group in optimiser.param_groups:
+                group["lr"] = rate * (1 - number / settings.steps)
+        scored = score(self.model, rollouts)
+        if self.unit is None:
+            self.unit = Unit.of(scored.scores)
+        scores = self.unit(scored.scores)
+        kl = kl_per_answer(scored.old, scored.reference, scored.mask)
+        answers = answer_rewards(scores, scored.finished, clip=settings.reward_clip, missing_end=settings.missing_end)
+        rewards = token_rewards(
+            answers, scored.old, scored.reference, scored.mask, self.controller.beta, whiten=settings.whiten_rewards
+        )
+        with torch.no_grad():
+            values = self._value(scored.states) * scored.mask
+        advantages, returns = generalised_advantages(rewards, values, scored.mask, settings.gamma, settings.lam)
+        sums = self._epochs(rollouts, scored, whitened(advantages, scored.mask), values, returns, number)
+        used = self.controller.beta
+        self.controller.saw(kl)
+        lengths = scored.mask.sum(dim=1).float()
+        return {
+            "loss": sums.mean("loss"),
+            "value_loss": round(sums.mean("value"), 5),
+            "reward": round(float(answers.mean()), 4),
+            "kl": round(kl, 4),
+            "beta": round(used, 6),
+            "entropy": round(scored.entropy, 4),
+            "clipped": round(sums.mean("clipped"), 4),
+            "grad_norm": round(sums.mean("grad"), 4),
+            "updates": sums.updates,
+            "length": round(float(lengths.mean()), 2),
+            "finished": round(float(scored.finished.float().mean()), 4),
+            **({} if scored.gap is None else {"sampler_gap": round(scored.gap, 6)}),
+        }
+
+    def _value(self, states: torch.Tensor) -> torch.Tensor:
+        """Values in the reward's unit."""
+        assert self.unit is not None
+        return self.unit(self.value_head(states))
+
+    def _epochs(
+        self,
+        rollouts: Sequence[Rollout],
+        scored: Scored,
+        advantages: torch.Tensor,
+        values: torch.Tensor,
+        returns: torch.Tensor,
+        number: int,
+    ) -> _Sums:
+        sums = _Sums()
+        for _ in range(self.settings.epochs):
+            for rows in self._minibatches(len(rollouts)):
+                drift = self._update(rollouts, rows, scored, advantages, values, returns, sums, number)
+                if self.settings.stop_step_kl and drift > self.settings.stop_step_kl:
+                    return sums
+        return sums
+
+    def _minibatches(self, count: int) -> Iterator[list[int]]:
+        order = list(range(count))
+        self._rng.shuffle(order)
+        for start in range(0, count, self.settings.minibatch):
+            yield order[start : start + self.settings.minibatch]
+
+    def _update(
+        self,
+        rollouts: Sequence[Rollout],
+        rows: Sequence[int],
+        scored: Scored,
+        advantages: torch.Tensor,
+        values: torch.Tensor,
+        returns: torch.Tensor,
+        sums: _Sums,
+        number: int,
+    ) -> float:
+        """One optimiser step on a minibatch; returns how far the policy has moved, nats per token."""
+        settings, model = self.settings, self.model
+        tokens = float(scored.mask[list(rows)].sum())
+        drift = 0.0
+        for part in by_length(rollouts, rows, settings.microbatch):
+            at = torch.tensor(part, device=model.device)
+            width = int(scored.mask[at].sum(dim=1).max())
+            mask = scored.mask[at, :width]
+            ids, attention, answer = batch_of(model, rollouts, part)
+            with model.gradients():
+                flat, _ = model.token_logps(ids, attention, answer)
+            logps = torch.zeros(mask.shape, device=model.device).masked_scatter(mask, flat)
+            outcome = policy_loss(
+                logps, scored.old[at, :width], advantages[at, :width], mask, settings.clip, tokens=tokens
+            )
+            loss = outcome.loss
+            if settings.entropy:
+                loss = loss - settings.entropy * self._entropy(ids, attention, answer) / tokens
+            loss.backward()  # type: ignore[no-untyped-call]
+            new = self._value(scored.states[at, :width])
+            lost = value_loss(new, values[at, :width], returns[at, :width], mask, settings.value_clip, tokens=tokens)
+            lost.backward()  # type: ignore[no-untyped-call]
+            share = float(mask.sum()) / tokens
+            sums.loss += float(outcome.loss.detach())
+            sums.value += float(lost.detach())
+            sums.clipped += outcome.clipped * share
+            drift += outcome.drift * share
+        if self._mix is not None:
+            self._mix.backward(model)
+        norm = float(torch.nn.utils.clip_grad_norm_(model.policy, settings.max_grad))
+        if not (math.isfinite(norm) and math.isfinite(sums.loss) and math.isfinite(sums.value)):
+            raise StageError(
+                f"ppo ended at step {number + 1} because its loss is not a number any more. "
+                "Use a smaller rate or value_rate."
+            )
+        torch.nn.utils.clip_grad_norm_(self.value_head.parameters(), settings.max_grad)
+        for optimiser, _ in self._rates:
+            optimiser.step()
+            optimiser.zero_grad(set_to_none=True)
+        sums.grad += norm
+        sums.updates += 1
+        sums.drift += drift
+        return drift
+
+    def _entropy(self, ids: torch.Tensor, attention: torch.Tensor, answer: torch.Tensor) -> torch.Tensor:
+        """The summed entropy of the answers' distributions, with its gradient."""
+        model = self.model
+        with model.gradients():
+            hidden = model.backbone(ids, attention)[:, :-1][answer[:, 1:].bool()]
+            logps = torch.log_softmax(model.logits(hidden), dim=-1)
+        return -(logps.exp() * logps).sum()

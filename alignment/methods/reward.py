@@ -1,0 +1,227 @@
+"""A reward model: pairs and rankings and a start model in, a model that scores answers out.
+
+An adapter with a score head on the frozen base (or, with `full`, whole weights); with `members` above 1 an
+ensemble, each trained from another seed. The folder says that it is a reward model (`reward_model`): it is
+read by `ppo`, `rloo` and `online-dpo`, and can neither be served nor published.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from alignment.errors import StageError
+from alignment.methods.adapters import lora_config, trainer_arguments, wants_bf16
+from alignment.methods.groups_file import read_groups
+from alignment.methods.loading import load_tokenizer, window
+from alignment.methods.reward_model import RewardFacts, base_for_scores, member
+from alignment.methods.reward_settings import RewardSettings, check_rows
+from alignment.methods.tokenized_rankings import TokenizedRanking, tokenize_rankings
+from alignment.snapshot import read_pairs
+from alignment.spec import StageSpec
+from alignment.stages import Progress
+
+if TYPE_CHECKING:
+    from alignment.methods.ranking_trainer import RankingTrainer
+
+RECORDS = 200  # progress records of a run, about
+_MEMBER_STRIDE = 7919  # member k is trained from seed + k · this
+
+
+def train(spec: StageSpec, progress: Progress) -> dict[str, Any]:
+    """Train a reward model on the snapshot's pairs and ranked groups and save it into `spec.out`.
+
+    Progress records: `step`, `steps`, `epoch`, `loss`, `margin` (reward of the best minus that of the worst
+    answer of a row), `accuracy` (rows whose best is above their worst), `reward` (mean), `seconds_left`;
+    steps count through all members. Returns the metrics, `held_out_accuracy` (the mean over members) among
+    them when there are held-out rows.
+    Raises `StageError` with one sentence when the data are unusable or the loss is not finite.
+    """
+    if spec.model is None:
+        raise StageError("reward needs a model to start from; name one.")
+    if spec.adapter is not None:
+        raise StageError("reward starts from the model itself, not from an adapter: leave the adapter out.")
+    settings = RewardSettings.read(spec.settings)
+    began = time.perf_counter()
+    tokenizer = load_tokenizer(spec.model)
+    max_length = settings.max_length or window(spec.model, tokenizer)
+    rankings, held_out, left = _rows(spec, settings, tokenizer, max_length)
+    accuracies: list[float] = []
+    scores: list[float] = []
+    spent = 0.0
+    ends: dict[str, Any] = {}
+    for number in range(settings.members):
+        report = _part_of(progress, number, settings.members)
+        trainer = build_trainer(spec, settings, tokenizer, rankings, report, seed=spec.seed + number * _MEMBER_STRIDE)
+        started = time.perf_counter()
+        trainer.train()
+        spent += time.perf_counter() - started
+        if held_out:
+            accuracies.append(statistics.fmean(trainer.right(held_out)))
+        scores += _scores(trainer, rankings)
+        _save(trainer, settings, member(spec.out, number))
+        ends = ends or _ends(trainer)
+    facts = RewardFacts(
+        form="full" if settings.full else "adapter",
+        members=settings.members,
+        base=spec.model,
+        mean=statistics.fmean(scores),
+        std=max(statistics.pstdev(scores), 1e-6),
+    )
+    facts.write(spec.out)
+    pairs = sum(ranking.ties == [1, 1] for ranking in rankings)
+    return {
+        "kind": "reward",
+        "rows": {
+            "train": len(rankings),
+            "held_out": len(held_out),
+            "pairs": pairs,
+            "rankings": len(rankings) - pairs,
+        },
+        "left_out": {"prompt_too_long": left.prompt_too_long, "answer_too_long": left.answer_too_long},
+        "steps": trainer.state.global_step * settings.members,
+        "epochs": settings.epochs_for(len(rankings)),
+        "rate": trainer.args.learning_rate,
+        "members": settings.members,
+        "form": facts.form,
+        "dtype": "bf16" if trainer.args.bf16 else "fp32",
+        "score_mean": round(facts.mean, 4),
+        "score_std": round(facts.std, 4),
+        **ends,
+        **({"held_out_accuracy": round(statistics.fmean(accuracies), 4)} if accuracies else {}),
+        "seconds_set_up": round(time.perf_counter() - began - spent, 3),
+        "seconds_training": round(spent, 3),
+    }
+
+
+def _rows(
+    spec: StageSpec, settings: RewardSettings, tokenizer: Any, max_length: int
+) -> tuple[list[TokenizedRanking], list[TokenizedRanking], Any]:
+    """Training and held-out rows that fit, and what was left out; refuses what cannot be trained on."""
+    pairs = read_pairs(spec.data)
+    groups = read_groups(spec.data) if settings.listwise else []
+    training, left = tokenize_rankings(
+        [row for row in pairs if row.split == "train"],
+        [row for row in groups if row.split == "train"],
+        tokenizer,
+        max_length,
+    )
+    held_out, _ = tokenize_rankings(
+        [row for row in pairs if row.split == "held_out"],
+        [row for row in groups if row.split == "held_out"],
+        tokenizer,
+        max_length,
+    )
+    too_long = left.prompt_too_long + left.answer_too_long
+    check_rows(len(training) + too_long, settings.min_pairs)
+    if len(training) < settings.min_pairs:
+        raise StageError(
+            f"{too_long} of {len(training) + too_long} rows are longer than the model's {max_length} tokens "
+            f"(the longest has {left.longest}), and reward needs at least {settings.min_pairs} that fit: "
+            "collect shorter ones or raise max_length."
+        )
+    return training, held_out, left
+
+
+def build_trainer(
+    spec: StageSpec,
+    settings: RewardSettings,
+    tokenizer: Any,
+    rankings: Sequence[TokenizedRanking],
+    progress: Progress,
+    *,
+    seed: int,
+) -> RankingTrainer:
+    """The trainer of one member, ready to go. Its head and its adapter are drawn from `seed`."""
+    from transformers import set_seed
+    from trl import RewardConfig
+
+    from alignment.methods.progress_callback import ProgressCallback
+    from alignment.methods.ranking_trainer import RankingTrainer
+
+    bf16 = wants_bf16(settings.dtype)
+    set_seed(seed)
+    model = base_for_scores(str(spec.model), bf16=bf16 and not settings.full)
+    model.config.get_text_config().pad_token_id = tokenizer.pad_token_id
+    hidden = int(model.config.get_text_config().hidden_size)
+    name = "score" if hasattr(model, "score") else "classifier"
+    lora = None if settings.full else lora_config(settings.rank, settings.alpha, "SEQ_CLS", [name])
+    config = RewardConfig(
+        center_rewards_coefficient=settings.centre,
+        **trainer_arguments(
+            spec.out,
+            seed=seed,
+            hidden=hidden,
+            steps=settings.steps_for(len(rankings)),
+            batch=settings.batch,
+            rate=settings.rate_for(hidden),
+            bf16=bf16,
+            threads=settings.threads,
+            records=RECORDS,
+        ),
+    )
+    scaled = [
+        TokenizedRanking(row.sequences, row.ties, row.weight, row.margin * settings.margin, row.target)
+        for row in rankings
+    ]
+    return RankingTrainer(
+        model=model,
+        config=config,
+        rankings=scaled,
+        processing_class=tokenizer,
+        peft_config=lora,
+        callbacks=[ProgressCallback(progress)],
+    )
+
+
+def _scores(trainer: RankingTrainer, rankings: Sequence[TokenizedRanking]) -> list[float]:
+    """The finished model's scores of the training answers: what its unit is measured on."""
+    import torch
+
+    rows = sorted((sequence for ranking in rankings for sequence in ranking.sequences), key=len)
+    found: list[float] = []
+    trainer.model.eval()
+    with torch.inference_mode(), trainer.compute_loss_context_manager():
+        for start in range(0, len(rows), 64):
+            examples = [
+                {"sequences": rows[start : start + 64], "ties": [1], "weight": 1.0, "margin": 0.0, "target": 1.0}
+            ]
+            found += trainer.scores(trainer.model, trainer._prepare_inputs(trainer.data_collator(examples))).tolist()
+    return found
+
+
+def _save(trainer: RankingTrainer, settings: RewardSettings, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    trainer.model.save_pretrained(folder, safe_serialization=True)
+    (folder / "README.md").unlink(missing_ok=True)  # PEFT's empty model card
+
+
+def _part_of(progress: Progress, number: int, members: int) -> Progress:
+    """Records of one member as part of the whole: steps and the time left go on through all of them."""
+
+    def report(record: Mapping[str, Any]) -> None:
+        steps = int(record.get("steps") or 0)
+        whole = {**record, "step": number * steps + int(record.get("step") or 0), "steps": members * steps}
+        if number and not record.get("step"):
+            return  # a further member begins: the run does not
+        if "seconds_left" in record and record.get("step"):
+            pace = float(record["seconds_left"]) / max(1, steps - int(record["step"])) if record["seconds_left"] else 0
+            whole["seconds_left"] = round(float(record["seconds_left"]) + pace * steps * (members - number - 1), 1)
+        progress(whole)
+
+    return report
+
+
+def _ends(trainer: RankingTrainer) -> dict[str, Any]:
+    """Loss, margin and so on at the first and at the last logged step."""
+    history: list[Mapping[str, Any]] = [entry for entry in trainer.state.log_history if "loss" in entry]
+    if not history:
+        return {}
+    names = ("loss", "margin", "accuracy", "reward")
+    return {
+        "first": {name: round(float(history[0][name]), 4) for name in names},
+        "last": {name: round(float(history[-1][name]), 4) for name in names},
+    }

@@ -1,0 +1,123 @@
+"""REINFORCE leave-one-out against a reward model: TRL's `RLOOTrainer`, our reward model as its reward.
+
+Ahmadian et al. 2024 (arXiv:2402.14740): several answers to each prompt, each measured against the mean of
+the others, so no value head is needed. Everything runs in this process.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from alignment.errors import StageError
+from alignment.methods.adapters import lora_config, save_adapter, trainer_arguments, wants_bf16
+from alignment.methods.loading import load_model, load_tokenizer, window
+from alignment.methods.ppo.model import OneBase
+from alignment.methods.ppo.train import fitting
+from alignment.methods.prompts_for import prompts_for
+from alignment.methods.reward_function import RewardFunction
+from alignment.methods.rloo_settings import RlooSettings
+from alignment.spec import StageSpec
+from alignment.stages import Progress
+
+
+def train(spec: StageSpec, progress: Progress) -> dict[str, Any]:
+    """Train an adapter against `spec.reward` and save it into `spec.out`.
+
+    Progress records: `step`, `steps`, `epoch`, `loss`, `reward` (mean, in spreads of the starting model's, less
+    the KL penalty), `kl` (TRL's estimate), `entropy` (nats per token), `length` (tokens), `seconds_left`; a step
+    is one update. Returns the metrics.
+    Raises `StageError` with one sentence when the data are unusable or the loss is not finite.
+    """
+    from datasets import Dataset
+    from peft import PeftModel
+    from transformers import PrinterCallback
+    from trl import RLOOConfig, RLOOTrainer
+
+    from alignment.methods.progress_callback import ProgressCallback
+
+    if spec.model is None:
+        raise StageError("rloo needs a model to start from; name one.")
+    if spec.reward is None:
+        raise StageError("rloo needs a reward model: train one first, and name its folder with --reward.")
+    settings = RlooSettings.read(spec.settings)
+    began = time.perf_counter()
+    tokenizer = load_tokenizer(spec.model)
+    prompts = fitting(
+        prompts_for(spec.data, settings.prompts, "rloo", settings.min_prompts),
+        tokenizer,
+        (settings.max_length or window(spec.model, tokenizer)) - settings.max_tokens,
+        settings.min_prompts,
+        "rloo",
+    )
+    bf16 = wants_bf16(settings.dtype)
+    judge = OneBase(spec.model, reward=spec.reward, bf16=bf16, pad=tokenizer.pad_token_id, seed=spec.seed)
+    model = load_model(spec.model, bf16=bf16)
+    lora = None
+    if spec.adapter is not None:
+        model = PeftModel.from_pretrained(model, str(spec.adapter), is_trainable=True)
+    else:
+        lora = lora_config(settings.rank, settings.alpha)
+    per_generation = settings.rollouts // settings.minibatch
+    arguments = trainer_arguments(
+        spec.out,
+        seed=spec.seed,
+        hidden=judge.hidden_size,
+        steps=settings.steps * settings.iterations * per_generation,
+        batch=settings.minibatch,
+        rate=settings.rate_for(judge.hidden_size),
+        bf16=bf16,
+        threads=settings.threads,
+        records=200,
+    )
+    del arguments["max_length"]  # prompts that do not fit were left out above
+    config = RLOOConfig(
+        **arguments,
+        num_generations=settings.answers,
+        steps_per_generation=per_generation,
+        num_iterations=settings.iterations,
+        max_completion_length=settings.max_tokens,
+        temperature=settings.temperature,
+        top_p=1.0,
+        top_k=0,
+        beta=settings.beta,
+        epsilon=settings.clip,
+    )
+    trainer = RLOOTrainer(
+        model=model,
+        reward_funcs=RewardFunction(judge, tokenizer, clip=settings.reward_clip, missing_end=settings.missing_end),
+        args=config,
+        train_dataset=Dataset.from_list([{"prompt": [asdict(turn) for turn in prompt]} for prompt in prompts]),
+        processing_class=tokenizer,
+        peft_config=lora,
+        callbacks=[ProgressCallback(progress)],
+    )
+    trainer.remove_callback(PrinterCallback)
+    set_up = time.perf_counter()
+    trainer.train()
+    history = [entry for entry in trainer.state.log_history if "loss" in entry]
+    if not history or not all(math.isfinite(entry["loss"]) for entry in history):
+        raise StageError("rloo ended because its loss is not a number any more. Use a smaller rate.")
+    save_adapter(trainer.model, spec.out)
+    return {
+        "prompts": len(prompts),
+        "rollouts": settings.rollouts * settings.steps,
+        "steps": trainer.state.global_step,
+        "rate": trainer.args.learning_rate,
+        "beta": settings.beta,
+        "rank": settings.rank,
+        "dtype": "bf16" if bf16 else "fp32",
+        "started_from": "adapter" if spec.adapter else "model",
+        "first": _figures(history[0]),
+        "last": _figures(history[-1]),
+        "seconds_set_up": round(set_up - began, 3),
+        "seconds_training": round(time.perf_counter() - set_up, 3),
+    }
+
+
+def _figures(entry: Mapping[str, Any]) -> dict[str, float]:
+    names = {"loss": "loss", "reward": "reward", "kl": "kl", "entropy": "entropy", "completions/mean_length": "length"}
+    return {name: round(float(entry[key]), 4) for key, name in names.items() if key in entry}

@@ -1,0 +1,69 @@
+"""What an RLOO run may be told, and what it chooses by itself. No training library is imported here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from alignment.methods.scale import rate_for
+from alignment.methods.settings import DTYPES, read_settings, require
+from alignment.spec import Setting
+
+SMALL_MODEL_RATE = 1e-3
+
+
+@dataclass(frozen=True, slots=True)
+class RlooSettings:
+    """Settings of one RLOO run; 0 means: chosen from the model.
+
+    `steps` of `rollouts` answers each, `answers` to every prompt, so that each is measured against the mean
+    of the others; `iterations` of updates on them in minibatches of `minibatch` answers. `beta` is the KL
+    penalty's coefficient; `reward_clip` in units of the starting model's spread (0: none); `missing_end` is
+    taken off an unfinished answer; prompts are the dataset's and those of the JSONL file `prompts`.
+    """
+
+    steps: int = 16
+    rollouts: int = 64
+    answers: int = 4
+    iterations: int = 2
+    minibatch: int = 64
+    rate: float = 0.0
+    beta: float = 0.05
+    clip: float = 0.2
+    reward_clip: float = 5.0
+    missing_end: float = 1.0
+    prompts: str = ""
+    temperature: float = 1.0
+    max_tokens: int = 96
+    max_length: int = 0
+    rank: int = 16
+    alpha: int = 32
+    dtype: str = "auto"
+    min_prompts: int = 8
+    threads: int = 0
+
+    @classmethod
+    def read(cls, values: Mapping[str, Setting]) -> RlooSettings:
+        """Settings from a spec. Raises `StageError` naming a setting that does not exist or has no sense."""
+        settings = read_settings(cls, "rloo", values)
+        require(
+            "rloo",
+            {
+                "answers must be at least 2, because each is measured against the others": settings.answers >= 2,
+                "steps, iterations, minibatch and max_tokens must be at least 1": min(
+                    settings.steps, settings.iterations, settings.minibatch, settings.max_tokens
+                )
+                >= 1,
+                "rollouts must be a multiple of answers and of minibatch": settings.rollouts > 0
+                and settings.rollouts % settings.answers == 0
+                and settings.rollouts % settings.minibatch == 0,
+                "temperature must be above 0": settings.temperature > 0,
+                "beta and rate must not be negative": min(settings.beta, settings.rate) >= 0,
+                f"dtype must be one of {', '.join(DTYPES)}": settings.dtype in DTYPES,
+            },
+        )
+        return settings
+
+    def rate_for(self, hidden: int) -> float:
+        """Peak learning rate for a model of this hidden size."""
+        return self.rate or rate_for(hidden, SMALL_MODEL_RATE)

@@ -1,0 +1,67 @@
+"""What a reward model learns from: answers to one prompt in an order, as token ids.
+
+A preference pair is the smallest of them: two tie-groups of one answer each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from alignment.methods.groups_file import RankedGroup
+from alignment.methods.tokenized import Left, completion_ids
+from alignment.rows import PairRow
+
+
+@dataclass(frozen=True, slots=True)
+class TokenizedRanking:
+    """Whole sequences (prompt and answer), the best first. `ties` are the sizes of the tie-groups.
+
+    `margin` and `target` (the share of people who chose the first) are for pairs: rankings have 0 and 1.
+    """
+
+    sequences: list[list[int]]
+    ties: list[int]
+    weight: float
+    margin: float = 0.0
+    target: float = 1.0
+
+
+def tokenize_rankings(
+    pairs: Sequence[PairRow], groups: Iterable[RankedGroup], tokenizer: Any, max_length: int
+) -> tuple[list[TokenizedRanking], Left]:
+    """Tokenize every row whose sequences all fit into `max_length` tokens; the second value counts the others.
+
+    A pair whose judgements all stand behind a ranked group is left to that group: its vote counts once.
+    """
+    listed = list(groups)
+    grouped = {judgement for group in listed for judgement in group.judgements}
+    rows: list[tuple[Any, list[str], list[int], float, float, float]] = [
+        (pair.prompt, [pair.chosen, pair.rejected], [1, 1], pair.weight, pair.margin, _target(pair))
+        for pair in pairs
+        if not pair.judgements or not set(pair.judgements) <= grouped
+    ]
+    for group in listed:
+        answers = [answer for ties in group.groups for answer in ties]
+        rows.append((group.prompt, answers, [len(ties) for ties in group.groups], group.weight, 0.0, 1.0))
+    kept: list[TokenizedRanking] = []
+    left = Left()
+    for prompt, answers, ties, weight, margin, target in rows:
+        start, *ends = completion_ids(tokenizer, prompt, answers)
+        sequences = [start + end for end in ends]
+        longest = max(map(len, sequences))
+        if longest <= max_length:
+            kept.append(TokenizedRanking(sequences, ties, weight, margin, target))
+            continue
+        left.longest = max(left.longest, longest)
+        if len(start) >= max_length:
+            left.prompt_too_long += 1
+        else:
+            left.answer_too_long += 1
+    return kept, left
+
+
+def _target(pair: PairRow) -> float:
+    """The share of the people who preferred the chosen answer, where the row knows it."""
+    return float(getattr(pair, "target", 1.0))

@@ -1,0 +1,282 @@
+"""What does each method make of the same labels? One JSON line a method and seed.
+
+    python tests/long/methods.py --method ppo --seeds 1-5 --out FILE.jsonl [--set KEY=VALUE] [--labels 400]
+
+For each seed a scripted annotator of known taste gives its labels in this process: comparisons of two
+samples of the embedded model, or for `kto` likes and dislikes of single answers. They are compiled by the
+product's own rules, and each stage of the method's chain runs as the worker runs it, as a child process.
+Then one sample of the new model and one of the model it started from, at serving temperature on 400 prompts
+that nothing was trained on, are compared by the same taste: ties count as half, Wilson's interval is over
+the prompts. KL is in nats per answer at temperature 1; capability is the paired change over 600 questions;
+memory is the largest resident size of any stage. A seed whose line is in FILE is not run again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from alignment.artifact import read_manifest
+from alignment.capability import check, load_questions
+from alignment.compile import compile_rows
+from alignment.evaluate import win_rate
+from alignment.guards import mean_kl, paired_loss
+from alignment.judgement import Candidate, Judgement, Kind, Mark, Message, Strength
+from alignment.run import quiet_environment
+from alignment.sampler import Sampling
+from alignment.snapshot import write_snapshot
+from alignment.spec import Setting, StageSpec
+from alignment.stages import CHAINS
+from alignment.tastes import TASTES, Taste
+
+ROOT = Path(__file__).resolve().parents[2]
+MODEL, DATA = ROOT / "data" / "model", ROOT / "data"
+UNSEEN, QUESTIONS = 400, ("unseen", "blind")
+TEMPERATURE, TOP_P, MAX_TOKENS = 0.8, 0.95, 192
+LIKES = ("kto",)  # methods that learn from marks; the others learn from comparisons
+SAMPLING = ("ppo", "rloo", "online-dpo", "constitution")  # stages that answer prompts themselves
+
+
+def prompts_of(name: str) -> list[str]:
+    """The prompts of a file in data/prompts."""
+    lines = (DATA / "prompts" / name).read_text(encoding="utf-8").splitlines()
+    return [json.loads(line)["prompt"] for line in lines if line.strip()]
+
+
+def asked(texts: Sequence[str]) -> list[tuple[Message, ...]]:
+    """Each text as a conversation of one message."""
+    return [(Message("user", text),) for text in texts]
+
+
+class Model:
+    """The embedded model, with an adapter or without, asked in this process."""
+
+    def __init__(self, adapter: Path | None = None) -> None:
+        from alignment.methods.adapters import wants_bf16
+        from alignment.methods.loading import load_tokenizer
+        from alignment.methods.ppo.model import OneBase
+        from alignment.methods.ppo.rollouts import BatchSampler
+
+        tokenizer = load_tokenizer(str(MODEL))
+        self.inside = OneBase(
+            str(MODEL), reward=None, adapter=adapter, bf16=wants_bf16("auto"), pad=tokenizer.pad_token_id
+        )
+        self.tokenizer = tokenizer
+        self.version = "policy" if adapter else "base"
+        self.nucleus = BatchSampler(self.inside, tokenizer, top_p=TOP_P)
+        self.plain = BatchSampler(self.inside, tokenizer)
+
+    def answers(self, prompts: Sequence[str], seed: int, n: int = 1) -> list[list[Any]]:
+        """Samples as people are answered."""
+        return self.nucleus.sample(self.version, asked(prompts), Sampling(TEMPERATURE, MAX_TOKENS, seed, n))
+
+    def rights(self) -> list[bool]:
+        """Which capability questions it answers right, greedily."""
+        questions = [q for name in QUESTIONS for q in load_questions(DATA / "questions" / f"{name}.jsonl")]
+        found = self.plain.sample(self.version, asked([q.prompt for q in questions]), Sampling(0.0, MAX_TOKENS, seed=0))
+        return [check(samples[0].text, q.check) for samples, q in zip(found, questions, strict=True)]
+
+    def kl(self, prompts: Sequence[str], seed: int) -> float:
+        """KL to the bare base, nats per answer, on fresh answers at temperature 1."""
+        from alignment.methods.ppo.rollouts import collect
+        from alignment.methods.ppo.scoring import batch_of, by_length
+
+        rollouts = collect(self.plain, self.version, self.tokenizer, asked(prompts), Sampling(1.0, MAX_TOKENS, seed))
+        sums: dict[str, list[float]] = {"policy": [], "base": []}
+        for rows in by_length(rollouts, range(len(rollouts)), 64):
+            ids, mask, answer = batch_of(self.inside, rollouts, rows)
+            for name, adapter in (("policy", "default"), ("base", None)):
+                with self.inside.frozen(adapter):
+                    logps, _ = self.inside.token_logps(ids, mask, answer)
+                counts = answer[:, 1:].sum(dim=1).tolist()
+                sums[name] += [float(part.sum()) for part in logps.split(counts)]
+        return mean_kl(sums["policy"], sums["base"])
+
+
+def labels(base: Model, taste: Taste, count: int, seed: int, *, marks: bool) -> list[Judgement]:
+    """`count` scripted judgements: comparisons, or marks of the better and the worse answer of two."""
+    rng = random.Random(f"labels {seed}")
+    prompts = prompts_of("compare.jsonl")
+    rng.shuffle(prompts)
+    prompts = prompts[:count] + prompts[: max(0, count - len(prompts))]
+    found: list[Judgement] = []
+    for prompt, samples in zip(prompts, base.answers(prompts, 1_000_000 + seed * 1000, n=6), strict=True):
+        first = samples[0]
+        second = next((sample for sample in samples if sample.text != first.text), None)
+        if second is None or len(found) >= count:
+            continue
+        seen = taste.prefer(first.text, second.text, rng)
+        if marks:
+            better, worse = (second, first) if seen.side == "right" else (first, second)
+            found.append(_mark(len(found), prompt, better, Mark.GOOD))
+            if seen.side != "tie" and len(found) < count:
+                found.append(_mark(len(found), prompt, worse, Mark.BAD))
+            continue
+        ranks = {"left": (1, 2), "right": (2, 1), "tie": (1, 1)}[seen.side]
+        candidates = tuple(
+            Candidate(f"c{len(found)}-{i}", sample.text, "base", i, sample.finish_reason, rank=ranks[i])
+            for i, sample in enumerate((first, second))
+        )
+        strength = Strength(seen.strength) if seen.strength else None
+        found.append(_judgement(len(found), Kind.COMPARE, prompt, candidates, strength))
+    return found
+
+
+def _mark(number: int, prompt: str, sample: Any, mark: Mark) -> Judgement:
+    candidate = Candidate(f"c{number}", sample.text, "base", 0, sample.finish_reason, mark=mark)
+    return _judgement(number, Kind.LIKE, prompt, (candidate,), None)
+
+
+def _judgement(
+    number: int, kind: Kind, prompt: str, candidates: tuple[Candidate, ...], strength: Strength | None
+) -> Judgement:
+    return Judgement(
+        id=f"j{number:05d}",
+        task=f"t{number:05d}",
+        person="annotator",
+        kind=kind,
+        context=(Message("user", prompt),),
+        candidates=candidates,
+        conversation=None,
+        strength=strength,
+        scripted=True,
+    )
+
+
+def run_stage(spec: StageSpec) -> tuple[dict[str, Any], float, float]:
+    """The stage as a child: its metrics, its seconds from start to end, its largest resident size in GiB."""
+    file = spec.out.with_suffix(".json")
+    file.write_text(spec.to_json())
+    started = time.perf_counter()
+    with spec.out.with_suffix(".log").open("wb") as log:
+        child = subprocess.Popen([sys.executable, "-m", "alignment.run", str(file)], cwd=ROOT, stdout=log, stderr=log)
+        _, status, usage = os.wait4(child.pid, 0)
+    child.returncode = os.waitstatus_to_exitcode(status)
+    if child.returncode:
+        raise SystemExit(f"{spec.stage} failed: {(spec.out / 'error.json').read_text()}")
+    return read_manifest(spec.out).metrics, time.perf_counter() - started, usage.ru_maxrss / 2**20
+
+
+def one_seed(
+    method: str, seed: int, folder: Path, base: Model, rights: Sequence[bool], settings: dict[str, Setting], count: int
+) -> dict[str, Any]:
+    """Labels, stages, measurements."""
+    taste = TASTES["warm"]
+    judgements = labels(base, taste, count, seed, marks=method in LIKES)
+    compiled = compile_rows(judgements, seed=seed)
+    write_snapshot(compiled, judgements, folder / "data", filters={}, watermark=0)
+    line: dict[str, Any] = {"method": method, "seed": seed, "labels": len(judgements), "settings": settings}
+    line |= {"rows": compiled.counts["rows"], "stages": {}, "seconds": 0.0, "peak_gib": 0.0}
+    out, reward = folder, None
+    for stage in CHAINS[method]:
+        own = {key.split(".", 1)[-1]: value for key, value in settings.items() if _belongs(key, stage, method)}
+        if stage in SAMPLING:
+            own.setdefault("prompts", str(DATA / "prompts" / "compare.jsonl"))
+        out = folder / stage
+        spec = StageSpec(stage, folder / "data", str(MODEL), out, own, seed, reward=reward)
+        metrics, seconds, peak = run_stage(spec)
+        line["stages"][stage] = {
+            "seconds": round(seconds, 1),
+            **{
+                key: value for key, value in metrics.items() if key.startswith(("seconds", "held_out", "first", "last"))
+            },
+        }
+        line["seconds"] = round(line["seconds"] + seconds, 1)
+        line["peak_gib"] = round(max(line["peak_gib"], peak), 2)
+        reward = out if stage == "reward" else reward
+    return line | measured(out, base, rights, taste, seed)
+
+
+def _belongs(key: str, stage: str, method: str) -> bool:
+    name, _, rest = key.partition(".")
+    return name == stage if rest else stage == CHAINS[method][-1]
+
+
+def measured(adapter: Path, base: Model, rights: Sequence[bool], taste: Taste, seed: int) -> dict[str, Any]:
+    """What became of the model: taste, KL, capability, length."""
+    unseen = prompts_of("eval.jsonl")[-UNSEEN:]
+    tuned = Model(adapter)
+    after = [samples[0].text for samples in tuned.answers(unseen, 2_000_000 + seed)]
+    before = [samples[0].text for samples in base.answers(unseen, 3_000_000 + seed)]
+    compared = win_rate(after, before, taste.score, tie_within=taste.threshold)
+    loss = paired_loss(tuned.rights(), rights)
+    return {
+        "win_rate": round(compared.win_rate, 4),
+        "interval": [round(end, 4) for end in compared.interval],
+        "wins": compared.wins,
+        "losses": compared.losses,
+        "ties": compared.ties,
+        "length_ratio": round(compared.length_ratio, 3),
+        "kl": round(tuned.kl(unseen[:100], seed), 3),
+        "capability": {key: round(value, 2) for key, value in asdict(loss).items()},
+    }
+
+
+def done(out: Path) -> set[tuple[str, int]]:
+    """(method, seed) of the lines that are there; a half-written one is not."""
+    found = set()
+    for text in out.read_text().splitlines() if out.exists() else []:
+        try:
+            line = json.loads(text)
+        except ValueError:
+            continue
+        found.add((line["method"], line["seed"]))
+    return found
+
+
+def seeds_of(text: str) -> list[int]:
+    """`1-3,7` → 1, 2, 3, 7."""
+    seeds: list[int] = []
+    for part in text.split(","):
+        first, _, last = part.partition("-")
+        seeds += range(int(first), int(last or first) + 1)
+    return seeds
+
+
+def setting(text: str) -> tuple[str, Setting]:
+    """`KEY=VALUE`; the stage reads the value as its setting's type."""
+    key, sign, value = text.partition("=")
+    if not sign:
+        raise argparse.ArgumentTypeError(f"{text} is not KEY=VALUE")
+    return key, value
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run the seeds that are not done, appending a line for each as it ends."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--method", required=True, choices=sorted(CHAINS))
+    parser.add_argument("--seeds", default="1-5")
+    parser.add_argument("--labels", type=int, default=400)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--set", dest="settings", type=setting, action="append", default=[], metavar="KEY=VALUE")
+    arguments = parser.parse_args(words)
+    quiet_environment()
+    base = Model()
+    rights = base.rights()
+    for seed in seeds_of(arguments.seeds):
+        if (arguments.method, seed) in done(arguments.out):
+            continue
+        with tempfile.TemporaryDirectory(prefix="alignloop-methods-") as folder:
+            line = one_seed(
+                arguments.method, seed, Path(folder), base, rights, dict(arguments.settings), arguments.labels
+            )
+        with arguments.out.open("a") as file:
+            file.write(json.dumps(line) + "\n")
+        print(json.dumps(line), file=sys.stderr)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
