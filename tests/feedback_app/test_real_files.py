@@ -24,15 +24,15 @@ pytestmark = [
 
 # file, format, what it becomes, and what is skipped for which reason
 FILES: list[tuple[str, str, dict[str, int], dict[str, int]]] = [
-    ("hh_harmless_800.jsonl.gz", "hh", {"compare": 0}, {}),
+    ("hh_harmless_800.jsonl.gz", "hh", {"compare": 798}, {"empty answer": 2}),
     ("oasst_trees_40.jsonl.gz", "oasst", {"compare": 18, "rank": 58}, {}),
     ("llamafactory_dpo_en_demo_150.json.gz", "llama-factory", {"compare": 150}, {}),
-    ("llamafactory_dpo_zh_demo_100.json.gz", "llama-factory", {"compare": 100}, {}),
+    ("llamafactory_dpo_zh_demo_100.json.gz", "llama-factory", {"compare": 99}, {"imported before": 1}),
     ("llamafactory_kto_en_demo_150.json.gz", "llama-factory", {"like": 150}, {}),
-    ("llamafactory_alpaca_en_demo_300.json.gz", "llama-factory", {"demonstration": 300}, {}),
+    ("llamafactory_alpaca_en_demo_300.json.gz", "llama-factory", {"demonstration": 299}, {"imported before": 1}),
     ("llamafactory_alpaca_zh_demo_100.json.gz", "llama-factory", {"demonstration": 100}, {}),
-    ("llamafactory_glaive_toolcall_en_demo_40.json.gz", "llama-factory", {"demonstration": 40}, {}),
-    ("polite_preference_500.json", "llama-factory", {"compare": 500}, {}),
+    ("llamafactory_glaive_toolcall_en_demo_40.json.gz", "llama-factory", {"demonstration": 39}, {"imported before": 1}),
+    ("polite_preference_500.json", "llama-factory", {"compare": 497}, {"both answers are the same": 3}),
     ("sharegpt_dummy_200.json", "llama-factory", {"demonstration": 200}, {}),
 ]
 NONE_OF_OURS = [
