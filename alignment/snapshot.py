@@ -2,6 +2,7 @@
 
     judgements.jsonl  judgements.parquet    what people said, with opaque ids
     pairs.jsonl       pairs.parquet         rows in TRL's conversational form; also marks.* and sft.*
+    groups.jsonl      groups.parquet        rankings as tie-groups, best first
     manifest.json                           counts, filters, watermark, and every file's SHA-256
 
 The manifest holds no clock and no path, so equal input gives equal bytes, and the SHA-256 of the manifest
@@ -13,19 +14,21 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from alignment.compile import Compiled
 from alignment.errors import SnapshotProblem
 from alignment.judgement import Judgement, Message
-from alignment.rows import MarkRow, PairRow, SftRow, to_record
+from alignment.rows import GroupRow, MarkRow, PairRow, SftRow, to_record
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 MANIFEST = "manifest.json"
+Use = Literal["policy", "reward"]
+_Aging = TypeVar("_Aging", PairRow, MarkRow)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,7 @@ def write_snapshot(
         "pairs": [to_record(row) for row in compiled.pairs],
         "marks": [to_record(row) for row in compiled.marks],
         "sft": [to_record(row) for row in compiled.sft],
+        "groups": [to_record(row) for row in compiled.groups],
     }
     if (folder / MANIFEST).exists():
         raise SnapshotProblem(f"{folder} already holds a snapshot; snapshots never change, so choose a new folder.")
@@ -111,10 +115,12 @@ def verify_snapshot(folder: Path, expected_hash: str = "") -> Manifest:
     return manifest
 
 
-def read_pairs(folder: Path, split: str | None = None) -> list[PairRow]:
+def read_pairs(folder: Path, split: str | None = None, *, use: Use = "policy") -> list[PairRow]:
     """The pairs of a dataset folder, of one split or of both.
 
-    A row needs `prompt`, `chosen` and `rejected` (message lists or plain text); `weight` and `margin`
+    For a policy (DPO), rows that are too close for one are left out and `weight` has the age of the answers
+    in it (`age_weight` is then 1); for a reward model (`use="reward"`), all rows come as they were written.
+    A row needs `prompt`, `chosen` and `rejected` (message lists or plain text); `weight`, `margin` and `target`
     default to 1 and `split` to train, so a hand-made file of TRL rows works too.
     Raises `SnapshotProblem` naming the line that is not such a row.
     """
@@ -128,13 +134,17 @@ def read_pairs(folder: Path, split: str | None = None) -> list[PairRow]:
             judgements=tuple(record.get("judgements", ())),
             origin=record.get("origin", "file"),
             split=record.get("split", "train"),
+            target=float(record.get("target", 1.0)),
+            reward_only=bool(record.get("reward_only", False)),
+            age_weight=float(record.get("age_weight", 1.0)),
         )
         for record in _checked(folder / "pairs.jsonl", ("prompt", "chosen", "rejected"))
     ]
-    return [row for row in rows if split is None or row.split == split]
+    wanted = [row for row in rows if split is None or row.split == split]
+    return wanted if use == "reward" else [_aged(row) for row in wanted if not row.reward_only]
 
 
-def read_marks(folder: Path, split: str | None = None) -> list[MarkRow]:
+def read_marks(folder: Path, split: str | None = None, *, use: Use = "policy") -> list[MarkRow]:
     """The good and bad rows of a dataset folder; see `read_pairs`."""
     rows = [
         MarkRow(
@@ -144,10 +154,14 @@ def read_marks(folder: Path, split: str | None = None) -> list[MarkRow]:
             weight=float(record.get("weight", 1.0)),
             judgements=tuple(record.get("judgements", ())),
             split=record.get("split", "train"),
+            target=float(record.get("target", 1.0)),
+            age_weight=float(record.get("age_weight", 1.0)),
+            origin=record.get("origin", "file"),
         )
         for record in _checked(folder / "marks.jsonl", ("prompt", "completion", "label"))
     ]
-    return [row for row in rows if split is None or row.split == split]
+    wanted = [row for row in rows if split is None or row.split == split]
+    return wanted if use == "reward" else [_aged(row) for row in wanted]
 
 
 def read_sft(folder: Path, split: str | None = None) -> list[SftRow]:
@@ -163,6 +177,28 @@ def read_sft(folder: Path, split: str | None = None) -> list[SftRow]:
         for record in _checked(folder / "sft.jsonl", ("prompt", "completion"))
     ]
     return [row for row in rows if split is None or row.split == split]
+
+
+def read_groups(folder: Path, split: str | None = None) -> list[GroupRow]:
+    """The rankings of a dataset folder as tie-groups, best first; see `read_pairs`.
+
+    They say the same as the pairs of origin `rank`: a listwise loss reads these and the pairs of other origins.
+    """
+    rows = [
+        GroupRow(
+            prompt=_messages(record["prompt"]),
+            completions=tuple(tuple(_completion(text) for text in group) for group in record["completions"]),
+            weight=float(record.get("weight", 1.0)),
+            judgements=tuple(record.get("judgements", ())),
+            split=record.get("split", "train"),
+        )
+        for record in _checked(folder / "groups.jsonl", ("prompt", "completions"))
+    ]
+    return [row for row in rows if split is None or row.split == split]
+
+
+def _aged(row: _Aging) -> _Aging:
+    return row if row.age_weight == 1.0 else replace(row, weight=row.weight * row.age_weight, age_weight=1.0)
 
 
 def _checked(path: Path, needed: Sequence[str]) -> Iterator[dict[str, Any]]:
@@ -233,11 +269,23 @@ def _schema(name: str) -> pa.Schema:
             ("chosen", turns),
             ("rejected", turns),
             ("margin", pa.float64()),
+            ("target", pa.float64()),
+            ("reward_only", pa.bool_()),
+            ("age_weight", pa.float64()),
             ("origin", pa.string()),
             *lineage,
         ],
-        "marks": [("prompt", turns), ("completion", turns), ("label", pa.bool_()), *lineage],
+        "marks": [
+            ("prompt", turns),
+            ("completion", turns),
+            ("label", pa.bool_()),
+            ("target", pa.float64()),
+            ("age_weight", pa.float64()),
+            ("origin", pa.string()),
+            *lineage,
+        ],
         "sft": [("prompt", turns), ("completion", turns), *lineage],
+        "groups": [("prompt", turns), ("completions", pa.list_(texts)), *lineage],
         "judgements": [
             ("id", pa.string()),
             ("task", pa.string()),
@@ -252,6 +300,7 @@ def _schema(name: str) -> pa.Schema:
             ("at", pa.float64()),
             ("reasons", texts),
             ("comment", pa.string()),
+            ("gold", pa.bool_()),
         ],
     }
     return pa.schema(columns[name])
