@@ -85,14 +85,14 @@ Row = PairRow | MarkRow | SftRow | GroupRow
 def to_record(row: Row) -> dict[str, Any]:
     """A JSON object in TRL's conversational form, with the row's weight and lineage beside it.
 
-    The tie-groups of a `GroupRow` are lists of plain texts.
+    The tie-groups of a `GroupRow` stand under `groups` as lists of plain texts.
     """
     # Not `asdict`: it copies every value, and a snapshot writes millions of rows.
     record: dict[str, Any] = {name: getattr(row, name) for name in row.__slots__}
     record["judgements"] = list(row.judgements)
     record["prompt"] = [{"role": message.role, "content": message.content} for message in row.prompt]
     if isinstance(row, GroupRow):
-        record["completions"] = [list(group) for group in row.completions]
+        record["groups"] = [list(group) for group in record.pop("completions")]
         return record
     for name in ("chosen", "rejected", "completion"):
         if name in record:

@@ -11,6 +11,7 @@ names the whole dataset. Stages read the JSONL; Parquet is for pandas and other 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,6 +20,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from alignment.compile import Compiled
+from alignment.compile.drafting import Rows
+from alignment.compile.stream import Stream
+from alignment.compile.survey import context_digest
 from alignment.errors import SnapshotProblem
 from alignment.judgement import Judgement, Message
 from alignment.rows import GroupRow, MarkRow, PairRow, SftRow, to_record
@@ -27,6 +31,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 MANIFEST = "manifest.json"
+ROW_GROUP = 20_000  # records of one Parquet row group
+TABLES = ("judgements", "pairs", "marks", "sft", "groups")
 Use = Literal["policy", "reward"]
 _Aging = TypeVar("_Aging", PairRow, MarkRow)
 
@@ -51,27 +57,43 @@ def write_snapshot(
 ) -> Manifest:
     """Write a dataset folder; equal input gives equal bytes, whatever the order of the judgements.
 
-    `filters` says which judgements were asked for and `watermark` is the newest judgement's serial; both
-    are only recorded. Raises `SnapshotProblem` when the folder already holds a snapshot or cannot be written.
+    `filters` says which judgements were asked for and `watermark` how far they reach; both are only recorded.
+    Raises `SnapshotProblem` when the folder already holds a snapshot or cannot be written.
     """
-    tables: dict[str, list[dict[str, Any]]] = {
-        "judgements": [asdict(judgement) for judgement in sorted(judgements, key=lambda judgement: judgement.id)],
-        "pairs": [to_record(row) for row in compiled.pairs],
-        "marks": [to_record(row) for row in compiled.marks],
-        "sft": [to_record(row) for row in compiled.sft],
-        "groups": [to_record(row) for row in compiled.groups],
-    }
+    ordered = sorted(judgements, key=lambda judgement: (context_digest(judgement.context), judgement.id))
+    rows = Rows(list(compiled.pairs), list(compiled.marks), list(compiled.sft), list(compiled.groups))
+    return _write(folder, [(ordered, rows)], compiled.counts, filters, watermark)
+
+
+def write_stream(stream: Stream, folder: Path, *, filters: Mapping[str, Any], watermark: int) -> Manifest:
+    """`write_snapshot` for a compilation on disk: the same bytes, in memory that does not grow with them."""
+    return _write(folder, stream.contexts(), stream.counts, filters, watermark)
+
+
+def _write(
+    folder: Path,
+    contexts: Iterable[tuple[list[Judgement], Rows]],
+    counts: Mapping[str, Any],
+    filters: Mapping[str, Any],
+    watermark: int,
+) -> Manifest:
     if (folder / MANIFEST).exists():
         raise SnapshotProblem(f"{folder} already holds a snapshot; snapshots never change, so choose a new folder.")
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        with contextlib.ExitStack() as stack:
+            tables = {name: stack.enter_context(TableWriter(folder, name)) for name in TABLES}
+            for judgements, rows in contexts:
+                for judgement in judgements:
+                    tables["judgements"].add(judgement_record(judgement))
+                for name in TABLES[1:]:
+                    for row in getattr(rows, name):
+                        tables[name].add(to_record(row))
         files: dict[str, dict[str, Any]] = {}
-        for name, records in tables.items():
-            _write_jsonl(folder / f"{name}.jsonl", records)
-            _write_parquet(folder / f"{name}.parquet", name, records)
+        for name, table in tables.items():
             for path in (folder / f"{name}.jsonl", folder / f"{name}.parquet"):
-                files[path.name] = {**_fingerprint(path), "rows": len(records)}
-        body = {"counts": compiled.counts, "files": files, "filters": dict(filters), "watermark": watermark}
+                files[path.name] = {**fingerprint(path), "rows": table.rows}
+        body = {"counts": dict(counts), "files": files, "filters": dict(filters), "watermark": watermark}
         text = json.dumps(body, sort_keys=True, indent=1, ensure_ascii=False) + "\n"
         (folder / MANIFEST).write_text(text, encoding="utf-8")
     except OSError as error:
@@ -80,6 +102,17 @@ def write_snapshot(
             "another ALIGNLOOP_HOME."
         ) from error
     return read_manifest(folder)
+
+
+def judgement_record(judgement: Judgement) -> dict[str, Any]:
+    """A JSON object with everything that a judgement holds."""
+    record: dict[str, Any] = {name: getattr(judgement, name) for name in judgement.__slots__}
+    record["context"] = [{"role": message.role, "content": message.content} for message in judgement.context]
+    record["candidates"] = [
+        {name: getattr(candidate, name) for name in candidate.__slots__} for candidate in judgement.candidates
+    ]
+    record["reasons"] = list(judgement.reasons)
+    return record
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -110,7 +143,7 @@ def verify_snapshot(folder: Path, expected_hash: str = "") -> Manifest:
         )
     for name, facts in manifest.files.items():
         path = folder / name
-        if not path.is_file() or _fingerprint(path)["sha256"] != facts["sha256"]:
+        if not path.is_file() or fingerprint(path)["sha256"] != facts["sha256"]:
             raise SnapshotProblem(f"{path} is missing or was changed after the snapshot; take a new snapshot.")
     return manifest
 
@@ -187,12 +220,12 @@ def read_groups(folder: Path, split: str | None = None) -> list[GroupRow]:
     rows = [
         GroupRow(
             prompt=_messages(record["prompt"]),
-            completions=tuple(tuple(_completion(text) for text in group) for group in record["completions"]),
+            completions=tuple(tuple(_completion(text) for text in group) for group in record["groups"]),
             weight=float(record.get("weight", 1.0)),
             judgements=tuple(record.get("judgements", ())),
             split=record.get("split", "train"),
         )
-        for record in _checked(folder / "groups.jsonl", ("prompt", "completions"))
+        for record in _checked(folder / "groups.jsonl", ("prompt", "groups"))
     ]
     return [row for row in rows if split is None or row.split == split]
 
@@ -231,17 +264,44 @@ def _completion(value: Any) -> str:
     return value if isinstance(value, str) else "".join(str(turn["content"]) for turn in value)
 
 
-def _write_jsonl(path: Path, records: Iterable[dict[str, Any]]) -> None:
-    with path.open("w", encoding="utf-8", newline="\n") as file:
-        for record in records:
-            file.write(json.dumps(record, sort_keys=True, ensure_ascii=False) + "\n")
+class TableWriter:
+    """Writes one table as JSONL and as Parquet at once, `ROW_GROUP` records in memory at most."""
 
+    def __init__(self, folder: Path, name: str, ending: str = "") -> None:
+        """`ending` is put behind both files' names."""
+        self._json = (folder / f"{name}.jsonl{ending}").open("w", encoding="utf-8", newline="\n")
+        self._parquet_path = folder / f"{name}.parquet{ending}"
+        self._name = name
+        self._waiting: list[dict[str, Any]] = []
+        self.rows = 0
 
-def _write_parquet(path: Path, name: str, records: list[dict[str, Any]]) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+    def __enter__(self) -> TableWriter:
+        import pyarrow.parquet as pq
 
-    pq.write_table(pa.Table.from_pylist(records, schema=_schema(name)), path, compression="zstd")
+        self._parquet = pq.ParquetWriter(self._parquet_path, _schema(self._name), compression="zstd")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            if self._waiting:
+                self._flush()
+        finally:
+            self._json.close()
+            self._parquet.close()
+
+    def add(self, record: dict[str, Any]) -> None:
+        """Write one record, with sorted keys."""
+        self._json.write(json.dumps(record, sort_keys=True, ensure_ascii=False) + "\n")
+        self._waiting.append(record)
+        self.rows += 1
+        if len(self._waiting) >= ROW_GROUP:
+            self._flush()
+
+    def _flush(self) -> None:
+        import pyarrow as pa
+
+        self._parquet.write_table(pa.Table.from_pylist(self._waiting, schema=_schema(self._name)))
+        self._waiting.clear()
 
 
 def _schema(name: str) -> pa.Schema:
@@ -285,7 +345,7 @@ def _schema(name: str) -> pa.Schema:
             *lineage,
         ],
         "sft": [("prompt", turns), ("completion", turns), *lineage],
-        "groups": [("prompt", turns), ("completions", pa.list_(texts)), *lineage],
+        "groups": [("prompt", turns), ("groups", pa.list_(texts)), *lineage],
         "judgements": [
             ("id", pa.string()),
             ("task", pa.string()),
@@ -306,6 +366,8 @@ def _schema(name: str) -> pa.Schema:
     return pa.schema(columns[name])
 
 
-def _fingerprint(path: Path) -> dict[str, Any]:
-    data = path.read_bytes()
-    return {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
+def fingerprint(path: Path) -> dict[str, Any]:
+    """A file's `sha256` and its size in `bytes`."""
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return {"sha256": digest, "bytes": path.stat().st_size}

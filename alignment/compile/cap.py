@@ -3,7 +3,8 @@
 At most max(10 %, 1.5 / people) of the weight, in each kind of rows (a method trains on one kind, so the
 rule must hold there). Who weighs more is scaled down until the rule holds; that makes the whole lighter, so
 others may come to weigh too much, and the rule is applied again until nothing changes. With more room than
-an equal share for everyone (1.5 of it) this ends, and nobody is scaled to nothing.
+an equal share for everyone (1.5 of it) this ends, and nobody is scaled to nothing. What one person loses
+comes to the others, so that the mean weight stays.
 """
 
 from __future__ import annotations
@@ -12,6 +13,14 @@ from collections.abc import Mapping
 
 SHARE_FROM = 0.10
 EQUAL_SHARES = 1.5
+
+
+def balanced(weights: Mapping[str, float]) -> dict[str, float]:
+    """`person_factors`, times what keeps the total as it was: weights keep their mean, and so do learning rates."""
+    factors = person_factors(weights)
+    before = sum(weights[person] for person in sorted(weights))
+    after = sum(weights[person] * factors[person] for person in sorted(weights))
+    return {person: factor * (before / after) for person, factor in factors.items()} if after > 0 else factors
 
 
 def most_share(people: int) -> float:

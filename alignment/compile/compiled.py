@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from alignment.compile.drafting import Counts, Scale, Totals, draft
+from alignment.compile.drafting import Scale, Totals, draft
 from alignment.compile.drafts import Draft
 from alignment.compile.implicit import ImplicitSignal, explicit_marks, signal_drafts, signal_weights
 from alignment.compile.rules import Rules
@@ -31,8 +31,8 @@ class Compiled:
     pairs: tuple[PairRow, ...]
     marks: tuple[MarkRow, ...]
     sft: tuple[SftRow, ...]
-    groups: tuple[GroupRow, ...]
     counts: dict[str, Any]
+    groups: tuple[GroupRow, ...] = ()
 
 
 def compile_rows(
@@ -56,7 +56,7 @@ def compile_rows(
         contexts[survey.see(judgement)].append(judgement)
     implicit = _signals(signals, listed, rules, survey)
     surveyed = survey.result(seed)
-    totals, counts = Totals(), Counts()
+    totals = Totals()
     drafted = []
     for digest in sorted({*contexts, *implicit}):
         said, done = contexts.get(digest, []), implicit.get(digest, [])
@@ -64,14 +64,12 @@ def compile_rows(
         drafted.append(draft(said, side, surveyed.reliability, rules, totals, done))
     scale = Scale.of(totals)
     rows = [scale.finish(each) for each in drafted]
-    for each in rows:
-        counts.add(each)
     return Compiled(
         pairs=tuple(row for each in rows for row in each.pairs),
         marks=tuple(row for each in rows for row in each.marks),
         sft=tuple(row for each in rows for row in each.sft),
         groups=tuple(row for each in rows for row in each.groups),
-        counts={**survey.counts(), **counts.record(totals, scale)},
+        counts={**survey.counts(), **totals.record(scale)},
     )
 
 

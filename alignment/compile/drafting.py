@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from alignment.compile.cap import person_factors
+from alignment.compile.cap import balanced, person_factors
 from alignment.compile.contradictions import settle_marks, settle_pairs
 from alignment.compile.corrections import correction_drafts
 from alignment.compile.drafts import AnyRow, Draft
@@ -45,24 +45,64 @@ class Rows:
 
 @dataclass
 class Totals:
-    """What the second look adds up: whose weight is how much in each kind of rows, and what became no row."""
+    """What the second look adds up: how many rows, whose weight is how much in them, what became no row."""
 
     weights: dict[str, defaultdict[str, float]] = field(
         default_factory=lambda: {kind: defaultdict(float) for kind in KINDS}
     )
     implicit: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
+    training: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
+    rows: dict[str, Counter[str]] = field(default_factory=lambda: {kind: Counter() for kind in KINDS})
+    origins: Counter[str] = field(default_factory=Counter)
+    reward_only: Counter[str] = field(default_factory=Counter)
+    implicit_rows: int = 0
     skipped: Counter[str] = field(default_factory=Counter)
     contradictions: Counter[str] = field(default_factory=Counter)
 
     def add(self, drafted: Drafted) -> None:
-        """Count one context."""
+        """Count one context. Pairs are those that a policy may learn from; the others are counted apart."""
+        for draft in drafted.pairs:
+            if draft.row.reward_only:
+                self.reward_only[drafted.split] += 1
+                continue
+            self.rows["pairs"][drafted.split] += 1
+            self.origins[draft.row.origin] += 1
+            if drafted.split == "train":
+                _add(self.training, draft.parts)
+        for mark in drafted.marks:
+            if mark.row.origin == IMPLICIT:
+                self.implicit_rows += 1
+                _add(self.implicit, mark.parts)
         for kind in KINDS:
             drafts: Sequence[Draft[Any]] = getattr(drafted, kind)
-            for draft in drafts:
-                for person, amount in draft.parts:
-                    self.weights[kind][person] += amount
-                    if kind == "marks" and draft.row.origin == IMPLICIT:
-                        self.implicit[person] += amount
+            if kind != "pairs":
+                self.rows[kind][drafted.split] += len(drafts)
+            for each in drafts:
+                _add(self.weights[kind], each.parts)
+
+    def record(self, scale: Scale) -> dict[str, Any]:
+        """As it stands in a manifest."""
+        if not scale.implicit:  # there is nothing said outright that they could be a tenth of
+            self.rows["marks"]["train"] -= self.implicit_rows
+            self.implicit_rows = 0
+        weight = sum(amount * scale.factors["pairs"][person] for person, amount in sorted(self.training.items()))
+        return {
+            "rows": {kind: _sides(counted) for kind, counted in self.rows.items()},
+            "reward_only": _sides(self.reward_only),
+            "implicit": self.implicit_rows,
+            "pairs_by_origin": dict(sorted(self.origins.items())),
+            "pair_weight": round(weight, 6),
+            "contradictions": {kind: self.contradictions[kind] for kind in ("pairs", "marks")},
+            "capped": {
+                kind: sum(factor < 1.0 for factor in person_factors(self.weights[kind]).values()) for kind in KINDS
+            },
+            "skipped": {reason: count for reason, count in sorted(self.skipped.items()) if count},
+        }
+
+
+def _add(weights: defaultdict[str, float], parts: Iterable[tuple[str, float]]) -> None:
+    for person, amount in parts:
+        weights[person] += amount
 
 
 def draft(
@@ -105,7 +145,7 @@ class Scale:
     @classmethod
     def of(cls, totals: Totals) -> Scale:
         """From what the second look found."""
-        factors = {kind: person_factors(totals.weights[kind]) for kind in KINDS}
+        factors = {kind: balanced(totals.weights[kind]) for kind in KINDS}
         implicit = sum(amount * factors["marks"][person] for person, amount in totals.implicit.items())
         everything = sum(amount * factors["marks"][person] for person, amount in totals.weights["marks"].items())
         return cls(factors, implicit_scale(everything - implicit, implicit))
@@ -132,47 +172,6 @@ class Scale:
                     continue
             rows.append(replace(each.row, weight=weight, split=split))
         return rows
-
-
-@dataclass
-class Counts:
-    """What the rows of a compilation come to."""
-
-    rows: dict[str, Counter[str]] = field(default_factory=lambda: {kind: Counter() for kind in KINDS})
-    origins: Counter[str] = field(default_factory=Counter)
-    reward_only: Counter[str] = field(default_factory=Counter)
-    implicit: int = 0
-    weight: float = 0.0
-
-    def add(self, rows: Rows) -> None:
-        """Count one context's rows. Pairs are those that a policy may learn from; the others are counted apart."""
-        for row in rows.pairs:
-            if row.reward_only:
-                self.reward_only[row.split] += 1
-                continue
-            self.rows["pairs"][row.split] += 1
-            self.origins[row.origin] += 1
-            self.weight += row.weight if row.split == "train" else 0.0
-        self.implicit += sum(row.origin == IMPLICIT for row in rows.marks)
-        for kind, listed in (("marks", rows.marks), ("sft", rows.sft), ("groups", rows.groups)):
-            self._count(kind, listed)
-
-    def _count(self, kind: str, rows: Iterable[Row]) -> None:
-        for row in rows:
-            self.rows[kind][row.split] += 1
-
-    def record(self, totals: Totals, scale: Scale) -> dict[str, Any]:
-        """As it stands in a manifest."""
-        return {
-            "rows": {kind: _sides(counted) for kind, counted in self.rows.items()},
-            "reward_only": _sides(self.reward_only),
-            "implicit": self.implicit,
-            "pairs_by_origin": dict(sorted(self.origins.items())),
-            "pair_weight": round(self.weight, 6),
-            "contradictions": {kind: totals.contradictions[kind] for kind in ("pairs", "marks")},
-            "capped": {kind: sum(factor < 1.0 for factor in scale.factors[kind].values()) for kind in KINDS},
-            "skipped": {reason: count for reason, count in sorted(totals.skipped.items()) if count},
-        }
 
 
 def _sides(counted: Counter[str]) -> dict[str, int]:

@@ -8,6 +8,8 @@ from typing import Any
 
 from alignment.stages import CHAINS
 from feedback_app.errors import NotFound, UsageError
+from feedback_app.loop.lineage import check_start
+from feedback_app.loop.rules import contradictions_of
 from feedback_app.store.database import Store
 from feedback_app.store.tables import Round
 
@@ -26,11 +28,18 @@ def start_round(
 ) -> Round:
     """Queue a round; a worker takes it within seconds.
 
-    Raises `UsageError` on a method that does not exist, `Conflict` when a round is queued or running.
+    Raises `UsageError` on a method that does not exist and on a start from a version that rests on somebody who
+    withdrew, `Conflict` when a round is queued or running.
     """
     if method not in CHAINS:
         raise UsageError(f"There is no method called {method!r}. A round can be: {', '.join(METHODS)}.")
-    return store.rounds.add(method, requested_by, seed, dict(settings or {}))
+    chosen = dict(settings or {})
+    contradictions_of(chosen)
+    published = store.versions.published()
+    incumbent = store.versions.get(published.version) if published is not None else None
+    if chosen.get("start") == "incumbent" and incumbent is not None:
+        check_start(store, incumbent)
+    return store.rounds.add(method, requested_by, seed, chosen)
 
 
 def wait_for(store: Store, round_id: int, *, poll_s: float = 0.5, timeout_s: float | None = None) -> Round:

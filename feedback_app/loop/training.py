@@ -18,10 +18,12 @@ from alignment.errors import ArtifactProblem
 from alignment.spec import StageSpec
 from feedback_app.errors import RoundFailed
 from feedback_app.loop.child import clear_left_over, run_child
+from feedback_app.loop.rules import CONTRADICTIONS
 from feedback_app.store.database import Store
 from feedback_app.store.tables import Round, Snapshot, Version
 
 START = "start"  # the round's own setting: base (default) or incumbent
+ROUND_SETTINGS = (START, CONTRADICTIONS)  # the round's, and no stage's
 
 
 def stage_command(spec_file: Path, launcher: str = "") -> list[str]:
@@ -101,7 +103,7 @@ class Training:
         return parent / f"{stage_name}-{number}"
 
     def _spec(self, turn: Round, stage_name: str, snapshot: Snapshot, incumbent: Version, folder: Path) -> StageSpec:
-        settings = {name: value for name, value in turn.settings.items() if name != START}
+        settings = {name: value for name, value in turn.settings.items() if name not in ROUND_SETTINGS}
         go_on = turn.settings.get(START) == "incumbent" and incumbent.form == "adapter"
         return StageSpec(
             stage=stage_name,

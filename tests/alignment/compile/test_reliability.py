@@ -131,6 +131,7 @@ def test_one_busy_person_of_a_snapshot_is_scaled_down() -> None:
     total = sum(row.weight for row in compiled.pairs)
     busy = sum(row.weight for row in compiled.pairs if owner[row.judgements[0]] == "busy")
     assert busy / total == pytest.approx(1.5 / 12)
+    assert total == pytest.approx(len(compiled.pairs))  # the mean weight stays 1
     assert compiled.counts["capped"]["pairs"] == 1
 
 
