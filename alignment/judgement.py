@@ -64,6 +64,7 @@ class Judgement:
 
     `context` is everything sent to the model before the candidates; `task` groups tickets on the same
     candidates. `cannot_judge` is a verdict with a reason, not a tie. `at` is seconds since the epoch.
+    `gold` says whether the verdict agrees with the known answer, where the task has one.
     """
 
     id: str
@@ -79,3 +80,4 @@ class Judgement:
     at: float = 0.0
     reasons: tuple[str, ...] = field(default=())
     comment: str = ""
+    gold: bool | None = None

@@ -15,17 +15,17 @@ from alignment.methods.kto_settings import MIN_MARKS, check_marks
 from alignment.stages import CHAINS
 
 
-def lacking(method: str, counts: Mapping[str, Any], likes: int, settings: Mapping[str, Any]) -> str | None:
+def lacking(method: str, counts: Mapping[str, Any], settings: Mapping[str, Any]) -> str | None:
     """The sentence that says what is missing, with counts; None when the method's first stage can train.
 
-    `counts` are a compiled dataset's, `likes` the training rows marked good, `settings` the round's.
+    `counts` are a compiled dataset's, `settings` the round's.
     """
     first = CHAINS[method][0]
     rows = counts["rows"]
     if first == "kto":
         try:
             needed = int(settings.get("min_marks", MIN_MARKS))
-            check_marks(likes, rows["marks"]["train"] - likes, needed)
+            check_marks(counts["liked"], rows["marks"]["train"] - counts["liked"], needed)
         except StageError as error:
             return str(error)
         return None

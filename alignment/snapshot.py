@@ -2,6 +2,7 @@
 
     judgements.jsonl  judgements.parquet    what people said, with opaque ids
     pairs.jsonl       pairs.parquet         rows in TRL's conversational form; also marks.* and sft.*
+    groups.jsonl      groups.parquet        rankings as tie-groups, best first
     manifest.json                           counts, filters, watermark, and every file's SHA-256
 
 The manifest holds no clock and no path, so equal input gives equal bytes, and the SHA-256 of the manifest
@@ -10,22 +11,30 @@ names the whole dataset. Stages read the JSONL; Parquet is for pandas and other 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from alignment.compile import Compiled
+from alignment.compile.drafting import Rows
+from alignment.compile.stream import Stream
+from alignment.compile.survey import context_digest
 from alignment.errors import SnapshotProblem
 from alignment.judgement import Judgement, Message
-from alignment.rows import MarkRow, PairRow, SftRow, to_record
+from alignment.rows import GroupRow, MarkRow, PairRow, SftRow, to_record
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 MANIFEST = "manifest.json"
+ROW_GROUP = 20_000  # records of one Parquet row group
+TABLES = ("judgements", "pairs", "marks", "sft", "groups")
+Use = Literal["policy", "reward"]
+_Aging = TypeVar("_Aging", PairRow, MarkRow)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,26 +57,50 @@ def write_snapshot(
 ) -> Manifest:
     """Write a dataset folder; equal input gives equal bytes, whatever the order of the judgements.
 
-    `filters` says which judgements were asked for and `watermark` is the newest judgement's serial; both
-    are only recorded. Raises `SnapshotProblem` when the folder already holds a snapshot or cannot be written.
+    `filters` says which judgements were asked for and `watermark` how far they reach; both are only recorded.
+    Raises `SnapshotProblem` when the folder already holds a snapshot or cannot be written.
     """
-    tables: dict[str, list[dict[str, Any]]] = {
-        "judgements": [asdict(judgement) for judgement in sorted(judgements, key=lambda judgement: judgement.id)],
-        "pairs": [to_record(row) for row in compiled.pairs],
-        "marks": [to_record(row) for row in compiled.marks],
-        "sft": [to_record(row) for row in compiled.sft],
-    }
+    ordered = sorted(judgements, key=lambda judgement: (context_digest(judgement.context), judgement.id))
+    rows = Rows(list(compiled.pairs), list(compiled.marks), list(compiled.sft), list(compiled.groups))
+    return write_contexts(
+        [(ordered, rows)], folder, counts=lambda: compiled.counts, filters=filters, watermark=watermark
+    )
+
+
+def write_stream(stream: Stream, folder: Path, *, filters: Mapping[str, Any], watermark: int) -> Manifest:
+    """`write_snapshot` for a compilation on disk: the same bytes, in memory that does not grow with them."""
+    return write_contexts(stream.contexts(), folder, counts=lambda: stream.counts, filters=filters, watermark=watermark)
+
+
+def write_contexts(
+    contexts: Iterable[tuple[list[Judgement], Rows]],
+    folder: Path,
+    *,
+    counts: Callable[[], Mapping[str, Any]],
+    filters: Mapping[str, Any],
+    watermark: int,
+) -> Manifest:
+    """`write_snapshot` for judgements and rows that come context by context, in memory that does not grow with them.
+
+    `counts` is asked for when all of them have come.
+    """
     if (folder / MANIFEST).exists():
         raise SnapshotProblem(f"{folder} already holds a snapshot; snapshots never change, so choose a new folder.")
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        with contextlib.ExitStack() as stack:
+            tables = {name: stack.enter_context(TableWriter(folder, name)) for name in TABLES}
+            for judgements, rows in contexts:
+                for judgement in judgements:
+                    tables["judgements"].add(judgement_record(judgement))
+                for name in TABLES[1:]:
+                    for row in getattr(rows, name):
+                        tables[name].add(to_record(row))
         files: dict[str, dict[str, Any]] = {}
-        for name, records in tables.items():
-            _write_jsonl(folder / f"{name}.jsonl", records)
-            _write_parquet(folder / f"{name}.parquet", name, records)
+        for name, table in tables.items():
             for path in (folder / f"{name}.jsonl", folder / f"{name}.parquet"):
-                files[path.name] = {**_fingerprint(path), "rows": len(records)}
-        body = {"counts": compiled.counts, "files": files, "filters": dict(filters), "watermark": watermark}
+                files[path.name] = {**fingerprint(path), "rows": table.rows}
+        body = {"counts": dict(counts()), "files": files, "filters": dict(filters), "watermark": watermark}
         text = json.dumps(body, sort_keys=True, indent=1, ensure_ascii=False) + "\n"
         (folder / MANIFEST).write_text(text, encoding="utf-8")
     except OSError as error:
@@ -76,6 +109,17 @@ def write_snapshot(
             "another ALIGNLOOP_HOME."
         ) from error
     return read_manifest(folder)
+
+
+def judgement_record(judgement: Judgement) -> dict[str, Any]:
+    """A JSON object with everything that a judgement holds."""
+    record: dict[str, Any] = {name: getattr(judgement, name) for name in judgement.__slots__}
+    record["context"] = [{"role": message.role, "content": message.content} for message in judgement.context]
+    record["candidates"] = [
+        {name: getattr(candidate, name) for name in candidate.__slots__} for candidate in judgement.candidates
+    ]
+    record["reasons"] = list(judgement.reasons)
+    return record
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -106,15 +150,17 @@ def verify_snapshot(folder: Path, expected_hash: str = "") -> Manifest:
         )
     for name, facts in manifest.files.items():
         path = folder / name
-        if not path.is_file() or _fingerprint(path)["sha256"] != facts["sha256"]:
+        if not path.is_file() or fingerprint(path)["sha256"] != facts["sha256"]:
             raise SnapshotProblem(f"{path} is missing or was changed after the snapshot; take a new snapshot.")
     return manifest
 
 
-def read_pairs(folder: Path, split: str | None = None) -> list[PairRow]:
+def read_pairs(folder: Path, split: str | None = None, *, use: Use = "policy") -> list[PairRow]:
     """The pairs of a dataset folder, of one split or of both.
 
-    A row needs `prompt`, `chosen` and `rejected` (message lists or plain text); `weight` and `margin`
+    For a policy (DPO), rows that are too close for one are left out and `weight` has the age of the answers
+    in it (`age_weight` is then 1); for a reward model (`use="reward"`), all rows come as they were written.
+    A row needs `prompt`, `chosen` and `rejected` (message lists or plain text); `weight`, `margin` and `target`
     default to 1 and `split` to train, so a hand-made file of TRL rows works too.
     Raises `SnapshotProblem` naming the line that is not such a row.
     """
@@ -128,13 +174,17 @@ def read_pairs(folder: Path, split: str | None = None) -> list[PairRow]:
             judgements=tuple(record.get("judgements", ())),
             origin=record.get("origin", "file"),
             split=record.get("split", "train"),
+            target=float(record.get("target", 1.0)),
+            reward_only=bool(record.get("reward_only", False)),
+            age_weight=float(record.get("age_weight", 1.0)),
         )
         for record in _checked(folder / "pairs.jsonl", ("prompt", "chosen", "rejected"))
     ]
-    return [row for row in rows if split is None or row.split == split]
+    wanted = [row for row in rows if split is None or row.split == split]
+    return wanted if use == "reward" else [_aged(row) for row in wanted if not row.reward_only]
 
 
-def read_marks(folder: Path, split: str | None = None) -> list[MarkRow]:
+def read_marks(folder: Path, split: str | None = None, *, use: Use = "policy") -> list[MarkRow]:
     """The good and bad rows of a dataset folder; see `read_pairs`."""
     rows = [
         MarkRow(
@@ -144,10 +194,14 @@ def read_marks(folder: Path, split: str | None = None) -> list[MarkRow]:
             weight=float(record.get("weight", 1.0)),
             judgements=tuple(record.get("judgements", ())),
             split=record.get("split", "train"),
+            target=float(record.get("target", 1.0)),
+            age_weight=float(record.get("age_weight", 1.0)),
+            origin=record.get("origin", "file"),
         )
         for record in _checked(folder / "marks.jsonl", ("prompt", "completion", "label"))
     ]
-    return [row for row in rows if split is None or row.split == split]
+    wanted = [row for row in rows if split is None or row.split == split]
+    return wanted if use == "reward" else [_aged(row) for row in wanted]
 
 
 def read_sft(folder: Path, split: str | None = None) -> list[SftRow]:
@@ -163,6 +217,31 @@ def read_sft(folder: Path, split: str | None = None) -> list[SftRow]:
         for record in _checked(folder / "sft.jsonl", ("prompt", "completion"))
     ]
     return [row for row in rows if split is None or row.split == split]
+
+
+def read_groups(folder: Path, split: str | None = None) -> list[GroupRow]:
+    """The rankings of a dataset folder as tie-groups, best first; see `read_pairs`.
+
+    They say the same as the pairs of origin `rank`: a listwise loss reads these and the pairs of other origins.
+    A folder without the file has no rankings.
+    """
+    if not (folder / "groups.jsonl").is_file():
+        return []
+    rows = [
+        GroupRow(
+            prompt=_messages(record["prompt"]),
+            completions=tuple(tuple(_completion(text) for text in group) for group in record["groups"]),
+            weight=float(record.get("weight", 1.0)),
+            judgements=tuple(record.get("judgements", ())),
+            split=record.get("split", "train"),
+        )
+        for record in _checked(folder / "groups.jsonl", ("prompt", "groups"))
+    ]
+    return [row for row in rows if split is None or row.split == split]
+
+
+def _aged(row: _Aging) -> _Aging:
+    return row if row.age_weight == 1.0 else replace(row, weight=row.weight * row.age_weight, age_weight=1.0)
 
 
 def _checked(path: Path, needed: Sequence[str]) -> Iterator[dict[str, Any]]:
@@ -195,17 +274,44 @@ def _completion(value: Any) -> str:
     return value if isinstance(value, str) else "".join(str(turn["content"]) for turn in value)
 
 
-def _write_jsonl(path: Path, records: Iterable[dict[str, Any]]) -> None:
-    with path.open("w", encoding="utf-8", newline="\n") as file:
-        for record in records:
-            file.write(json.dumps(record, sort_keys=True, ensure_ascii=False) + "\n")
+class TableWriter:
+    """Writes one table as JSONL and as Parquet at once, `ROW_GROUP` records in memory at most."""
 
+    def __init__(self, folder: Path, name: str, ending: str = "") -> None:
+        """`ending` is put behind both files' names."""
+        self._json = (folder / f"{name}.jsonl{ending}").open("w", encoding="utf-8", newline="\n")
+        self._parquet_path = folder / f"{name}.parquet{ending}"
+        self._name = name
+        self._waiting: list[dict[str, Any]] = []
+        self.rows = 0
 
-def _write_parquet(path: Path, name: str, records: list[dict[str, Any]]) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+    def __enter__(self) -> TableWriter:
+        import pyarrow.parquet as pq
 
-    pq.write_table(pa.Table.from_pylist(records, schema=_schema(name)), path, compression="zstd")
+        self._parquet = pq.ParquetWriter(self._parquet_path, _schema(self._name), compression="zstd")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            if self._waiting:
+                self._flush()
+        finally:
+            self._json.close()
+            self._parquet.close()
+
+    def add(self, record: dict[str, Any]) -> None:
+        """Write one record, with sorted keys."""
+        self._json.write(json.dumps(record, sort_keys=True, ensure_ascii=False) + "\n")
+        self._waiting.append(record)
+        self.rows += 1
+        if len(self._waiting) >= ROW_GROUP:
+            self._flush()
+
+    def _flush(self) -> None:
+        import pyarrow as pa
+
+        self._parquet.write_table(pa.Table.from_pylist(self._waiting, schema=_schema(self._name)))
+        self._waiting.clear()
 
 
 def _schema(name: str) -> pa.Schema:
@@ -233,11 +339,23 @@ def _schema(name: str) -> pa.Schema:
             ("chosen", turns),
             ("rejected", turns),
             ("margin", pa.float64()),
+            ("target", pa.float64()),
+            ("reward_only", pa.bool_()),
+            ("age_weight", pa.float64()),
             ("origin", pa.string()),
             *lineage,
         ],
-        "marks": [("prompt", turns), ("completion", turns), ("label", pa.bool_()), *lineage],
+        "marks": [
+            ("prompt", turns),
+            ("completion", turns),
+            ("label", pa.bool_()),
+            ("target", pa.float64()),
+            ("age_weight", pa.float64()),
+            ("origin", pa.string()),
+            *lineage,
+        ],
         "sft": [("prompt", turns), ("completion", turns), *lineage],
+        "groups": [("prompt", turns), ("groups", pa.list_(texts)), *lineage],
         "judgements": [
             ("id", pa.string()),
             ("task", pa.string()),
@@ -252,11 +370,14 @@ def _schema(name: str) -> pa.Schema:
             ("at", pa.float64()),
             ("reasons", texts),
             ("comment", pa.string()),
+            ("gold", pa.bool_()),
         ],
     }
     return pa.schema(columns[name])
 
 
-def _fingerprint(path: Path) -> dict[str, Any]:
-    data = path.read_bytes()
-    return {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
+def fingerprint(path: Path) -> dict[str, Any]:
+    """A file's `sha256` and its size in `bytes`."""
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return {"sha256": digest, "bytes": path.stat().st_size}

@@ -72,6 +72,20 @@ def test_person_add_gives_the_promised_keys_once(run: Run) -> None:
     assert "ada" in result(again)["error"]
 
 
+def test_a_person_can_be_trusted_withdrawn_traced_and_erased(run: Run) -> None:
+    run("person", "add", "boss", "--role", "operator", "--json")
+    run("person", "add", "ada", "--role", "annotator", "--json")
+    assert result(run("person", "trust", "ada", "--json")) == {"name": "ada", "trusted": True}
+    assert result(run("person", "withdraw", "ada", "--json")) == {"person": "ada", "judgements": 0, "flagged": []}
+    found = result(run("lineage", "ada", "--json"))
+    assert (found["person"], found["withdrawn"], found["versions"]) == ("ada", True, [])
+    refused = run("person", "erase", "ada", "--json")
+    assert refused.returncode == 2
+    assert "--yes" in result(refused)["error"]
+    assert result(run("person", "erase", "ada", "--yes", "--json"))["person"] == "ada"
+    assert run("lineage", "ada").returncode == 1
+
+
 def test_status_of_a_new_home_has_the_promised_keys(run: Run) -> None:
     found = result(run("status", "--json"))
     assert {"ready", "version", "versions", "judgements", "round", "vllm"} <= set(found)

@@ -1,9 +1,10 @@
-"""Judgements in, rows out: pure functions, no clock, no disk, no chance.
+"""Judgements in, rows out: pure functions, no clock, no chance, no database.
 
-What may not be done here: reading a database or a file, or any rule that is not written down in the
-docstring of the function that applies it.
+What may not be done here: reading a database, or any rule that is not written down in the docstring of the
+module that applies it. Only `stream` touches a disk, in a scratch folder that it is given.
 """
 
 from alignment.compile.compiled import Compiled, compile_rows
+from alignment.compile.rules import Contradictions, Rules, Signal
 
-__all__ = ["Compiled", "compile_rows"]
+__all__ = ["Compiled", "Contradictions", "Rules", "Signal", "compile_rows"]

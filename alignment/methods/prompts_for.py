@@ -10,8 +10,7 @@ from typing import TypeVar
 
 from alignment.errors import StageError
 from alignment.judgement import Message
-from alignment.methods.groups_file import read_groups
-from alignment.snapshot import read_marks, read_pairs, read_sft
+from alignment.snapshot import read_groups, read_marks, read_pairs, read_sft
 
 Prompt = tuple[Message, ...]
 Thing = TypeVar("Thing")

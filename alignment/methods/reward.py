@@ -15,12 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 from alignment.errors import StageError
 from alignment.methods.adapters import lora_config, trainer_arguments, wants_bf16
-from alignment.methods.groups_file import read_groups
 from alignment.methods.loading import load_tokenizer, window
 from alignment.methods.reward_model import RewardFacts, base_for_scores, member
 from alignment.methods.reward_settings import RewardSettings, check_rows
 from alignment.methods.tokenized_rankings import TokenizedRanking, tokenize_rankings
-from alignment.snapshot import read_pairs
+from alignment.snapshot import read_groups, read_pairs
 from alignment.spec import StageSpec
 from alignment.stages import Progress
 
@@ -101,7 +100,7 @@ def _rows(
     spec: StageSpec, settings: RewardSettings, tokenizer: Any, max_length: int
 ) -> tuple[list[TokenizedRanking], list[TokenizedRanking], Any]:
     """Training and held-out rows that fit, and what was left out; refuses what cannot be trained on."""
-    pairs = read_pairs(spec.data)
+    pairs = read_pairs(spec.data, use="reward")
     groups = read_groups(spec.data) if settings.listwise else []
     training, left = tokenize_rankings(
         [row for row in pairs if row.split == "train"],

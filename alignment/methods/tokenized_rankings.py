@@ -9,9 +9,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from alignment.methods.groups_file import RankedGroup
 from alignment.methods.tokenized import Left, completion_ids
-from alignment.rows import PairRow
+from alignment.rows import GroupRow, PairRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +28,7 @@ class TokenizedRanking:
 
 
 def tokenize_rankings(
-    pairs: Sequence[PairRow], groups: Iterable[RankedGroup], tokenizer: Any, max_length: int
+    pairs: Sequence[PairRow], groups: Iterable[GroupRow], tokenizer: Any, max_length: int
 ) -> tuple[list[TokenizedRanking], Left]:
     """Tokenize every row whose sequences all fit into `max_length` tokens; the second value counts the others.
 
@@ -38,13 +37,13 @@ def tokenize_rankings(
     listed = list(groups)
     grouped = {judgement for group in listed for judgement in group.judgements}
     rows: list[tuple[Any, list[str], list[int], float, float, float]] = [
-        (pair.prompt, [pair.chosen, pair.rejected], [1, 1], pair.weight, pair.margin, _target(pair))
+        (pair.prompt, [pair.chosen, pair.rejected], [1, 1], pair.weight, pair.margin, pair.target)
         for pair in pairs
         if not pair.judgements or not set(pair.judgements) <= grouped
     ]
     for group in listed:
-        answers = [answer for ties in group.groups for answer in ties]
-        rows.append((group.prompt, answers, [len(ties) for ties in group.groups], group.weight, 0.0, 1.0))
+        answers = [answer for ties in group.completions for answer in ties]
+        rows.append((group.prompt, answers, [len(ties) for ties in group.completions], group.weight, 0.0, 1.0))
     kept: list[TokenizedRanking] = []
     left = Left()
     for prompt, answers, ties, weight, margin, target in rows:
@@ -60,8 +59,3 @@ def tokenize_rankings(
         else:
             left.answer_too_long += 1
     return kept, left
-
-
-def _target(pair: PairRow) -> float:
-    """The share of the people who preferred the chosen answer, where the row knows it."""
-    return float(getattr(pair, "target", 1.0))

@@ -242,7 +242,7 @@ class Comparing:
                 await pair[1].run()
             if pair[0].text == pair[1].text:
                 continue
-            offer = partial(self._offer, person, "compare", prompt, pair, challenger, incumbent)
+            offer = partial(self._offer, person, "compare", prompt, pair, challenger, incumbent, typed is not None)
             ticket, _ = await self._answers.keep(offer)
             making.add(PairReady(ticket.id, pair[0].text, pair[1].text))
             return
@@ -282,12 +282,16 @@ class Comparing:
         shown: Sequence[Generation],
         challenger: str | None,
         incumbent: str | None,
+        typed: bool = False,
     ) -> tuple[Ticket, Task]:
-        """Store the answers in the order they are shown, and the ticket that holds this order."""
+        """Store the answers in the order they are shown, and the ticket that holds this order.
+
+        A `typed` prompt is the person's own words and goes with them when they withdraw; a drawn one is not.
+        """
         now = self._store.now()
         system = [message for message in shown[0].messages if message["role"] == "system"]
         replies = [(generation.text, generation.completion(system, now)) for generation in shown]
-        context, answers = self._store.talk.add_candidates(person.id, kind, prompt, replies)
+        context, answers = self._store.talk.add_candidates(person.id, "typed" if typed else kind, prompt, replies)
         order = [answer.id for answer in answers]
         task = Task(
             kind=kind,

@@ -1,4 +1,4 @@
-"""`alignloop person`: who may chat, annotate and operate."""
+"""`alignloop person`: who may chat, annotate and operate, whom to trust, and who leaves."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ def register(app: typer.Typer) -> None:
     """Add these commands."""
     person = typer.Typer(help="Who may chat, annotate and operate.", no_args_is_help=True)
     person.command("add")(add)
+    person.command("trust")(trust)
+    person.command("withdraw")(withdraw)
+    person.command("erase")(erase)
     app.add_typer(person, name="person")
 
 
@@ -42,3 +45,76 @@ def add(
             markup=False,
         ),
     )
+
+
+def trust(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(help="Whose corrections train at once.")],
+    revoke: Annotated[bool, typer.Option("--revoke", help="No longer.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Trust somebody's corrections without a second person; operators are trusted anyway."""
+    from feedback_app.collect.people import named
+    from feedback_app.compose import settings_and_store
+
+    _, store = settings_and_store()
+    person = store.people.set_trusted(named(store, name).id, not revoke)
+    result = {"name": person.name, "trusted": person.trusted_at is not None}
+    words = "are trusted" if result["trusted"] else "wait for a second person"
+    output(ctx).done(result, lambda console: console.print(f"Corrections of {person.name} {words}.", markup=False))
+
+
+def withdraw(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(help="Who takes their judgements back.")],
+    as_json: AsJson = False,
+) -> None:
+    """Take all judgements of a person back: from now on as if they had never been given."""
+    from feedback_app.collect.people import named
+    from feedback_app.compose import settings_and_store
+    from feedback_app.loop.lineage import person_lineage
+
+    _, store = settings_and_store()
+    person = named(store, name)
+    count = store.withdrawals.withdraw(person.id)
+    flagged = [version["version"] for version in person_lineage(store, person)["versions"]]
+    result = {"person": person.name, "judgements": count, "flagged": flagged}
+    output(ctx).done(
+        result,
+        lambda console: console.print(
+            f"{count} judgements of {person.name} are withdrawn. {_resting(flagged)}", markup=False
+        ),
+    )
+
+
+def erase(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(help="Whose texts are to go.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Without asking; it cannot be undone.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Erase a person's texts from the database and from every stored snapshot; it cannot be undone."""
+    from feedback_app.collect.people import named
+    from feedback_app.compose import settings_and_store
+    from feedback_app.errors import UsageError
+    from feedback_app.loop import erasure
+
+    _, store = settings_and_store()
+    person = named(store, name)
+    if not yes and (as_json or not typer.confirm(f"Erase every text of {person.name}? It cannot be undone.")):
+        raise UsageError("Nothing was erased. Add --yes to erase without being asked.")
+    result = erasure.erase(store, person)
+    output(ctx).done(
+        result,
+        lambda console: console.print(
+            f"Erased: {result['messages']} messages and {result['judgements']} judgements in the database, and "
+            f"{result['snapshots']} snapshots rewritten. {_resting(result['flagged'])}",
+            markup=False,
+        ),
+    )
+
+
+def _resting(flagged: list[str]) -> str:
+    if not flagged:
+        return "No version was trained on them."
+    return f"Trained on them before, and flagged now: {', '.join(flagged)}."

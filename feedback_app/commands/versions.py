@@ -34,6 +34,7 @@ def list_(ctx: typer.Context, as_json: AsJson = False) -> None:
         table = Table("version", "kind", "from", "round", "state", box=None)
         for version in versions:
             state = "[bold green]serving[/bold green]" if version["serving"] else version["state"]
+            state += f" [yellow]({version['flag']})[/yellow]" if version["flag"] else ""
             table.add_row(version["name"], version["kind"], version["parent"] or "", str(version["round"] or ""), state)
         console.print(table)
 
@@ -42,6 +43,8 @@ def list_(ctx: typer.Context, as_json: AsJson = False) -> None:
 
 def listing(store: Any) -> list[dict[str, Any]]:
     """Every version as `version list --json` shows it, the newest first."""
+    from feedback_app.loop.lineage import flag_of
+
     published = store.versions.published()
     return [
         {
@@ -52,6 +55,7 @@ def listing(store: Any) -> list[dict[str, Any]]:
             "serving": published is not None and published.version == version.name,
             "state": version.state,
             "form": version.form,
+            "flag": flag_of(store, version),
             "created_at": version.created_at,
         }
         for version in sorted(store.versions.listing(), key=lambda version: version.created_at, reverse=True)

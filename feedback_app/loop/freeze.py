@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from alignment.compile import Compiled, compile_rows
+from alignment.compile.drafting import Rows
 from alignment.compile.personal import Handling, Tally, handled
+from alignment.compile.stream import Stream
 from alignment.errors import SnapshotProblem
 from alignment.judgement import Judgement
 from alignment.needs import lacking
-from alignment.snapshot import write_snapshot
+from alignment.snapshot import write_contexts
 from feedback_app.errors import RoundFailed
+from feedback_app.loop.rules import rules_of
 from feedback_app.store.database import Store
 from feedback_app.store.tables import Round, Snapshot, new_id
 
@@ -40,44 +44,56 @@ def freeze(
     watermark = store.judgements.watermark()
     # Set even when the round fails below, so that a schedule waits for new judgements and not for ever the same.
     store.rounds.update(turn.id, watermark=watermark)
-    compiled = handled_rows(compile_rows(store.judgements.export(watermark), seed=turn.seed), personal)
-    rows = summary(compiled.counts)
-    store.rounds.update(turn.id, rows=rows)
-    likes = sum(row.label for row in compiled.marks if row.split == "train")
-    missing = lacking(turn.method, compiled.counts, likes, turn.settings)
-    if missing:
-        raise RoundFailed(missing)
+    rules = rules_of(store, turn.settings)
+    people: Counter[str] = Counter()
+    tally = Tally()
     folder = (home / "snapshots" / new_name()).resolve()
     try:
-        manifest = write_snapshot(
-            compiled,
-            _said(store, watermark, personal),
-            folder,
-            filters={"up_to": watermark, "round": turn.id},
-            watermark=watermark,
-        )
+        home.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="compile-", dir=home) as scratch:
+            judgements = _counted(store.judgements.export(watermark), people)
+            stream = Stream(judgements, Path(scratch), seed=turn.seed, rules=rules)
+            rows = summary(stream.counts)
+            store.rounds.update(turn.id, rows=rows)
+            missing = lacking(turn.method, stream.counts, turn.settings)
+            if missing:
+                raise RoundFailed(missing)
+            # Neither serial nor round stands in it: somebody who withdrew would show as a gap in the numbers.
+            manifest = write_contexts(
+                handled_contexts(stream.contexts(), personal, tally),
+                folder,
+                counts=lambda: {**stream.counts, "personal": tally.to_record(personal)},
+                filters={"rules": rules.to_record(), "seed": turn.seed},
+                watermark=rows["judgements"],
+            )
     except SnapshotProblem as error:
         raise RoundFailed(str(error)) from error
-    snapshot = store.rounds.add_snapshot(str(folder), manifest.hash, manifest.to_record())
-    store.rounds.update(turn.id, snapshot_id=snapshot.id)
+    except OSError as error:
+        raise RoundFailed(f"Nothing can be written to {home}: {error.strerror or error}. Free some space.") from error
+    snapshot = store.rounds.add_snapshot(str(folder), manifest.hash, manifest.to_record(), people)
+    store.rounds.update(turn.id, snapshot_id=snapshot.id, rows={**rows, "personal": manifest.counts["personal"]})
     return snapshot
 
 
-def _said(store: Store, watermark: int, personal: Handling) -> Iterator[Judgement]:
-    """The judgements as they may enter a snapshot. Only replacing changes them; they were counted as rows."""
-    for judgement in store.judgements.export(watermark):
-        yield handled(judgement, personal, Tally()) if personal is Handling.REPLACE else judgement
+def _counted(judgements: Iterable[Judgement], people: Counter[str]) -> Iterator[Judgement]:
+    """The same judgements, counted by person on their way."""
+    for judgement in judgements:
+        people[judgement.person] += 1
+        yield judgement
 
 
-def handled_rows(compiled: Compiled, personal: Handling) -> Compiled:
-    """The rows as they may enter a snapshot; `counts` gets `personal`: `handling`, `rows` and `found` by kind."""
-    tally = Tally()
-    rows = {
-        part.name: tuple(handled(row, personal, tally) for row in getattr(compiled, part.name))
-        for part in fields(compiled)
-        if isinstance(getattr(compiled, part.name), tuple)
-    }
-    return replace(compiled, **rows, counts={**compiled.counts, "personal": tally.to_record(personal)})
+def handled_contexts(
+    contexts: Iterable[tuple[list[Judgement], Rows]], personal: Handling, tally: Tally
+) -> Iterator[tuple[list[Judgement], Rows]]:
+    """Judgements and rows as they may enter a snapshot; `tally` counts what was found in rows."""
+    for judgements, rows in contexts:
+        if personal is Handling.REPLACE:  # only replacing changes judgements; they are counted as rows
+            judgements = [handled(judgement, personal, Tally()) for judgement in judgements]
+        parts = {part.name: getattr(rows, part.name) for part in fields(rows)}
+        yield (
+            judgements,
+            replace(rows, **{name: [handled(row, personal, tally) for row in many] for name, many in parts.items()}),
+        )
 
 
 def summary(counts: dict[str, Any]) -> dict[str, Any]:
@@ -91,6 +107,10 @@ def summary(counts: dict[str, Any]) -> dict[str, Any]:
         "sft": counts["rows"]["sft"],
         "judgements": counts["judgements"],
         "scripted": counts["scripted"],
+        "groups": counts["rows"]["groups"],
+        "reward_only": counts["reward_only"],
+        "contradictions": counts["contradictions"],
+        "people": counts["people"],
+        "capped": counts["capped"],
         "skipped": counts["skipped"],
-        "personal": counts["personal"],
     }

@@ -9,6 +9,8 @@ from typing import Any
 from alignment.errors import StageError
 from alignment.stages import CHAINS, stage_settings
 from feedback_app.errors import NotFound, UsageError
+from feedback_app.loop.lineage import check_start
+from feedback_app.loop.rules import contradictions_of
 from feedback_app.store.database import Store
 from feedback_app.store.tables import Round
 
@@ -27,16 +29,22 @@ def start_round(
 ) -> Round:
     """Queue a round; a worker takes it within seconds.
 
-    Raises `UsageError` on a method that does not exist or a setting for a stage that its chain does not have,
-    `Conflict` when a round is queued or running.
+    Raises `UsageError` on a method that does not exist, a setting for a stage that its chain does not have, and a
+    start from a version that rests on somebody who withdrew; `Conflict` when a round is queued or running.
     """
     if method not in CHAINS:
         raise UsageError(f"There is no method called {method!r}. A round can be: {', '.join(METHODS)}.")
+    chosen = dict(settings or {})
+    contradictions_of(chosen)
     try:
-        stage_settings(settings or {}, method, CHAINS[method][-1])
+        stage_settings(chosen, method, CHAINS[method][-1])
     except StageError as error:
         raise UsageError(str(error)) from error
-    return store.rounds.add(method, requested_by, seed, dict(settings or {}))
+    published = store.versions.published()
+    incumbent = store.versions.get(published.version) if published is not None else None
+    if chosen.get("start") == "incumbent" and incumbent is not None:
+        check_start(store, incumbent)
+    return store.rounds.add(method, requested_by, seed, chosen)
 
 
 def wait_for(store: Store, round_id: int, *, poll_s: float = 0.5, timeout_s: float | None = None) -> Round:

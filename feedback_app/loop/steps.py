@@ -29,8 +29,9 @@ from feedback_app.loop.evaluation import (
     load_questions,
 )
 from feedback_app.loop.freeze import freeze
+from feedback_app.loop.lineage import check_start
 from feedback_app.loop.reconcile import Reconcile
-from feedback_app.loop.training import Training, artifacts, checked
+from feedback_app.loop.training import START, Training, artifacts, checked
 from feedback_app.loop.turn import Opinion, Steps
 from feedback_app.loop.versions import base_of, register_artifact
 from feedback_app.loop.votes import challenge
@@ -95,7 +96,7 @@ class Loop:
             model=self.settings.model_source,
             data=self.settings.data,
         )
-        incumbent = await asyncio.to_thread(self._incumbent, turn)
+        incumbent = await asyncio.to_thread(self._start_of, turn)
         if self.settings.train_on is not TrainOn.PAUSE:
             return await training.run(turn, stage_name, snapshot, incumbent)
         async with pause.paused(self.store, self.healthy, round_id=turn.id):
@@ -176,6 +177,13 @@ class Loop:
                 "No version is served yet, so there is nothing to improve on. Wait for the model to load."
             )
         return version
+
+    def _start_of(self, turn: Round) -> Version:
+        """The incumbent, after a look at whether the round may continue from it; somebody may have withdrawn since."""
+        incumbent = self._incumbent(turn)
+        if turn.settings.get(START) == "incumbent":
+            check_start(self.store, incumbent)
+        return incumbent
 
     def _register(self, turn: Round, artifact: Path) -> Version:
         assert turn.id is not None

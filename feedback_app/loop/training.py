@@ -19,10 +19,12 @@ from alignment.spec import Setting, StageSpec
 from alignment.stages import stage_settings
 from feedback_app.errors import RoundFailed
 from feedback_app.loop.child import clear_left_over, run_child
+from feedback_app.loop.rules import CONTRADICTIONS
 from feedback_app.store.database import Store
 from feedback_app.store.tables import Round, Snapshot, Version
 
 START = "start"  # the round's own setting: base (default) or incumbent
+ROUND_SETTINGS = (START, CONTRADICTIONS)  # the round's, and no stage's
 ANSWERS_PROMPTS = ("ppo", "rloo", "online-dpo", "constitution")  # stages that learn from answers of their own
 FROM_THE_MODEL = ("reward",)  # stages that never continue an adapter
 
@@ -109,7 +111,7 @@ class Training:
         return parent / f"{stage_name}-{number}"
 
     def _spec(self, turn: Round, stage_name: str, snapshot: Snapshot, incumbent: Version, folder: Path) -> StageSpec:
-        asked = {name: value for name, value in turn.settings.items() if name != START}
+        asked = {name: value for name, value in turn.settings.items() if name not in ROUND_SETTINGS}
         settings: dict[str, Setting] = stage_settings(asked, turn.method, stage_name)
         if self._data is not None and stage_name in ANSWERS_PROMPTS:
             settings.setdefault("prompts", str((self._data / "prompts" / "compare.jsonl").resolve()))

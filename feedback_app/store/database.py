@@ -21,6 +21,7 @@ from feedback_app.store.schema import migrate, upgrade
 from feedback_app.store.talk import Talk
 from feedback_app.store.tasks import Tasks
 from feedback_app.store.versions import Versions
+from feedback_app.store.withdrawal import Withdrawals
 
 __all__ = ["Store", "migrate", "open_store"]
 
@@ -39,6 +40,7 @@ class Store:
     rounds: Rounds
     schedule: Schedules
     beats: Beats
+    withdrawals: Withdrawals
 
     def now(self) -> float:
         """The store's clock, seconds since the epoch."""
@@ -69,4 +71,5 @@ def open_store(url: str, clock: Callable[[], float] = time.time) -> Store:
         rounds=Rounds(database),
         schedule=Schedules(database),
         beats=Beats(database),
+        withdrawals=Withdrawals(database),
     )

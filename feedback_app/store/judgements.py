@@ -41,13 +41,16 @@ class Judgements:
 
         The same verdict as the live one is the same judgement. A different one must name the live judgement in
         `supersedes`, or it raises `Conflict`. `WITHDRAWN` is an undo: it leaves no live judgement, and sent
-        twice it is the same undo. Raises `NotFound` when the ticket is not this person's.
+        twice it is the same undo. Raises `NotFound` when the ticket is not this person's, and `Conflict` when the
+        person has withdrawn.
         """
         digest = verdict_hash(verdict)
         withdrawn = dict(verdict) == dict(WITHDRAWN)
         # One writer at a time: a serial is visible only when every smaller one is, so a watermark skips nothing.
         with self._db.write("judgement") as session:
             ticket, task, person = _ticket(session, ticket_id, person_id)
+            if person.withdrawn_at is not None:
+                raise Conflict("You have withdrawn your judgements, so no new one is kept. Ask an operator.")
             live = _live(session, ticket.id)
             if live is not None and live.verdict_hash == digest:
                 return live
@@ -114,6 +117,12 @@ class Judgements:
         )
         with self._db.read() as session:
             return [seconds or 0.0 for seconds in session.exec(statement)]
+
+    def live_of(self, person_id: str) -> int:
+        """How many live judgements a person has."""
+        statement = select(func.count()).where(JudgementRow.person_id == person_id, col(JudgementRow.live).is_(True))
+        with self._db.read() as session:
+            return session.exec(statement).one()
 
     def watermark(self) -> int:
         """The newest serial; 0 when there is none. Every judgement up to it is committed."""

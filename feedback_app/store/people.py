@@ -49,25 +49,25 @@ class People:
     def set_role(self, person_id: str, role: str) -> Person:
         """Give a role. Raises `Conflict` when it would leave no operator."""
         with self._db.write(_OPERATORS) as session:
-            person = _person(session, person_id)
+            person = person_of(session, person_id)
             if role != "operator":
-                _keep_an_operator(session, person)
+                keep_an_operator(session, person)
             person.role = role
         return person
 
     def set_password(self, person_id: str, password_hash: str) -> Person:
         """Store another password hash."""
         with self._db.write() as session:
-            person = _person(session, person_id)
+            person = person_of(session, person_id)
             person.password_hash = password_hash
         return person
 
     def set_disabled(self, person_id: str, disabled: bool) -> Person:
         """Disable or enable; disabling ends every session. Raises `Conflict` when it would leave no operator."""
         with self._db.write(_OPERATORS) as session:
-            person = _person(session, person_id)
+            person = person_of(session, person_id)
             if disabled:
-                _keep_an_operator(session, person)
+                keep_an_operator(session, person)
                 _revoke_sign_ins(session, person_id, self._db.now())
             person.disabled = disabled
         return person
@@ -75,8 +75,15 @@ class People:
     def set_consented(self, person_id: str) -> Person:
         """Note that this person has seen and accepted what is kept; the first time counts."""
         with self._db.write() as session:
-            person = _person(session, person_id)
+            person = person_of(session, person_id)
             person.consented_at = person.consented_at or self._db.now()
+        return person
+
+    def set_trusted(self, person_id: str, trusted: bool) -> Person:
+        """Trust a person's corrections at once, or no longer; the first time counts."""
+        with self._db.write() as session:
+            person = person_of(session, person_id)
+            person.trusted_at = (person.trusted_at or self._db.now()) if trusted else None
         return person
 
     def add_sign_in(self, token_hash: str, person_id: str, expires_at: float) -> SignIn:
@@ -173,14 +180,16 @@ class People:
             )
 
 
-def _person(session: Session, person_id: str) -> Person:
+def person_of(session: Session, person_id: str) -> Person:
+    """The person of this id. Raises `NotFound`."""
     person = session.get(Person, person_id)
     if person is None:
         raise NotFound("There is no such person.")
     return person
 
 
-def _keep_an_operator(session: Session, person: Person) -> None:
+def keep_an_operator(session: Session, person: Person) -> None:
+    """Raise `Conflict` when this person is the last operator."""
     if person.role != "operator" or person.disabled:
         return
     others = session.exec(

@@ -13,7 +13,7 @@ from sqlmodel import Session, SQLModel, col, select
 
 from feedback_app.errors import Conflict, NotFound
 from feedback_app.store.engine import Database
-from feedback_app.store.tables import Attempt, Progress, Round, Snapshot, Stage
+from feedback_app.store.tables import Attempt, Person, Progress, Round, Snapshot, SnapshotPerson, Stage
 
 ACTIVE = ("queued", "running")
 _ROUNDS = "round"  # lock: never two rounds at once
@@ -187,12 +187,55 @@ class Rounds:
             statement = select(Progress).where(Progress.attempt_id == attempt_id, Progress.number > after)
             return list(session.exec(statement.order_by(col(Progress.number))))
 
-    def add_snapshot(self, folder: str, hash: str, manifest: Mapping[str, Any]) -> Snapshot:
-        """Register a snapshot that lies complete in its folder."""
+    def add_snapshot(
+        self, folder: str, hash: str, manifest: Mapping[str, Any], people: Mapping[str, int] | None = None
+    ) -> Snapshot:
+        """Register a snapshot that lies complete in its folder; `people` counts judgements by person."""
         snapshot = Snapshot(folder=folder, hash=hash, manifest=dict(manifest), created_at=self._db.now())
         with self._db.write() as session:
             session.add(snapshot)
+            session.flush()
+            session.add_all(
+                SnapshotPerson(snapshot_id=snapshot.id, person_id=person, judgements=count)
+                for person, count in (people or {}).items()
+            )
         return snapshot
+
+    def snapshots(self) -> list[Snapshot]:
+        """Every snapshot, oldest first."""
+        with self._db.read() as session:
+            return list(session.exec(select(Snapshot).order_by(col(Snapshot.created_at), col(Snapshot.id))))
+
+    def set_snapshot(self, snapshot_id: str, hash: str, manifest: Mapping[str, Any]) -> Snapshot:
+        """Name a snapshot anew after texts were erased from it. Raises `NotFound`."""
+        with self._db.write() as session:
+            snapshot = session.get(Snapshot, snapshot_id)
+            if snapshot is None:
+                raise NotFound(f"There is no snapshot {snapshot_id}.")
+            snapshot.hash, snapshot.manifest = hash, dict(manifest)
+        return snapshot
+
+    def people_in(self, snapshot_id: str) -> list[tuple[Person, int]]:
+        """Whose judgements a snapshot was compiled from, and how many; the most first."""
+        statement = (
+            select(Person, SnapshotPerson.judgements)
+            .join(SnapshotPerson, col(SnapshotPerson.person_id) == Person.id)
+            .where(SnapshotPerson.snapshot_id == snapshot_id)
+            .order_by(col(SnapshotPerson.judgements).desc(), col(Person.name))
+        )
+        with self._db.read() as session:
+            return [(person, count) for person, count in session.exec(statement)]
+
+    def snapshots_of(self, person_id: str) -> list[tuple[Snapshot, int]]:
+        """The snapshots that a person's judgements went into, and how many; oldest first."""
+        statement = (
+            select(Snapshot, SnapshotPerson.judgements)
+            .join(SnapshotPerson, col(SnapshotPerson.snapshot_id) == Snapshot.id)
+            .where(SnapshotPerson.person_id == person_id)
+            .order_by(col(Snapshot.created_at), col(Snapshot.id))
+        )
+        with self._db.read() as session:
+            return [(snapshot, count) for snapshot, count in session.exec(statement)]
 
     def snapshot(self, snapshot_id: str) -> Snapshot | None:
         """One snapshot."""

@@ -33,6 +33,9 @@ class Person(SQLModel, table=True):
     scripted: bool = False
     disabled: bool = False
     consented_at: float | None = None
+    trusted_at: float | None = None  # corrections train without a second person; operators are trusted anyway
+    withdrawn_at: float | None = None  # no judgement of theirs is live, nor will be
+    erased_at: float | None = None  # and their texts are gone
     created_at: float
 
 
@@ -73,7 +76,7 @@ class Conversation(SQLModel, table=True):
     id: str = Field(default_factory=new_id, primary_key=True)
     person_id: str = Field(foreign_key="person.id", index=True)
     title: str = ""
-    purpose: str = "chat"  # chat, compare, rank, door or import
+    purpose: str = "chat"  # chat, compare, rank, typed (a comparison on their own prompt), door or import
     head_id: str | None = None  # the message the page shows as the last one
     created_at: float
     updated_at: float
@@ -263,6 +266,15 @@ class Snapshot(SQLModel, table=True):
     hash: str
     manifest: dict[str, Any] = _json()
     created_at: float
+
+
+class SnapshotPerson(SQLModel, table=True):
+    """How many judgements of one person a snapshot was compiled from."""
+
+    __tablename__ = "snapshot_person"
+    snapshot_id: str = Field(primary_key=True, foreign_key="snapshot.id")
+    person_id: str = Field(primary_key=True, foreign_key="person.id", index=True)
+    judgements: int
 
 
 class Schedule(SQLModel, table=True):

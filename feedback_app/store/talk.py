@@ -28,7 +28,7 @@ class Talk:
         self._db = database
 
     def add_conversation(self, person_id: str, purpose: str, title: str = "") -> Conversation:
-        """An empty conversation. `purpose` is chat, compare, rank or door."""
+        """An empty conversation. `purpose` is chat, compare, rank, typed or door."""
         with self._db.write() as session:
             return _new_conversation(session, person_id, purpose, title, self._db.now())
 

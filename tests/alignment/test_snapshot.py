@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import pandas
 import pytest
 
-from alignment.compile import compile_rows
+from alignment.compile import Rules, compile_rows
 from alignment.errors import SnapshotProblem
 from alignment.judgement import Judgement, Mark
 from alignment.snapshot import (
     Manifest,
+    read_groups,
     read_manifest,
     read_marks,
     read_pairs,
@@ -43,7 +45,7 @@ def test_equal_input_gives_equal_bytes_in_any_order(tmp_path: Path) -> None:
     random.Random(3).shuffle(second)
     assert write(tmp_path / "a", first).hash == write(tmp_path / "b", second).hash
     names = sorted(path.name for path in (tmp_path / "a").iterdir())
-    assert len(names) == 9
+    assert len(names) == 11
     for name in names:
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 
@@ -63,10 +65,30 @@ def test_the_manifest_counts_by_kind_and_names_filters_and_watermark(tmp_path: P
 def test_rows_come_back_as_they_were(tmp_path: Path) -> None:
     compiled = compile_rows(some())
     write(tmp_path, some())
-    assert tuple(read_pairs(tmp_path)) == compiled.pairs
-    assert tuple(read_marks(tmp_path)) == compiled.marks
+    assert tuple(read_pairs(tmp_path, use="reward")) == compiled.pairs
+    assert tuple(read_marks(tmp_path, use="reward")) == compiled.marks
     assert tuple(read_sft(tmp_path)) == compiled.sft
+    assert tuple(read_groups(tmp_path)) == compiled.groups
+    assert len(compiled.groups) == 1
     assert {row.split for row in read_pairs(tmp_path, "held_out")} == {"held_out"}
+
+
+def test_a_policy_reads_aged_weights_and_no_pair_that_people_disagree_about(tmp_path: Path) -> None:
+    judgements = [
+        *(replace(vote(i, ranks=(1, 2) if i % 2 else (2, 1), person=f"p{i}"), task="shared") for i in range(4)),
+        vote(10, prompt="Name a fruit."),
+        like(11, "Blue!", Mark.GOOD),
+    ]
+    compiled = compile_rows(judgements, rules=Rules(promotions={"sft": 3}))
+    write_snapshot(compiled, judgements, tmp_path, filters={}, watermark=0)
+    (policy,) = read_pairs(tmp_path)
+    reward = {row.prompt[0].content: row for row in read_pairs(tmp_path, use="reward")}
+    stored = reward["Name a fruit."]
+    assert stored.age_weight == 0.5
+    assert policy == replace(stored, weight=stored.weight / 2, age_weight=1.0)
+    close = reward["What colour is the sky?"]
+    assert (close.reward_only, close.target) == (True, 0.5)
+    assert [row.weight for row in read_marks(tmp_path)] == [0.5]
 
 
 def test_pandas_reads_the_same_rows_from_parquet(tmp_path: Path) -> None:
@@ -83,7 +105,7 @@ def test_pandas_reads_the_same_rows_from_parquet(tmp_path: Path) -> None:
 def test_a_snapshot_without_rows_has_the_same_columns(tmp_path: Path) -> None:
     write(tmp_path / "full", some())
     write(tmp_path / "empty", [])
-    for name in ("pairs", "marks", "sft", "judgements"):
+    for name in ("pairs", "marks", "sft", "groups", "judgements"):
         full = pandas.read_parquet(tmp_path / "full" / f"{name}.parquet")
         empty = pandas.read_parquet(tmp_path / "empty" / f"{name}.parquet")
         assert list(full.columns) == list(empty.columns)

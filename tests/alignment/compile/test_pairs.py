@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from alignment.compile import compile_rows
 from alignment.judgement import Judgement, Kind, Mark, Message, Strength
-from alignment.rows import PairRow
+from alignment.rows import PairRow, Row
 from tests.alignment.builders import any_judgements, like, ranking, vote
 
 
@@ -108,33 +108,6 @@ def test_marks_on_a_comparison_do_not_pair_with_likes() -> None:
     assert pairs_of(vote(1, ranks=(None, None), marks=(Mark.BAD, Mark.BAD)), like(2, "Fine.", Mark.GOOD)) == ()
 
 
-def test_a_correction_is_preferred_to_the_original_and_worth_imitating() -> None:
-    compiled = compile_rows([like(1, "Teh sky is blue.", None, correction="The sky is blue.")])
-    (row,) = compiled.pairs
-    assert (row.chosen, row.rejected, row.weight, row.origin) == (
-        "The sky is blue.",
-        "Teh sky is blue.",
-        1.0,
-        "correction",
-    )
-    (sft,) = compiled.sft
-    assert (sft.completion, sft.judgements) == ("The sky is blue.", ("j00001",))
-
-
-@pytest.mark.parametrize("same", ["the SKY is blue", " The sky  is blue!", "The ｓky is blue."])
-def test_a_correction_that_changes_nothing_is_dropped(same: str) -> None:
-    compiled = compile_rows([like(1, "The sky is blue.", None, correction=same)])
-    assert compiled.pairs == ()
-    assert compiled.sft == ()
-    assert compiled.counts["skipped"] == {"correction_changes_nothing": 1}
-
-
-def test_a_corrected_unfinished_answer_is_imitated_but_not_paired() -> None:
-    compiled = compile_rows([like(1, "The sky is", None, correction="The sky is blue.", finish="stopped")])
-    assert compiled.pairs == ()
-    assert len(compiled.sft) == 1
-
-
 @given(ranks=st.lists(st.integers(1, 5), min_size=2, max_size=5))
 def test_a_ranking_weighs_one_less_than_its_tie_groups(ranks: list[int]) -> None:
     rows = pairs_of(ranking(1, ranks))
@@ -182,7 +155,8 @@ def test_where_an_answer_was_shown_changes_nothing(judgements: list[Judgement]) 
 def test_every_row_names_judgements_that_said_so(judgements: list[Judgement]) -> None:
     known = {judgement.id: judgement for judgement in judgements}
     compiled = compile_rows(judgements)
-    for row in (*compiled.pairs, *compiled.marks, *compiled.sft):
+    rows: tuple[Row, ...] = (*compiled.pairs, *compiled.marks, *compiled.sft, *compiled.groups)
+    for row in rows:
         assert row.judgements
         assert row.weight > 0
         for name in row.judgements:

@@ -1,0 +1,119 @@
+"""What people do without being asked: typed signals, off unless asked for and shown to agree with votes.
+
+Rules, in full:
+
+- A signal speaks for an answer (`copy`, `thanks`) or against it (`retry`, `stop`, `edit`, `abandoned`). An
+  edit counts from `EDIT_FROM` of the text on.
+- A kind of signal is used only where it is switched on (`Rules.implicit`) and where, on at least
+  `OVERLAP_FROM` answers that the same person also marked good or bad, it agrees with the mark so often that
+  the lower 95 % bound of its agreement (Wilson, one-sided) lies above ½. One signal then weighs
+  min(2 · bound − 1, 0.1).
+- A signal on an answer that the same person marked says nothing more than the mark and is not used.
+- All signals together weigh at most 10 % of the good and bad rows, and none is ever held out: what people
+  said outright is the only evidence.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from alignment.compile.age import age_of, age_weight
+from alignment.compile.drafts import Draft
+from alignment.compile.rules import Rules, Signal
+from alignment.judgement import Judgement, Mark, Message
+from alignment.rows import MarkRow
+from alignment.stats import ONE_SIDED_95, wilson_interval
+
+OVERLAP_FROM = 100
+MOST_WEIGHT = 0.1
+MOST_SHARE = 0.1
+EDIT_FROM = 0.2
+IMPLICIT = "implicit"  # the origin of such rows
+_FOR = frozenset({Signal.COPY, Signal.THANKS})
+
+
+@dataclass(frozen=True, slots=True)
+class ImplicitSignal:
+    """One thing that somebody did with one answer. `amount` is an edit's distance as a share of the text."""
+
+    id: str
+    person: str
+    signal: Signal
+    context: tuple[Message, ...]
+    text: str
+    version: str = ""
+    amount: float = 1.0
+
+    @property
+    def good(self) -> bool:
+        """Whether it speaks for the answer."""
+        return self.signal in _FOR
+
+    @property
+    def counts(self) -> bool:
+        """Whether it says anything: a small edit does not."""
+        return self.signal is not Signal.EDIT or self.amount >= EDIT_FROM
+
+
+Item = tuple[str, tuple[Message, ...], str]  # person, context, text
+Marks = Mapping[Item, bool]
+
+
+def explicit_marks(judgements: Iterable[Judgement]) -> dict[Item, bool]:
+    """What each person said outright about which answer; one who said both said nothing."""
+    said: defaultdict[Item, set[bool]] = defaultdict(set)
+    for judgement in judgements:
+        for candidate in judgement.candidates:
+            if candidate.mark is not None and not judgement.cannot_judge:
+                said[judgement.person, judgement.context, candidate.text].add(candidate.mark is Mark.GOOD)
+    return {item: True in marks for item, marks in said.items() if len(marks) == 1}
+
+
+def signal_weights(signals: Iterable[ImplicitSignal], marks: Marks, rules: Rules) -> dict[Signal, float]:
+    """What one signal of each kind that may be used weighs."""
+    trials: Counter[Signal] = Counter()
+    agreed: Counter[Signal] = Counter()
+    once = {(each.signal, each.person, each.context, each.text): each for each in signals if each.counts}
+    for signal in once.values():
+        mark = marks.get((signal.person, signal.context, signal.text))
+        if signal.signal in rules.implicit and mark is not None:
+            trials[signal.signal] += 1
+            agreed[signal.signal] += mark is signal.good
+    weights = {}
+    for kind, count in trials.items():
+        bound = wilson_interval(agreed[kind], count, ONE_SIDED_95)[0]
+        if count >= OVERLAP_FROM and bound > 0.5:
+            weights[kind] = min(2.0 * bound - 1.0, MOST_WEIGHT)
+    return weights
+
+
+def signal_drafts(
+    signals: Iterable[ImplicitSignal], marks: Marks, weights: Mapping[Signal, float], rules: Rules
+) -> list[Draft[MarkRow]]:
+    """One row for every signal that counts on an answer that its person did not mark."""
+    drafts = []
+    for signal in sorted(signals, key=lambda each: each.id):
+        weight = weights.get(signal.signal, 0.0)
+        if not weight or not signal.counts or (signal.person, signal.context, signal.text) in marks:
+            continue
+        if signal.good and not signal.text.strip():
+            continue
+        row = MarkRow(
+            prompt=signal.context,
+            completion=signal.text,
+            label=signal.good,
+            weight=weight,
+            judgements=(signal.id,),
+            age_weight=age_weight(age_of((signal.version,), rules)),
+            origin=IMPLICIT,
+        )
+        drafts.append(Draft(row, ((signal.person, weight),)))
+    return drafts
+
+
+def implicit_scale(explicit: float, implicit: float) -> float:
+    """What implicit rows are multiplied with, so that they weigh at most 10 % of all."""
+    most = explicit * MOST_SHARE / (1.0 - MOST_SHARE)
+    return min(1.0, most / implicit) if implicit > 0 else 1.0

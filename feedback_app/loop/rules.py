@@ -1,0 +1,53 @@
+"""What the compiler is told of the world: whom operators trust, and how often each version was replaced."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from alignment.compile import Contradictions, Rules
+from feedback_app.errors import UsageError
+from feedback_app.store.database import Store
+
+CONTRADICTIONS = "contradictions"  # a round's own setting: weights (default), majority or drop
+PROMOTED = ("promoted", "operator")
+
+
+def rules_of(store: Store, settings: dict[str, Any] | None = None) -> Rules:
+    """The rules of a compilation now. `settings` are a round's. Raises `UsageError` on a word that is none."""
+    return Rules(
+        trusted=frozenset(
+            person.id
+            for person in store.people.listing()
+            if (person.role == "operator" or person.trusted_at is not None) and person.withdrawn_at is None
+        ),
+        contradictions=contradictions_of(settings or {}),
+        promotions=promotions_since(store),
+    )
+
+
+def contradictions_of(settings: dict[str, Any]) -> Contradictions:
+    """How a round treats rows that contradict each other. Raises `UsageError`."""
+    word = settings.get(CONTRADICTIONS, Contradictions.WEIGHTS)
+    try:
+        return Contradictions(word)
+    except ValueError as error:
+        words = ", ".join(Contradictions)
+        raise UsageError(
+            f"Contradictions cannot be treated as {word}. Set contradictions to one of: {words}."
+        ) from error
+
+
+def promotions_since(store: Store) -> dict[str, int]:
+    """For each version, the promotions since `policy` last meant it (since it was made, where it never did)."""
+    history = store.versions.history()[::-1]  # oldest first
+    last = {publication.version: place for place, publication in enumerate(history)}
+    since: dict[str, int] = {}
+    for version in store.versions.listing():
+        place = last.get(version.name)
+        later = (
+            history[place + 1 :]
+            if place is not None
+            else [publication for publication in history if publication.at > version.created_at]
+        )
+        since[version.name] = sum(publication.reason in PROMOTED for publication in later)
+    return since

@@ -1,0 +1,284 @@
+"""Which clicks made a version, where a person's went, and what withdrawal and erasure leave."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from alignment.erasure import erase_judgements
+from alignment.snapshot import verify_snapshot
+from feedback_app.errors import Conflict, NotFound, UsageError
+from feedback_app.loop.erasure import erase
+from feedback_app.loop.freeze import freeze
+from feedback_app.loop.lineage import check_start, flag_of, lineage, nearest_clean
+from feedback_app.loop.rounds import start_round
+from feedback_app.loop.rules import promotions_since, rules_of
+from feedback_app.store.database import Store
+from feedback_app.store.judgements import WITHDRAWN
+from feedback_app.store.tables import Person, Round, Snapshot, Version
+from tests.feedback_app.builders import completion, show
+from tests.feedback_app.loop.parts import compared, made_by, serve_base
+
+Named = dict[str, Person]
+
+
+@pytest.fixture
+def people(sqlite_store: Store) -> Named:
+    """Two annotators and an operator; `base` is served."""
+    serve_base(sqlite_store)
+    sqlite_store.people.add("boss", "operator", "")
+    return {name: sqlite_store.people.add(name, "annotator", "") for name in ("ann", "bob")}
+
+
+def turned(store: Store, home: Path) -> tuple[Round, Snapshot]:
+    """A round up to its dataset, ended."""
+    turn = store.rounds.add("dpo", None, 0, {"min_pairs": 1})
+    assert turn.id is not None
+    snapshot = freeze(store, turn, home)
+    return store.rounds.update(turn.id, status="passed"), snapshot
+
+
+def version_of(store: Store, turn: Round, name: str, parent: str = "base") -> Version:
+    version = made_by(store, name, turn)
+    with store.database.write() as session:
+        row = session.get(Version, version.name)
+        assert row is not None
+        row.parent = parent
+    return row
+
+
+def bytes_of(folder: str) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(Path(folder).iterdir())}
+
+
+def test_a_version_names_the_clicks_and_the_people_behind_it(
+    sqlite_store: Store, people: Named, tmp_path: Path
+) -> None:
+    for number in range(6):
+        compared(sqlite_store, people["ann" if number % 3 else "bob"], number)
+    turn, snapshot = turned(sqlite_store, tmp_path)
+    version_of(sqlite_store, turn, "policy-0001")
+    found = lineage(sqlite_store, "policy-0001")
+    assert (found["version"], found["ancestors"], found["round"]) == ("policy-0001", ["base"], turn.id)
+    assert [(each["name"], each["judgements"]) for each in found["people"]] == [("ann", 4), ("bob", 2)]
+    training = {
+        id
+        for line in (Path(snapshot.folder) / "pairs.jsonl").read_text().splitlines()
+        if json.loads(line)["split"] == "train"
+        for id in json.loads(line)["judgements"]
+    }
+    assert {click["judgement"] for click in found["clicks"]} == training
+    assert {click["rows"]["pairs"] for click in found["clicks"]} == {1}
+    assert (found["flag"], found["snapshot"]["hash"]) == ("", snapshot.hash)
+
+
+def test_a_person_sees_where_theirs_went(sqlite_store: Store, people: Named, tmp_path: Path) -> None:
+    for number in range(4):
+        compared(sqlite_store, people["ann"], number)
+    turn, snapshot = turned(sqlite_store, tmp_path)
+    version_of(sqlite_store, turn, "policy-0001")
+    later, _ = turned(sqlite_store, tmp_path)
+    version_of(sqlite_store, later, "policy-0002", parent="policy-0001")
+    found = lineage(sqlite_store, "ann")
+    assert (found["person"], found["judgements"]) == ("ann", 4)
+    assert found["snapshots"][0] == {"id": snapshot.id, "judgements": 4, "rounds": [turn.id]}
+    assert [(each["version"], each["judgements"]) for each in found["versions"]] == [
+        ("policy-0001", 4),
+        ("policy-0002", 8),
+    ]
+    assert lineage(sqlite_store, "bob")["versions"] == []
+
+
+def test_a_base_has_no_clicks_and_an_unknown_name_is_a_sentence(sqlite_store: Store, people: Named) -> None:
+    assert lineage(sqlite_store, "base")["clicks"] == []
+    with pytest.raises(NotFound, match="neither a version nor a person called nobody"):
+        lineage(sqlite_store, "nobody")
+
+
+def test_after_a_withdrawal_the_snapshot_is_that_of_a_database_without_the_person(
+    sqlite_store: Store, people: Named, tmp_path: Path
+) -> None:
+    """Frozen without Bob, who comes, compares, chats, changes his mind and withdraws: the same bytes again."""
+    for number in range(120):
+        compared(sqlite_store, people["ann"], number)
+    _, before = turned(sqlite_store, tmp_path)
+    for number in range(40):
+        compared(sqlite_store, people["bob"], number if number % 2 else 1000 + number)
+    shared = show(sqlite_store, people["ann"], prompt="Which number is 7?")
+    theirs = sqlite_store.tasks.issue(shared.task.id, people["bob"].id, shared.answer_ids, 1e12)
+    row = sqlite_store.judgements.record(theirs.id, people["bob"].id, {"ranks": dict.fromkeys(shared.answer_ids, 1)})
+    sqlite_store.judgements.record(
+        theirs.id, people["bob"].id, {"ranks": {id: i for i, id in enumerate(shared.answer_ids)}}, supersedes=row.id
+    )
+    _, with_bob = turned(sqlite_store, tmp_path)
+    assert with_bob.hash != before.hash
+    assert sqlite_store.withdrawals.withdraw(people["bob"].id) == 41
+    _, after = turned(sqlite_store, tmp_path)
+    assert bytes_of(after.folder) == bytes_of(before.folder)
+    assert after.hash == before.hash
+    assert people["bob"].id.encode() not in b"".join(bytes_of(after.folder).values())
+
+
+def test_what_others_said_of_ones_own_words_goes_with_them(sqlite_store: Store, people: Named, tmp_path: Path) -> None:
+    ann, bob = people["ann"], people["bob"]
+    context, answers = sqlite_store.talk.add_candidates(
+        bob.id, "typed", "I live at 7 Elm Road", [("Noted.", completion()), ("How nice!", completion())]
+    )
+    drawn = show(sqlite_store, bob, prompt="Name a fruit.")
+    task = sqlite_store.tasks.add("compare", context.id, [answer.id for answer in answers], wanted=2)
+    for task_id, ids in ((task.id, [answer.id for answer in answers]), (drawn.task.id, drawn.answer_ids)):
+        ticket = sqlite_store.tasks.issue(task_id, ann.id, ids, 1e12)
+        sqlite_store.judgements.record(ticket.id, ann.id, {"ranks": {ids[0]: 1, ids[1]: 2}})
+    sqlite_store.withdrawals.withdraw(bob.id)
+    (left,) = sqlite_store.judgements.export()
+    assert left.context[0].content == "Name a fruit."  # drawn by the server, judged by Ann: it stays hers
+
+
+def test_who_withdrew_gives_no_new_verdicts(sqlite_store: Store, people: Named) -> None:
+    ticket = show(sqlite_store, people["bob"])
+    sqlite_store.withdrawals.withdraw(people["bob"].id)
+    with pytest.raises(Conflict, match="withdrawn your judgements"):
+        sqlite_store.judgements.record(ticket.id, people["bob"].id, {"marks": {ticket.answer_ids[0]: "good"}})
+    assert sqlite_store.withdrawals.withdraw(people["bob"].id) == 0
+
+
+def test_a_round_continues_from_a_clean_version_or_names_the_nearest(
+    sqlite_store: Store, people: Named, tmp_path: Path
+) -> None:
+    compared(sqlite_store, people["ann"], 1)
+    first, _ = turned(sqlite_store, tmp_path)
+    clean = version_of(sqlite_store, first, "policy-0001")
+    compared(sqlite_store, people["bob"], 2)
+    second, _ = turned(sqlite_store, tmp_path)
+    tainted = version_of(sqlite_store, second, "policy-0002", parent="policy-0001")
+    child = version_of(sqlite_store, second, "policy-0003", parent="policy-0002")
+    sqlite_store.versions.publish("policy-0003", "promoted")
+    check_start(sqlite_store, child)
+    sqlite_store.withdrawals.withdraw(people["bob"].id)
+    assert nearest_clean(sqlite_store, child) == clean
+    assert flag_of(sqlite_store, tainted) == "trained on judgements of one person who withdrew"
+    with pytest.raises(UsageError, match=r"policy-0003 was trained .* nearest version without them is policy-0001"):
+        start_round(sqlite_store, "dpo", settings={"start": "incumbent"})
+    sqlite_store.versions.publish("policy-0001", "operator")
+    turn = start_round(sqlite_store, "dpo", settings={"start": "incumbent"})
+    sqlite_store.rounds.request_cancel(turn.id)  # type: ignore[arg-type]
+    sqlite_store.versions.publish("policy-0003", "operator")
+    assert start_round(sqlite_store, "dpo").status == "queued"  # from the base, which rests on nobody
+
+
+def chat(store: Store, person: Person, said: str) -> None:
+    """One chat turn, liked with a comment."""
+    conversation = store.talk.add_conversation(person.id, "chat", said[:80])
+    message = store.talk.add_message(conversation.id, None, "user", said)
+    reply = store.talk.add_reply(conversation.id, message.id, f"You said {said}.", completion(sent=[message.id]))
+    task = store.tasks.add("like", message.id, [reply.id])
+    ticket = store.tasks.issue(task.id, person.id, [reply.id], 1e12)
+    store.judgements.record(ticket.id, person.id, {"marks": {reply.id: "good"}, "comment": f"{said}, indeed"})
+
+
+def test_erasure_leaves_no_text_in_database_or_snapshots_and_flags_versions(
+    sqlite_store: Store, people: Named, tmp_path: Path
+) -> None:
+    for number in range(4):
+        compared(sqlite_store, people["ann"], number)
+    secret = "the heron nests at number 4711"
+    chat(sqlite_store, people["bob"], secret)
+    compared(sqlite_store, people["bob"], 77)
+    turn, snapshot = turned(sqlite_store, tmp_path)
+    version = version_of(sqlite_store, turn, "policy-0001")
+    sqlite_store.versions.publish("policy-0001", "promoted")
+    assert secret.encode() in b"".join(bytes_of(snapshot.folder).values())
+    found = erase(sqlite_store, people["bob"])
+    assert found["flagged"] == ["policy-0001"]
+    assert (found["judgements"], found["snapshots"]) == (2, 1)
+    kept = sqlite_store.rounds.snapshot(snapshot.id)
+    assert kept is not None
+    verify_snapshot(Path(kept.folder), kept.hash)
+    assert kept.hash != snapshot.hash
+    files = bytes_of(kept.folder)
+    assert json.loads(files["manifest.json"])["erased"] == 2
+    assert len(files["judgements.jsonl"].splitlines()) == 4
+    everything = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+    assert b"heron" not in everything
+    assert b"Gladly: 77" not in everything
+    assert b"Gladly: 1" in everything
+    gone = sqlite_store.people.by_id(people["bob"].id)
+    assert gone is not None
+    assert (gone.name.startswith("erased-"), gone.disabled, gone.password_hash) == (True, True, "")
+    assert flag_of(sqlite_store, version) == "trained on judgements of one person whose texts were erased"
+    assert lineage(sqlite_store, gone.name)["versions"][0]["serving"]
+    assert erase(sqlite_store, gone)["snapshots"] == 0  # again changes nothing more
+
+
+def test_erasure_is_refused_for_the_last_operator_and_during_a_round(
+    sqlite_store: Store, people: Named, tmp_path: Path
+) -> None:
+    boss = sqlite_store.people.by_name("boss")
+    assert boss is not None
+    with pytest.raises(Conflict, match="last operator"):
+        sqlite_store.withdrawals.erase(boss.id)
+    sqlite_store.rounds.add("dpo", None, 0, {})
+    with pytest.raises(Conflict, match="may be reading"):
+        erase(sqlite_store, people["bob"])
+    with pytest.raises(Conflict, match="may be reading"):
+        sqlite_store.withdrawals.erase(people["bob"].id)
+
+
+def test_an_erasure_that_was_cut_off_is_finished_by_the_next(
+    sqlite_store: Store, people: Named, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(4):
+        compared(sqlite_store, people["ann" if number else "bob"], number)
+    _, snapshot = turned(sqlite_store, tmp_path)
+    gone = set(sqlite_store.withdrawals.resting_on(people["bob"].id))
+    folder = Path(snapshot.folder)
+    with monkeypatch.context() as patch:
+        patch.setattr("alignment.erasure.TableWriter.add", _broken)
+        with pytest.raises(RuntimeError):
+            erase_judgements(folder, gone)
+    manifest = erase_judgements(folder, gone)
+    assert verify_snapshot(folder, manifest.hash).files["judgements.parquet"]["rows"] == 3
+    assert json.loads((folder / "manifest.json").read_text())["erased"] == 1
+
+
+def _broken(*_: Any) -> None:
+    raise RuntimeError("the machine went away")
+
+
+def test_the_rules_name_who_is_trusted_and_how_often_a_version_was_replaced(sqlite_store: Store, people: Named) -> None:
+    ann, boss = people["ann"], sqlite_store.people.by_name("boss")
+    assert boss is not None
+    assert rules_of(sqlite_store).trusted == {boss.id}
+    sqlite_store.people.set_trusted(ann.id, True)
+    assert rules_of(sqlite_store).trusted == {boss.id, ann.id}
+    sqlite_store.withdrawals.withdraw(ann.id)
+    assert rules_of(sqlite_store).trusted == {boss.id}
+    turn = sqlite_store.rounds.add("dpo", None, 0, {})
+    for number in (1, 2, 3):
+        made_by(sqlite_store, f"policy-000{number}", turn)
+    sqlite_store.versions.publish("policy-0001", "promoted")
+    sqlite_store.versions.publish("policy-0002", "operator")
+    assert promotions_since(sqlite_store) == {"base": 2, "policy-0001": 1, "policy-0002": 0, "policy-0003": 0}
+    sqlite_store.versions.publish("policy-0001", "rollback")
+    assert promotions_since(sqlite_store)["policy-0001"] == 0
+    with pytest.raises(UsageError, match="contradictions to one of: weights, majority, drop"):
+        rules_of(sqlite_store, {"contradictions": "loudest"})
+
+
+def test_superseded_and_undone_judgements_are_in_no_snapshot(
+    sqlite_store: Store, people: Named, tmp_path: Path
+) -> None:
+    compared(sqlite_store, people["ann"], 1)
+    ticket = show(sqlite_store, people["ann"], prompt="Name a fruit.")
+    row = sqlite_store.judgements.record(ticket.id, people["ann"].id, {"ranks": dict.fromkeys(ticket.answer_ids, 1)})
+    ranks = {id: place for place, id in enumerate(ticket.answer_ids, 1)}
+    other = sqlite_store.judgements.record(ticket.id, people["ann"].id, {"ranks": ranks}, supersedes=row.id)
+    _, snapshot = turned(sqlite_store, tmp_path)
+    text = (Path(snapshot.folder) / "judgements.jsonl").read_text()
+    assert (row.id in text, other.id in text) == (False, True)
+    sqlite_store.judgements.record(ticket.id, people["ann"].id, WITHDRAWN, supersedes=other.id)
+    _, without = turned(sqlite_store, tmp_path)
+    assert other.id not in (Path(without.folder) / "judgements.jsonl").read_text()
