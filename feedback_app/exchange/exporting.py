@@ -30,12 +30,13 @@ def export(store: Store, format: str, out: Path, personal: str = "flag") -> dict
     """
     from alignment.compile import compile_rows
     from alignment.compile.personal import Tally
+    from feedback_app.loop.rules import rules_of
 
     if format not in FORMATS:
         raise UsageError(f"There is no export format called {format}. Formats: {', '.join(sorted(FORMATS))}.")
     handling, tally = handling_of(personal), Tally()
     judgements = list(store.judgements.export())
-    rows = compile_rows(judgements)
+    rows = compile_rows(judgements, rules=rules_of(store))
     takes = FORMATS[format].takes
     counts: Counter[str] = Counter()
     left_out: Counter[str] = Counter()

@@ -16,6 +16,7 @@ from feedback_app.collect.judge import judge
 from feedback_app.errors import UsageError
 from feedback_app.exchange import bring_in, export
 from feedback_app.formats import FORMATS, detect
+from feedback_app.loop.rules import rules_of
 from feedback_app.store.database import Store
 from feedback_app.store.imports import PURPOSE
 from tests.feedback_app.builders import show
@@ -41,7 +42,7 @@ def jsonl(path: Path, *records: object) -> Path:
 
 def rows_of(store: Store) -> Compiled:
     """What a round would train on."""
-    return compile_rows(store.judgements.export())
+    return compile_rows(store.judgements.export(), rules=rules_of(store))
 
 
 @pytest.mark.parametrize("format", RECORDS)

@@ -10,6 +10,7 @@ import pytest
 from alignment.compile import compile_rows
 from feedback_app.errors import UsageError
 from feedback_app.exchange import bring_in, export
+from feedback_app.loop.rules import rules_of
 from feedback_app.store.database import Store
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -51,7 +52,7 @@ def test_a_real_file_becomes_judgements(
 ) -> None:
     found = bring_in(sqlite_store, REAL / name)
     assert (found["format"], found["imported"], found["skipped"]) == (format, imported, skipped)
-    rows = compile_rows(sqlite_store.judgements.export())
+    rows = compile_rows(sqlite_store.judgements.export(), rules=rules_of(sqlite_store))
     assert rows.counts["judgements"] == sum(imported.values())
     assert len(rows.sft) == imported.get("demonstration", 0)
     assert len(rows.marks) == imported.get("like", 0)
