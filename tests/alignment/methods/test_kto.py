@@ -107,7 +107,7 @@ def test_marks_that_do_not_fit_are_left_out_and_counted(model: Path, tmp_path: P
 
 def test_marks_that_leave_one_kind_only_when_the_long_ones_go_are_refused(model: Path, tmp_path: Path) -> None:
     judgements = [*marks(8, 0), like(900, "because " * 40, Mark.BAD, prompt="Why?")]
-    with pytest.raises(StageError, match="1 of 9 marked answers .* leaves 8 likes and 0 dislikes"):
+    with pytest.raises(StageError, match=r"1 of 9 marked answers .* leaves 8 likes and 0 dislikes"):
         run_stage(spec_for(tmp_path, model, judgements, epochs=1))
 
 

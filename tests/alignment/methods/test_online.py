@@ -13,6 +13,7 @@ from alignment.snapshot import write_snapshot
 from alignment.spec import Setting, StageSpec
 from alignment.stages import run_stage
 from tests.alignment.builders import vote
+from tests.alignment.methods.exclaiming import exclaiming_model
 from tests.alignment.tiny_model import make_tiny_model
 
 pytestmark = pytest.mark.slow
@@ -83,6 +84,23 @@ def test_answers_of_one_prompt_meet_and_near_rewards_are_a_tie() -> None:
     from alignment.methods.online_dpo import Contest, decided
 
     assert decided([1.0, 0.0, 0.5, 0.55, -1.0, 2.0], 0.1) == [Contest(0, 1), Contest(5, 4)]
+
+
+def test_online_dpo_learns_the_judges_order() -> None:
+    from alignment.methods.online_dpo import OnlineDpoRun
+    from alignment.methods.online_dpo_settings import OnlineDpoSettings
+    from alignment.methods.ppo.rollouts import BatchSampler, collect
+    from alignment.sampler import Sampling
+
+    model, tokenizer, prompts = exclaiming_model(48)
+    settings = OnlineDpoSettings.read({"steps": 8, "rate": 2e-3, "minibatch": 8, "epochs": 2})
+    run = OnlineDpoRun(model, settings, seed=1)
+    sampler = BatchSampler(model, tokenizer)
+    rewards = [
+        run.step(collect(sampler, "policy", tokenizer, prompts, Sampling(1.0, 48, seed=step, n=2)), step)["reward"]
+        for step in range(settings.steps)
+    ]
+    assert (rewards[-1] + rewards[-2]) / 2 > rewards[0] + 0.3
 
 
 def test_the_reward_function_scores_as_the_base_with_adapters_does(made: Made) -> None:
