@@ -9,7 +9,7 @@ from alignment.methods.scale import rate_for
 from alignment.methods.settings import DTYPES, read_settings, require
 from alignment.spec import Setting
 
-SMALL_MODEL_RATE = 5e-4
+SMALL_MODEL_RATE = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,9 +22,9 @@ class OnlineDpoSettings:
     JSONL file `prompts`.
     """
 
-    steps: int = 10
+    steps: int = 12
     pairs: int = 64
-    epochs: int = 1
+    epochs: int = 2
     minibatch: int = 16
     rate: float = 0.0
     beta: float = 0.1

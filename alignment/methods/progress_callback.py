@@ -16,10 +16,7 @@ NAMES = (
     "logps_chosen",
     "logps_rejected",
     "grad_norm",
-    "kl",
-    "reward",
     "entropy",
-    "length",
 )
 ALIASES = {"completions/mean_length": "length"}  # what TRL's online trainers call it
 
@@ -30,6 +27,7 @@ class ProgressCallback(TrainerCallback):  # type: ignore[misc]  # transformers s
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
         self._started = 0.0
+        self._rolled: dict[str, float] = {}
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Start the clock, and say how many steps there will be."""
@@ -41,6 +39,9 @@ class ProgressCallback(TrainerCallback):  # type: ignore[misc]  # transformers s
         if not logs or "loss" not in logs:
             return
         elapsed = time.perf_counter() - self._started
+        for theirs in ("reward", "kl", *ALIASES):  # of the last rollouts: logged once for all updates on them
+            if theirs in logs:
+                self._rolled[ALIASES.get(theirs, theirs)] = float(logs[theirs])
         left = elapsed / max(1, state.global_step) * (state.max_steps - state.global_step)
         self._progress(
             {
@@ -48,7 +49,7 @@ class ProgressCallback(TrainerCallback):  # type: ignore[misc]  # transformers s
                 "steps": state.max_steps,
                 "epoch": round(float(state.epoch or 0.0), 3),
                 **{name: float(logs[name]) for name in NAMES if name in logs},
-                **{name: float(logs[theirs]) for theirs, name in ALIASES.items() if theirs in logs},
+                **self._rolled,
                 "seconds_left": round(left, 1),
             }
         )

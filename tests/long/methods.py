@@ -181,7 +181,7 @@ def one_seed(
     line |= {"rows": compiled.counts["rows"], "stages": {}, "seconds": 0.0, "peak_gib": 0.0}
     out, reward = folder, None
     for stage in CHAINS[method]:
-        own = {key.split(".", 1)[-1]: value for key, value in settings.items() if _belongs(key, stage, method)}
+        own = {key.split(".", 1)[-1]: value for key, value in settings.items() if belongs(key, stage, method)}
         if stage in SAMPLING:
             own.setdefault("prompts", str(DATA / "prompts" / "compare.jsonl"))
         out = folder / stage
@@ -199,7 +199,8 @@ def one_seed(
     return line | measured(out, base, rights, taste, seed)
 
 
-def _belongs(key: str, stage: str, method: str) -> bool:
+def belongs(key: str, stage: str, method: str) -> bool:
+    """Whether a setting is for this stage: `reward.epochs` for reward, a name alone for the chain's last."""
     name, _, rest = key.partition(".")
     return name == stage if rest else stage == CHAINS[method][-1]
 
