@@ -55,7 +55,7 @@ bench: $(TESTS_INSTALLED)  ## measure this machine: training, the door, swaps, t
 	  name=$$(basename $$file .py); $(BIN)/python -m tests.bench.$$name --json artifacts/bench/$$name.json; done
 
 study: $(TESTS_INSTALLED)  ## a long measurement, resumed where it stopped: NAME=rounds, ARGS="--annotator warm"
-	@[ -n "$(NAME)" ] && grep -qs '^def parse' tests/long/$(NAME).py || { \
+	@[ -n "$(NAME)" ] && grep -qs '__main__' tests/long/$(NAME).py || { \
 	  echo "There is no study called '$(NAME)'; name one: make study NAME=rounds" >&2; exit 2; }
 	@$(BIN)/python -m tests.long.$(NAME) $(ARGS)
 

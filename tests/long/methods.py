@@ -1,6 +1,7 @@
 """What does each method make of the same labels? One JSON line a method and seed.
 
-    python tests/long/methods.py --method ppo --seeds 1-5 --out FILE.jsonl [--set KEY=VALUE] [--labels 400]
+    make study NAME=methods ARGS="--method ppo --seeds 1-5"
+    python -m tests.long.methods --method ppo --seeds 1-5 [--out FILE.jsonl] [--set KEY=VALUE] [--labels 400]
 
 For each seed a scripted annotator of known taste gives its labels in this process: comparisons of two
 samples of the embedded model, or for `kto` likes and dislikes of single answers. They are compiled by the
@@ -26,8 +27,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-
 from alignment.artifact import read_manifest
 from alignment.capability import check, load_questions
 from alignment.compile import compile_rows
@@ -40,6 +39,7 @@ from alignment.snapshot import write_snapshot
 from alignment.spec import Setting, StageSpec
 from alignment.stages import CHAINS
 from alignment.tastes import TASTES, Taste
+from tests.long.lines import RESULTS, provenance, read_lines, seeds_of
 
 ROOT = Path(__file__).resolve().parents[2]
 MODEL, DATA = ROOT / "data" / "model", ROOT / "data"
@@ -196,7 +196,7 @@ def one_seed(
         line["seconds"] = round(line["seconds"] + seconds, 1)
         line["peak_gib"] = round(max(line["peak_gib"], peak), 2)
         reward = out if stage == "reward" else reward
-    return line | measured(out, base, rights, taste, seed)
+    return line | measured(out, base, rights, taste, seed) | provenance()
 
 
 def belongs(key: str, stage: str, method: str) -> bool:
@@ -227,23 +227,7 @@ def measured(adapter: Path, base: Model, rights: Sequence[bool], taste: Taste, s
 
 def done(out: Path) -> set[tuple[str, int]]:
     """(method, seed) of the lines that are there; a half-written one is not."""
-    found = set()
-    for text in out.read_text().splitlines() if out.exists() else []:
-        try:
-            line = json.loads(text)
-        except ValueError:
-            continue
-        found.add((line["method"], line["seed"]))
-    return found
-
-
-def seeds_of(text: str) -> list[int]:
-    """`1-3,7` → 1, 2, 3, 7."""
-    seeds: list[int] = []
-    for part in text.split(","):
-        first, _, last = part.partition("-")
-        seeds += range(int(first), int(last or first) + 1)
-    return seeds
+    return {(line["method"], line["seed"]) for line in read_lines(out)}
 
 
 def setting(text: str) -> tuple[str, Setting]:
@@ -260,7 +244,7 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--method", required=True, choices=sorted(CHAINS))
     parser.add_argument("--seeds", default="1-5")
     parser.add_argument("--labels", type=int, default=400)
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--out", type=Path, default=RESULTS / "methods.jsonl")
     parser.add_argument("--set", dest="settings", type=setting, action="append", default=[], metavar="KEY=VALUE")
     arguments = parser.parse_args(words)
     quiet_environment()

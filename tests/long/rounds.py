@@ -45,7 +45,7 @@ from serving.launch import command, environment
 from serving.model_check import check_model
 from serving.sampler import HttpSampler
 from serving.supervise import Supervisor
-from tests.long.provenance import RESULTS, provenance
+from tests.long.lines import RESULTS, provenance, read_lines, seeds_of
 
 COMPARISONS = 40
 VOTES = 60
@@ -210,26 +210,6 @@ def summary(lines: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "worst": round(min(rates), 4) if rates else None,
         "longest_rest_s": max((line["seconds"]["rest"] for line in lines), default=None),
     }
-
-
-def read_lines(path: Path) -> list[dict[str, Any]]:
-    """The seeds that are done; a half-written last line is not."""
-    lines = []
-    for text in path.read_text().splitlines() if path.exists() else []:
-        try:
-            lines.append(json.loads(text))
-        except ValueError:
-            continue
-    return lines
-
-
-def seeds_of(text: str) -> list[int]:
-    """`1-3,7` → 1, 2, 3, 7."""
-    seeds: list[int] = []
-    for part in text.split(","):
-        first, _, last = part.partition("-")
-        seeds += range(int(first), int(last or first) + 1)
-    return seeds
 
 
 async def study(arguments: argparse.Namespace, url: str, home: Path) -> list[dict[str, Any]]:

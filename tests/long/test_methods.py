@@ -28,10 +28,6 @@ def test_a_setting_belongs_to_the_stage_it_names_or_to_the_last() -> None:
         methods.setting("beta")
 
 
-def test_seeds_are_numbers_and_ranges() -> None:
-    assert methods.seeds_of("1-3,7") == [1, 2, 3, 7]
-
-
 @pytest.mark.long
 def test_ppo_pleases_the_taste_and_keeps_what_it_knew(tmp_path: Path) -> None:
     out = tmp_path / "lines.jsonl"

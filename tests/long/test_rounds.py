@@ -10,7 +10,7 @@ import pytest
 
 from feedback_app.settings import shipped_data
 from tests.long import rounds
-from tests.long.provenance import provenance
+from tests.long.lines import provenance, read_lines, seeds_of
 
 needs_model = pytest.mark.skipif(
     not (shipped_data() / "model" / "model.safetensors").is_file(), reason="the embedded model is not in data/model"
@@ -41,14 +41,14 @@ def check_held_before_votes(lines: list[dict[str, Any]]) -> None:
 
 
 def test_a_seed_list_is_read_as_written() -> None:
-    assert rounds.seeds_of("1-3,7") == [1, 2, 3, 7]
+    assert seeds_of("1-3,7") == [1, 2, 3, 7]
 
 
 def test_a_half_written_line_is_not_a_seed_that_is_done(tmp_path: Path) -> None:
     path = tmp_path / "rounds.jsonl"
     path.write_text('{"seed": 1}\n{"seed": 2, "unse')
-    assert rounds.read_lines(path) == [{"seed": 1}]
-    assert rounds.read_lines(tmp_path / "none.jsonl") == []
+    assert read_lines(path) == [{"seed": 1}]
+    assert read_lines(tmp_path / "none.jsonl") == []
 
 
 def test_a_line_says_when_and_where_it_was_measured() -> None:

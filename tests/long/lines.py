@@ -1,7 +1,8 @@
-"""Where and when a line of a study was measured, kept in the line itself."""
+"""The lines that a study leaves, one a seed: which are there, and where and when each was measured."""
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from datetime import UTC, datetime
@@ -14,6 +15,26 @@ RESULTS = Path(__file__).resolve().parent / "results"
 def provenance() -> dict[str, Any]:
     """`date`, `commit` (with `+` when files were changed since) and `machine`; what cannot be known is `unknown`."""
     return {"date": datetime.now(UTC).date().isoformat(), "commit": _commit(), "machine": _machine()}
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """The seeds that are done; a half-written last line is not."""
+    lines = []
+    for text in path.read_text().splitlines() if path.exists() else []:
+        try:
+            lines.append(json.loads(text))
+        except ValueError:
+            continue
+    return lines
+
+
+def seeds_of(text: str) -> list[int]:
+    """`1-3,7` → 1, 2, 3, 7."""
+    seeds: list[int] = []
+    for part in text.split(","):
+        first, _, last = part.partition("-")
+        seeds += range(int(first), int(last or first) + 1)
+    return seeds
 
 
 def _commit() -> str:
