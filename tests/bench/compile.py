@@ -60,7 +60,15 @@ def fill(url: str, size: int) -> None:
         add(
             t.Conversation, id=f"k{number}", person_id=people[0], purpose="compare", title="", updated_at=0.0, **common
         )
-        add(t.Message, id=f"m{number}", conversation_id=f"k{number}", parent_id=None, role="user", content=prompt, **common)
+        add(
+            t.Message,
+            id=f"m{number}",
+            conversation_id=f"k{number}",
+            parent_id=None,
+            role="user",
+            content=prompt,
+            **common,
+        )
         ids = [f"m{number}-{i}" for i in range(count)]
         for i, id in enumerate(ids):
             text = f"Answer {i}: {' '.join(draw.choices(WORDS, k=30))}."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,15 +19,18 @@ from tests.alignment.builders import any_judgements, like, ranking, vote
 RULES = Rules(trusted=frozenset({"p1"}), promotions={"sft": 2})
 
 
-def streamed(judgements: list[Judgement], rules: Rules) -> tuple[list[Judgement], list[list[object]], dict[str, object]]:
+def streamed(
+    judgements: list[Judgement], rules: Rules
+) -> tuple[list[Judgement], list[list[object]], dict[str, object]]:
     with tempfile.TemporaryDirectory() as scratch:
         stream = Stream(judgements, Path(scratch), seed=3, rules=rules)
         read: list[Judgement] = []
         rows: list[list[object]] = [[], [], [], []]
         for there, found in stream.contexts():
             read += there
-            for kind, listed in zip(rows, (found.pairs, found.marks, found.sft, found.groups), strict=True):
-                kind += listed
+            kinds: tuple[Sequence[object], ...] = (found.pairs, found.marks, found.sft, found.groups)
+            for kind, listed in zip(rows, kinds, strict=True):
+                kind.extend(listed)
         return read, rows, stream.counts
 
 
