@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import marshal
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -24,7 +24,7 @@ from alignment.compile.drafts import AnyRow, Draft
 from alignment.compile.rules import Rules
 from alignment.compile.survey import Survey, Surveyed
 from alignment.judgement import Candidate, Judgement, Kind, Mark, Message, Strength
-from alignment.rows import GroupRow, MarkRow, PairRow, SftRow
+from alignment.rows import GroupRow, MarkRow, PairRow, Row, SftRow
 
 PARTS = 256
 Plain = tuple[Any, ...]  # what `marshal` takes: numbers, texts, None and tuples of them
@@ -84,10 +84,8 @@ def _draft_part(path: Path, spool: BinaryIO, surveyed: Surveyed, rules: Rules, t
         plain = sorted(contexts[digest], key=lambda each: str(each[0]))
         judgements = [_judgement(each) for each in plain]
         drafted = draft(judgements, surveyed.side(judgements[0].context), surveyed.reliability, rules, totals)
-        kinds = tuple(
-            tuple((_row(each.row), each.parts) for each in drafts)
-            for drafts in (drafted.pairs, drafted.marks, drafted.sft, drafted.groups)
-        )
+        listed: tuple[Sequence[Draft[Any]], ...] = (drafted.pairs, drafted.marks, drafted.sft, drafted.groups)
+        kinds = tuple(tuple((_row(each.row), each.parts) for each in drafts) for drafts in listed)
         marshal.dump((tuple(plain), drafted.split, kinds), spool)
 
 
@@ -129,9 +127,9 @@ def _plain(judgement: Judgement) -> Plain:
     )
 
 
-_KINDS = {kind.value: kind for kind in Kind}
-_MARKS = {None: None, **{mark.value: mark for mark in Mark}}
-_STRENGTHS = {None: None, **{strength.value: strength for strength in Strength}}
+_KINDS: dict[Any, Kind] = {kind.value: kind for kind in Kind}
+_MARKS: dict[Any, Mark] = {mark.value: mark for mark in Mark}
+_STRENGTHS: dict[Any, Strength] = {strength.value: strength for strength in Strength}
 
 
 def _judgement(plain: Plain) -> Judgement:
@@ -144,11 +142,11 @@ def _judgement(plain: Plain) -> Judgement:
         kind=_KINDS[kind],
         context=tuple(Message(role, content) for role, content in context),
         candidates=tuple(
-            Candidate(name, text, version, position, finish, rank, _MARKS[mark], correction)
+            Candidate(name, text, version, position, finish, rank, _MARKS.get(mark), correction)
             for name, text, version, position, finish, rank, mark, correction in candidates
         ),
         conversation=conversation,
-        strength=_STRENGTHS[strength],
+        strength=_STRENGTHS.get(strength),
         cannot_judge=cannot_judge,
         scripted=scripted,
         at=at,
@@ -158,7 +156,7 @@ def _judgement(plain: Plain) -> Judgement:
     )
 
 
-def _row(row: AnyRow) -> Plain:
+def _row(row: Row) -> Plain:
     """A row's values in their order, but for the prompt, which is its context's."""
     return tuple(getattr(row, name) for name in row.__slots__[1:])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,8 +28,9 @@ def streamed(
         rows: list[list[object]] = [[], [], [], []]
         for there, found in stream.contexts():
             read += there
-            for kind, listed in zip(rows, (found.pairs, found.marks, found.sft, found.groups), strict=True):
-                kind += listed
+            kinds: tuple[Sequence[object], ...] = (found.pairs, found.marks, found.sft, found.groups)
+            for kind, listed in zip(rows, kinds, strict=True):
+                kind.extend(listed)
         return read, rows, stream.counts
 
 
