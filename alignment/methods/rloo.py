@@ -28,7 +28,7 @@ def train(spec: StageSpec, progress: Progress) -> dict[str, Any]:
     """Train an adapter against `spec.reward` and save it into `spec.out`.
 
     Progress records: `step`, `steps`, `epoch`, `loss`, `reward` (mean, in spreads of the starting model's, less
-    the KL penalty), `kl` (TRL's estimate), `entropy` (nats per token), `length` (tokens), `seconds_left`; a step
+    the KL penalty), `kl` and `entropy` (nats per token), `length` (tokens), `seconds_left`; a step
     is one update. Returns the metrics.
     Raises `StageError` with one sentence when the data are unusable or the loss is not finite.
     """

@@ -26,7 +26,7 @@ class RlooSettings:
     rollouts: int = 64
     answers: int = 4
     iterations: int = 2
-    minibatch: int = 64
+    minibatch: int = 32
     rate: float = 0.0
     beta: float = 0.05
     clip: float = 0.2
