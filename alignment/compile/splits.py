@@ -8,8 +8,8 @@ Rules, in full:
 - The side comes from a hash of the cluster's smallest key and the seed, so a new judgement moves old rows
   only where it joins two clusters that lay apart.
 - The core is a small fixed part of all possible prompts, chosen by hash alone: a cluster with a prompt in it
-  is held out whatever the seed, however few judgements there are, and for ever.
-- Below `HELD_OUT_FROM` judgements only the core is held out, because every other pair is needed.
+  is held out whatever the seed, and for ever.
+- Below `HELD_OUT_FROM` judgements nothing is held out, because every pair is needed.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ class Clusters:
         few = self._judgements < HELD_OUT_FROM
         roots = [self._root(place) for place in range(len(self._keys))]
         core = {root for place, root in enumerate(roots) if in_core(self._keys[place])}
-        apart = {root: root in core or (not few and held_out(self._keys[root], seed)) for root in dict.fromkeys(roots)}
+        apart = {root: not few and (root in core or held_out(self._keys[root], seed)) for root in dict.fromkeys(roots)}
         return {key: "held_out" if apart[roots[place]] else "train" for key, place in self._places.items()}
 
     def _join(self, one: int, other: int) -> None:

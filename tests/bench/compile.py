@@ -26,7 +26,23 @@ from typing import Any
 
 SIZES = (4_000, 8_000, 16_000, 32_000)
 PEOPLE = 50
-WORDS = "river stone apple quiet winter garden letter bright mountain paper silver window morning bread music".split()
+WORDS = [
+    "river",
+    "stone",
+    "apple",
+    "quiet",
+    "winter",
+    "garden",
+    "letter",
+    "bright",
+    "mountain",
+    "paper",
+    "silver",
+    "window",
+    "morning",
+    "bread",
+    "music",
+]
 
 
 def fill(url: str, size: int) -> None:
@@ -57,9 +73,7 @@ def fill(url: str, size: int) -> None:
         kind, count = (("compare", 2), ("compare", 2), ("like", 1), ("rank", 4))[number % 4]
         prompt = f"Tell me about the {' '.join(draw.choices(WORDS, k=6))}, please, number {draw.randrange(size // 2)}."
         common = {"created_at": 0.0}
-        add(
-            t.Conversation, id=f"k{number}", person_id=people[0], purpose="compare", title="", updated_at=0.0, **common
-        )
+        add(t.Conversation, id=f"k{number}", person_id=people[0], purpose="compare", title="", updated_at=0.0, **common)
         add(
             t.Message,
             id=f"m{number}",

@@ -22,12 +22,9 @@ def sides(judgements: list[Judgement], seed: int = 0) -> dict[str, str]:
     return {row.judgements[0]: row.split for row in compile_rows(judgements, seed=seed).pairs}
 
 
-def test_below_a_hundred_judgements_only_the_core_is_held_out() -> None:
-    few = sides(many(99))
-    assert {name for name, side in few.items() if side == "held_out"} == {
-        f"j{i:05d}" for i in range(99) if in_core(prompt_key(user(f"Question {i}?")))
-    }
-    assert list(few.values()).count("held_out") < 6
+def test_below_a_hundred_judgements_nothing_is_held_out() -> None:
+    assert any(in_core(prompt_key(user(f"Question {i}?"))) for i in range(99))
+    assert set(sides(many(99)).values()) == {"train"}
     assert list(sides(many(100)).values()).count("held_out") > 8
 
 
@@ -41,13 +38,12 @@ def test_a_side_is_kept_as_the_data_grows() -> None:
     assert small == {name: large[name] for name in small}
 
 
-def test_the_core_is_held_out_whatever_the_seed_and_however_few_there_are() -> None:
+def test_the_core_is_held_out_whatever_the_seed() -> None:
     core = [i for i in range(400) if in_core(prompt_key(user(f"Question {i}?")))]
     assert 2 <= len(core) <= 16
-    for judgements in ([vote(i, prompt=f"Question {i}?") for i in core], many(800, prompts=400)):
-        for seed in range(4):
-            found = sides(judgements, seed=seed)
-            assert {found[f"j{i:05d}"] for i in core} == {"held_out"}
+    for seed in range(4):
+        found = sides(many(800, prompts=400), seed=seed)
+        assert {found[f"j{i:05d}"] for i in core} == {"held_out"}
 
 
 LONG = (
