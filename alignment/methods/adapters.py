@@ -10,14 +10,27 @@ from alignment.methods.scale import threads_for
 POLICY = "default"
 
 
-def lora_config(rank: int, alpha: int, task: str = "CAUSAL_LM", modules_to_save: list[str] | None = None) -> Any:
-    """LoRA on all linear layers, no dropout and no biases: what vLLM takes, where `modules_to_save` is None."""
+def lora_config(
+    rank: int,
+    alpha: int,
+    task: str = "CAUSAL_LM",
+    modules_to_save: list[str] | None = None,
+    *,
+    layers: list[int] | None = None,
+    names: list[str] | None = None,
+) -> Any:
+    """LoRA on all linear modules, no dropout and no biases: what vLLM takes, where `modules_to_save` is None.
+
+    `layers` are the numbers of the layers that get an adapter, None for all; `names` are then the linear
+    modules' (PEFT takes a choice of layers only beside a list of names).
+    """
     from peft import LoraConfig
 
     return LoraConfig(
         r=rank,
         lora_alpha=alpha,
-        target_modules="all-linear",
+        target_modules="all-linear" if layers is None else names,
+        layers_to_transform=layers,
         lora_dropout=0.0,
         bias="none",
         task_type=task,

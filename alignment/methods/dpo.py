@@ -15,8 +15,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from alignment.errors import StageError
+from alignment.methods.adapters import lora_config, save_adapter, trainer_arguments, wants_bf16
 from alignment.methods.dpo_settings import DpoSettings, check_enough
-from alignment.methods.loading import bf16_is_fast, linear_names, load_model, load_tokenizer, window
+from alignment.methods.loading import linear_names, load_model, load_tokenizer, window
 from alignment.methods.tokenized import TokenizedPair, tokenize_pairs
 from alignment.snapshot import read_pairs
 from alignment.spec import StageSpec
@@ -73,9 +74,7 @@ def train(spec: StageSpec, progress: Progress) -> dict[str, Any]:
     }
     if held_out:
         metrics["held_out_accuracy"] = _accuracy(trainer.logps(_dataset(held_out)), reference)
-    trainer.model.save_pretrained(spec.out, selected_adapters=["default"], safe_serialization=True)
-    (spec.out / "README.md").unlink(missing_ok=True)  # PEFT's empty model card
-    (spec.out / "adapter_model.safetensors").chmod(0o644)  # vLLM may run as another user
+    save_adapter(trainer.model, spec.out)
     metrics["seconds_set_up"] = round(set_up - began, 3)
     metrics["seconds_training"] = round(trained - set_up, 3)
     return metrics
@@ -85,57 +84,33 @@ def build_trainer(
     spec: StageSpec, settings: DpoSettings, tokenizer: Any, pairs: list[TokenizedPair], progress: Progress
 ) -> WeightedDpoTrainer:
     """The trainer, ready to go: model loaded, adapter in place, reference log-probabilities computed."""
-    import torch
-    from peft import LoraConfig, PeftModel
+    from peft import PeftModel
     from trl import DPOConfig
 
     from alignment.methods.progress_callback import ProgressCallback
     from alignment.methods.weighted_dpo import WeightedDpoTrainer
 
-    on_gpu = torch.cuda.is_available()
-    bf16 = settings.dtype == "bf16" or (settings.dtype == "auto" and bf16_is_fast())
+    bf16 = wants_bf16(settings.dtype)
     model = load_model(str(spec.model), bf16=bf16)
-    hidden = int(model.config.get_text_config().hidden_size)
-    threads = settings.threads_for(hidden)
-    if threads is not None:
-        torch.set_num_threads(threads)
+    text = model.config.get_text_config()
     lora = None
     if spec.adapter is not None:
         model = PeftModel.from_pretrained(model, str(spec.adapter), is_trainable=True)
     else:
-        layers = settings.layers_for(hidden, int(model.config.get_text_config().num_hidden_layers))
-        lora = LoraConfig(
-            r=settings.rank,
-            lora_alpha=settings.alpha,
-            # PEFT takes a choice of layers only beside a list of names.
-            target_modules="all-linear" if layers is None else linear_names(model),
-            layers_to_transform=layers,
-            lora_dropout=0.0,
-            bias="none",
-            task_type="CAUSAL_LM",
-        )
-    steps = settings.steps_for(len(pairs))
-    config = DPOConfig(
-        output_dir=str(spec.out),
-        beta=settings.beta,
-        learning_rate=settings.rate_for(hidden),
-        lr_scheduler_type="linear",
-        max_steps=steps,
-        per_device_train_batch_size=settings.batch,
-        gradient_checkpointing=hidden > 1024,  # a small model's activations fit; recomputing them costs a third
-        use_cpu=not on_gpu,
-        bf16=bf16,
+        layers = settings.layers_for(int(text.hidden_size), int(text.num_hidden_layers))
+        lora = lora_config(settings.rank, settings.alpha, layers=layers, names=linear_names(model))
+    arguments = trainer_arguments(
+        spec.out,
         seed=spec.seed,
-        data_seed=spec.seed,
-        max_length=None,
-        logging_steps=max(1, steps // RECORDS),
-        logging_nan_inf_filter=False,
-        save_strategy="no",
-        report_to=[],
-        disable_tqdm=True,
-        dataloader_pin_memory=on_gpu,
-        remove_unused_columns=False,
+        hidden=int(text.hidden_size),
+        steps=settings.steps_for(len(pairs)),
+        batch=settings.batch,
+        rate=settings.rate_for(int(text.hidden_size)),
+        bf16=bf16,
+        threads=settings.threads,
+        records=RECORDS,
     )
+    config = DPOConfig(beta=settings.beta, **arguments)
     return WeightedDpoTrainer(
         model=model,
         config=config,

@@ -166,7 +166,7 @@ def test_another_architecture_trains_too(tmp_path: Path) -> None:
         ({"gamma": 1}, "dpo has no setting gamma; it has"),
         ({"beta": "much"}, "setting beta cannot be 'much'"),
         ({"beta": 0.0}, "beta must be above 0"),
-        ({"dtype": "int4"}, "auto, bf16 or fp32"),
+        ({"dtype": "int4"}, "one of auto, bf16, fp32"),
     ],
 )
 def test_a_setting_without_sense_is_named(

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from alignment.errors import StageError
 from alignment.methods.dpo_settings import DpoSettings, check_enough
+from alignment.methods.scale import threads_for
 
 
 @given(st.integers(8, 5000))
@@ -40,9 +41,9 @@ def test_one_missing_pair_is_one_comparison() -> None:
 
 
 def test_a_small_model_trains_on_one_thread_and_a_large_one_on_all() -> None:
-    assert DpoSettings().threads_for(320) == 1
-    assert DpoSettings().threads_for(2048) is None
-    assert DpoSettings.read({"threads": 4}).threads_for(320) == 4
+    assert threads_for(320, 0) == 1
+    assert threads_for(2048, 0) is None
+    assert threads_for(320, 4) == 4
 
 
 def test_a_small_model_trains_its_last_quarter_and_a_large_one_every_layer() -> None:
