@@ -128,7 +128,7 @@ def test_a_dataset_that_does_not_fit_is_refused(model: Path, tmp_path: Path) -> 
 def test_a_line_that_is_no_group_is_named(model: Path, tmp_path: Path) -> None:
     spec = spec_for(tmp_path, model, warm_votes(9))
     (spec.data / "groups.jsonl").write_text('{"prompt": "x"}\n')
-    with pytest.raises(SnapshotProblem, match=r"groups\.jsonl, line 1 is no ranked group"):
+    with pytest.raises(SnapshotProblem, match=r"groups\.jsonl, line 1 needs the keys prompt, groups"):
         run_stage(spec)
 
 
