@@ -94,10 +94,14 @@ def vote_verdict(wins: int, losses: int, ties: int, needed: int = 60) -> Verdict
     tally = f"{wins} of {decided} decided votes were for it, {ties} ties"
     better, worse = binomial_tail(wins, decided), binomial_tail(losses, decided)
     if better <= LEVEL:
-        return Verdict(VerdictKind.PASS, (f"People prefer it: {tally} (p = {better:.4f}).",))
+        return Verdict(VerdictKind.PASS, (f"People prefer it: {tally} ({_p(better)}).",))
     if worse <= LEVEL:
-        return Verdict(VerdictKind.FAIL, (f"People prefer the incumbent: {tally} (p = {worse:.4f}).",))
+        return Verdict(VerdictKind.FAIL, (f"People prefer the incumbent: {tally} ({_p(worse)}).",))
     return Verdict(VerdictKind.HOLD, (f"The votes do not decide: {tally} (p = {better:.2f}, {LEVEL} needed).",))
+
+
+def _p(value: float) -> str:
+    return f"p = {value:.4f}" if value >= 0.0001 else "p < 0.0001"
 
 
 def combine(verdicts: Sequence[Verdict]) -> Verdict:
