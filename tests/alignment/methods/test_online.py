@@ -86,6 +86,7 @@ def test_answers_of_one_prompt_meet_and_near_rewards_are_a_tie() -> None:
     assert decided([1.0, 0.0, 0.5, 0.55, -1.0, 2.0], 0.1) == [Contest(0, 1), Contest(5, 4)]
 
 
+@pytest.mark.long  # half a minute on the embedded model; ppo's like it stays in every run
 def test_online_dpo_learns_the_judges_order() -> None:
     from alignment.methods.online_dpo import OnlineDpoRun
     from alignment.methods.online_dpo_settings import OnlineDpoSettings
