@@ -25,7 +25,7 @@ def register() -> None:
     from vllm.lora.ops.torch_ops import lora_ops
     from vllm.lora.punica_wrapper import punica_cpu
 
-    if getattr(lora_ops.bgmv_shrink, "passes_by_base_rows", False):
+    if lora_ops.bgmv_shrink.__module__ == __name__:  # ours already
         return
     shrink = passing_by_base_rows(lora_ops.bgmv_shrink)
     for module in (lora_ops, torch_ops, punica_cpu):  # each holds the function under its own name
@@ -39,7 +39,6 @@ def passing_by_base_rows(shrink: Any) -> Any:
         shrink(inputs, weights, output, indices, *rest, **named)
         output.masked_fill_((indices < 0).unsqueeze(1), 0)
 
-    wrapped.passes_by_base_rows = True  # type: ignore[attr-defined]
     return wrapped
 
 

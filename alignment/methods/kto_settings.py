@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from alignment.errors import StageError
-from alignment.methods.scale import rate_for
+from alignment.methods.scale import passes_for, rate_for
 from alignment.methods.settings import DTYPES, read_settings, require
 from alignment.spec import Setting
 
@@ -59,7 +59,7 @@ class KtoSettings:
 
     def epochs_for(self, rows: int) -> float:
         """Passes over the data: about `ROWS_SEEN` marked answers in all, between 1 and `MAX_EPOCHS` passes."""
-        return self.epochs or float(min(MAX_EPOCHS, max(1, round(ROWS_SEEN / max(1, rows)))))
+        return self.epochs or passes_for(rows, ROWS_SEEN, MAX_EPOCHS)
 
     def steps_for(self, rows: int) -> int:
         """Optimiser steps in all; an incomplete batch at the end is one too."""

@@ -17,16 +17,15 @@ import torch
 from torch.nn.functional import logsigmoid
 
 from alignment.errors import StageError
-from alignment.methods.adapters import save_adapter, wants_bf16
-from alignment.methods.loading import load_tokenizer, window
+from alignment.methods.adapters import save_adapter
+from alignment.methods.against_reward import asked_prompts, folders, one_base
+from alignment.methods.loading import load_tokenizer
 from alignment.methods.online_dpo_settings import OnlineDpoSettings
 from alignment.methods.ppo.model import OneBase
 from alignment.methods.ppo.rewards import Unit, answer_rewards, kl_per_answer
 from alignment.methods.ppo.rollouts import BatchSampler, Rollout, collect
 from alignment.methods.ppo.scoring import Scored, batch_of, score
-from alignment.methods.ppo.train import fitting
-from alignment.methods.prompts_for import drawn, prompts_for
-from alignment.methods.scale import threads_for
+from alignment.methods.prompts_for import drawn
 from alignment.sampler import Sampler, Sampling
 from alignment.spec import StageSpec
 from alignment.stages import Progress
@@ -48,34 +47,12 @@ def train(spec: StageSpec, progress: Progress, *, sampler: Sampler | None = None
     (nats per answer), `entropy` (nats per token), `length` (tokens), `seconds_left`. Returns the metrics.
     Raises `StageError` with one sentence when the data are unusable or the loss is not finite.
     """
-    if spec.model is None:
-        raise StageError("online-dpo needs a model to start from; name one.")
-    if spec.reward is None:
-        raise StageError("online-dpo needs a reward model: train one first, and name its folder with --reward.")
+    source, _ = folders(spec)
     settings = OnlineDpoSettings.read(spec.settings)
     began = time.perf_counter()
-    tokenizer = load_tokenizer(spec.model)
-    prompts = fitting(
-        prompts_for(spec.data, settings.prompts, "online-dpo", settings.min_prompts),
-        tokenizer,
-        (settings.max_length or window(spec.model, tokenizer)) - settings.max_tokens,
-        settings.min_prompts,
-        "online-dpo",
-    )
-    model = OneBase(
-        spec.model,
-        reward=spec.reward,
-        adapter=spec.adapter,
-        rank=settings.rank,
-        alpha=settings.alpha,
-        bf16=wants_bf16(settings.dtype),
-        pad=tokenizer.pad_token_id,
-        temperature=settings.temperature,
-        seed=spec.seed,
-    )
-    threads = threads_for(model.hidden_size, settings.threads)
-    if threads is not None:
-        torch.set_num_threads(threads)
+    tokenizer = load_tokenizer(source)
+    prompts = asked_prompts(spec, settings, tokenizer)
+    model = one_base(spec, settings, tokenizer)
     run = OnlineDpoRun(model, settings, spec.seed)
     asked = drawn(prompts, spec.seed)
     inside = sampler or BatchSampler(model, tokenizer)

@@ -14,10 +14,9 @@ from typing import Any
 
 from alignment.errors import StageError
 from alignment.methods.adapters import lora_config, save_adapter, trainer_arguments, wants_bf16
-from alignment.methods.loading import load_model, load_tokenizer, window
+from alignment.methods.against_reward import asked_prompts, folders
+from alignment.methods.loading import load_model, load_tokenizer
 from alignment.methods.ppo.model import OneBase
-from alignment.methods.ppo.train import fitting
-from alignment.methods.prompts_for import prompts_for
 from alignment.methods.reward_function import RewardFunction
 from alignment.methods.rloo_settings import RlooSettings
 from alignment.spec import StageSpec
@@ -39,23 +38,14 @@ def train(spec: StageSpec, progress: Progress) -> dict[str, Any]:
 
     from alignment.methods.progress_callback import ProgressCallback
 
-    if spec.model is None:
-        raise StageError("rloo needs a model to start from; name one.")
-    if spec.reward is None:
-        raise StageError("rloo needs a reward model: train one first, and name its folder with --reward.")
+    source, reward = folders(spec)
     settings = RlooSettings.read(spec.settings)
     began = time.perf_counter()
-    tokenizer = load_tokenizer(spec.model)
-    prompts = fitting(
-        prompts_for(spec.data, settings.prompts, "rloo", settings.min_prompts),
-        tokenizer,
-        (settings.max_length or window(spec.model, tokenizer)) - settings.max_tokens,
-        settings.min_prompts,
-        "rloo",
-    )
+    tokenizer = load_tokenizer(source)
+    prompts = asked_prompts(spec, settings, tokenizer)
     bf16 = wants_bf16(settings.dtype)
-    judge = OneBase(spec.model, reward=spec.reward, bf16=bf16, pad=tokenizer.pad_token_id, seed=spec.seed)
-    model = load_model(spec.model, bf16=bf16)
+    judge = OneBase(source, reward=reward, bf16=bf16, pad=tokenizer.pad_token_id, seed=spec.seed)
+    model = load_model(source, bf16=bf16)
     lora = None
     if spec.adapter is not None:
         model = PeftModel.from_pretrained(model, str(spec.adapter), is_trainable=True)

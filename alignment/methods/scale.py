@@ -1,4 +1,4 @@
-"""What depends on a model's size: the learning rate of an adapter, and how many threads train it."""
+"""What a run chooses from the sizes of model and dataset: an adapter's learning rate, threads, passes."""
 
 from __future__ import annotations
 
@@ -22,3 +22,8 @@ def threads_for(hidden: int, threads: int) -> int | None:
     result independent of how many processors there are.
     """
     return threads or (1 if hidden <= SMALL_MODEL else None)
+
+
+def passes_for(rows: int, seen: int, most: int) -> float:
+    """Passes over so many rows: about `seen` of them in all, between 1 and `most` passes."""
+    return float(min(most, max(1, round(seen / max(1, rows)))))

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from feedback_app.commands.output import AsJson, output
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 NAMES = (
     "trl, trl-unpaired, openai-chat, openai-preference, hh, ranked, oasst, ultrafeedback, llama-factory, open-webui, "
@@ -37,7 +40,7 @@ def export(
     settings, store = settings_and_store()
     result = exchange.export(store, format, out, personal or settings.personal_data.value)
 
-    def show(console: object) -> None:
+    def show(console: Console) -> None:
         written = ", ".join(f"{split} {count}" for split, count in result["written"].items()) or "nothing"
         lines = [f"Written to {out}: {written}."]
         lines += [f"  left out, {reason}: {count}" for reason, count in result["left_out"].items()]
@@ -45,7 +48,7 @@ def export(
         if found:
             done = "replaced" if result["personal"]["handling"] == "replace" else "still there (--personal replace)"
             lines.append(f"Personal data and secrets in {result['personal']['rows']} rows, {done}: {found}.")
-        console.print("\n".join(lines), markup=False)  # type: ignore[attr-defined]
+        console.print("\n".join(lines), markup=False)
 
     output(ctx).done(result, show)
 
@@ -63,12 +66,12 @@ def import_(
     _, store = settings_and_store()
     result = exchange.bring_in(store, file, format)
 
-    def show(console: object) -> None:
+    def show(console: Console) -> None:
         said = "as named" if format else "detected"
         lines = [f"Format {result['format']} ({said}), {result['read']} records read."]
         lines += [f"  imported as {kind}: {count}" for kind, count in result["imported"].items()]
         lines += [f"  skipped, {reason}: {count}" for reason, count in result["skipped"].items()]
         lines += result["notes"]
-        console.print("\n".join(lines), markup=False)  # type: ignore[attr-defined]
+        console.print("\n".join(lines), markup=False)
 
     output(ctx).done(result, show)

@@ -7,6 +7,7 @@ so that what was trained on them can still be found. What is not done here: file
 from __future__ import annotations
 
 from sqlalchemy import ColumnElement, delete, exists, or_, select, text, true, update
+from sqlalchemy.orm import aliased
 from sqlmodel import Session, col
 
 from feedback_app.errors import Conflict
@@ -138,10 +139,10 @@ def _own_messages(session: Session, person_id: str) -> list[str]:
 
 def _judged_by_another(person_id: str) -> ColumnElement[bool]:
     """Whether a task below the conversation's first message has a live judgement of somebody else."""
-    first = Message.__table__.alias("first")  # type: ignore[attr-defined]
+    first = aliased(Message)
     return exists().where(
-        first.c.conversation_id == col(Conversation.id),
-        col(Task.context_id) == first.c.id,
+        col(first.conversation_id) == col(Conversation.id),
+        col(Task.context_id) == col(first.id),
         col(Ticket.task_id) == col(Task.id),
         col(JudgementRow.ticket_id) == col(Ticket.id),
         col(JudgementRow.live).is_(True),

@@ -16,19 +16,19 @@ from typing import Any
 import torch
 
 from alignment.errors import StageError
-from alignment.methods.adapters import save_adapter, wants_bf16
-from alignment.methods.loading import load_tokenizer, window
+from alignment.methods.adapters import save_adapter
+from alignment.methods.against_reward import asked_prompts, folders, one_base
+from alignment.methods.loading import load_tokenizer
 from alignment.methods.ppo.advantages import generalised_advantages, whitened
 from alignment.methods.ppo.kl import controller
 from alignment.methods.ppo.losses import policy_loss, value_loss
 from alignment.methods.ppo.mix import Mix, read_mix
 from alignment.methods.ppo.model import OneBase, ValueHead
 from alignment.methods.ppo.rewards import Unit, answer_rewards, kl_per_answer, token_rewards
-from alignment.methods.ppo.rollouts import BatchSampler, Rollout, collect, render
+from alignment.methods.ppo.rollouts import BatchSampler, Rollout, collect
 from alignment.methods.ppo.scoring import Scored, batch_of, by_length, score
 from alignment.methods.ppo.settings import PpoSettings
-from alignment.methods.prompts_for import Prompt, drawn, prompts_for
-from alignment.methods.scale import threads_for
+from alignment.methods.prompts_for import drawn
 from alignment.sampler import Sampler, Sampling
 from alignment.spec import StageSpec
 from alignment.stages import Progress
@@ -48,35 +48,13 @@ def train(
     `sampler` answers instead of the model in this process; `publish` then hands it the policy before each step.
     Returns the metrics. Raises `StageError` with one sentence when the data are unusable or a loss is not finite.
     """
-    if spec.model is None:
-        raise StageError("ppo needs a model to start from; name one.")
-    if spec.reward is None:
-        raise StageError("ppo needs a reward model: train one first, and name its folder with --reward.")
+    source, _ = folders(spec)
     settings = PpoSettings.read(spec.settings)
     began = time.perf_counter()
-    tokenizer = load_tokenizer(spec.model)
-    prompts = fitting(
-        prompts_for(spec.data, settings.prompts, "ppo", settings.min_prompts),
-        tokenizer,
-        (settings.max_length or window(spec.model, tokenizer)) - settings.max_tokens,
-        settings.min_prompts,
-        "ppo",
-    )
+    tokenizer = load_tokenizer(source)
+    prompts = asked_prompts(spec, settings, tokenizer)
     mix = read_mix(spec.data, tokenizer, settings.mix, spec.seed)
-    model = OneBase(
-        spec.model,
-        reward=spec.reward,
-        adapter=spec.adapter,
-        rank=settings.rank,
-        alpha=settings.alpha,
-        bf16=wants_bf16(settings.dtype),
-        pad=tokenizer.pad_token_id,
-        temperature=settings.temperature,
-        seed=spec.seed,
-    )
-    threads = threads_for(model.hidden_size, settings.threads)
-    if threads is not None:
-        torch.set_num_threads(threads)
+    model = one_base(spec, settings, tokenizer)
     run = PpoRun(model, settings, spec.seed, mix)
     asked = drawn(prompts, spec.seed)
     inside = sampler or BatchSampler(model, tokenizer)
@@ -117,17 +95,6 @@ def train(
         "seconds_training": round(trained - set_up, 3),
         "seconds_sampling": round(sampling_s, 3),
     }
-
-
-def fitting(prompts: Sequence[Prompt], tokenizer: Any, room: int, needed: int, stage: str) -> list[Prompt]:
-    """The prompts that leave room for an answer. Raises `StageError` with the counts when too few do."""
-    kept = [prompt for prompt in prompts if len(render(tokenizer, prompt)) <= room]
-    if len(kept) < needed:
-        raise StageError(
-            f"{len(prompts) - len(kept)} of {len(prompts)} prompts are longer than the {max(0, room)} tokens that "
-            f"leave room for an answer, and {stage} needs at least {needed}: lower max_tokens or raise max_length."
-        )
-    return kept
 
 
 @dataclass(slots=True)

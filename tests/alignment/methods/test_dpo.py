@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,14 @@ from alignment.artifact import is_complete, verify
 from alignment.compile import compile_rows
 from alignment.errors import StageError
 from alignment.judgement import Judgement, Strength
-from alignment.snapshot import write_snapshot
 from alignment.spec import Setting, StageSpec
 from alignment.stages import run_stage
 from tests.alignment.builders import vote
+from tests.alignment.methods.specs import spec_of
 from tests.alignment.tiny_model import make_tiny_model
 
 pytestmark = pytest.mark.slow
+spec_for = partial(spec_of, "dpo")
 
 
 def warm_votes(count: int, start: int = 0) -> list[Judgement]:
@@ -31,22 +33,6 @@ def warm_votes(count: int, start: int = 0) -> list[Judgement]:
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_tiny_model(tmp_path_factory.mktemp("model"))
-
-
-def spec_for(
-    folder: Path,
-    model: Path,
-    judgements: list[Judgement],
-    *,
-    seed: int = 1,
-    adapter: Path | None = None,
-    **settings: Setting,
-) -> StageSpec:
-    data = folder / "data"
-    if not data.exists():
-        write_snapshot(compile_rows(judgements), judgements, data, filters={}, watermark=0)
-    out = folder / f"out-{len(list(folder.glob('out-*')))}"
-    return StageSpec("dpo", data, str(model), out, settings, seed, adapter)
 
 
 def test_training_moves_the_margin_and_leaves_an_adapter_vllm_takes(model: Path, tmp_path: Path) -> None:

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from alignment.artifact import is_complete, verify
-from alignment.compile import compile_rows
 from alignment.errors import StageError
 from alignment.judgement import Judgement, Mark
-from alignment.snapshot import write_snapshot
 from alignment.spec import Setting, StageSpec
 from alignment.stages import run_stage
 from tests.alignment.builders import like
+from tests.alignment.methods.specs import spec_of
 from tests.alignment.tiny_model import make_tiny_model
 
 pytestmark = pytest.mark.slow
+spec_for = partial(spec_of, "kto")
 
 
 def marks(likes: int, dislikes: int) -> list[Judgement]:
@@ -34,22 +34,6 @@ def marks(likes: int, dislikes: int) -> list[Judgement]:
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_tiny_model(tmp_path_factory.mktemp("model"))
-
-
-def spec_for(
-    folder: Path,
-    model: Path,
-    judgements: Sequence[Judgement],
-    *,
-    seed: int = 1,
-    adapter: Path | None = None,
-    **settings: Setting,
-) -> StageSpec:
-    data = folder / "data"
-    if not data.exists():
-        write_snapshot(compile_rows(judgements), judgements, data, filters={}, watermark=0)
-    out = folder / f"out-{len(list(folder.glob('out-*')))}"
-    return StageSpec("kto", data, str(model), out, settings, seed, adapter)
 
 
 def test_likes_and_dislikes_alone_move_the_margin_and_leave_an_adapter(model: Path, tmp_path: Path) -> None:

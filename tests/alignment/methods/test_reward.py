@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from alignment.artifact import is_complete, verify
-from alignment.compile import compile_rows
 from alignment.errors import SnapshotProblem, StageError
 from alignment.judgement import Judgement
-from alignment.snapshot import write_snapshot
 from alignment.spec import Setting, StageSpec
 from alignment.stages import run_stage
 from tests.alignment.builders import vote
+from tests.alignment.methods.specs import spec_of
 from tests.alignment.tiny_model import make_tiny_model
 
 pytestmark = pytest.mark.slow
+spec_for = partial(spec_of, "reward")
 
 
 def warm_votes(count: int) -> list[Judgement]:
@@ -29,16 +29,6 @@ def warm_votes(count: int) -> list[Judgement]:
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_tiny_model(tmp_path_factory.mktemp("model"))
-
-
-def spec_for(
-    folder: Path, model: Path, judgements: Sequence[Judgement], *, seed: int = 1, **settings: Setting
-) -> StageSpec:
-    data = folder / "data"
-    if not data.exists():
-        write_snapshot(compile_rows(judgements), judgements, data, filters={}, watermark=0)
-    out = folder / f"out-{len(list(folder.glob('out-*')))}"
-    return StageSpec("reward", data, str(model), out, settings, seed)
 
 
 def write_groups(folder: Path, count: int) -> None:

@@ -1,0 +1,29 @@
+"""Specs of attempts on a snapshot of judgements, each attempt with a folder of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from alignment.compile import compile_rows
+from alignment.judgement import Judgement
+from alignment.snapshot import write_snapshot
+from alignment.spec import Setting, StageSpec
+
+
+def spec_of(
+    stage: str,
+    folder: Path,
+    model: Path,
+    judgements: Sequence[Judgement],
+    *,
+    seed: int = 1,
+    adapter: Path | None = None,
+    **settings: Setting,
+) -> StageSpec:
+    """The next attempt at a stage in `folder`, whose snapshot is written by the first one."""
+    data = folder / "data"
+    if not data.exists():
+        write_snapshot(compile_rows(judgements), judgements, data, filters={}, watermark=0)
+    out = folder / f"out-{len(list(folder.glob('out-*')))}"
+    return StageSpec(stage, data, str(model), out, settings, seed, adapter)
