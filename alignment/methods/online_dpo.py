@@ -137,7 +137,7 @@ class OnlineDpoRun:
         rewards = self.settings.beta * (logps - (scored.reference[at] * scored.mask[at]).sum(dim=1))
         better, worse = rewards.chunk(2)
         loss = -logsigmoid(better - worse).mean()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()  # type: ignore[no-untyped-call]  # PyTorch does not type it
         norm = float(torch.nn.utils.clip_grad_norm_(model.policy, self.settings.max_grad))
         value = float(loss.detach())
         if not (math.isfinite(value) and math.isfinite(norm)):

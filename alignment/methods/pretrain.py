@@ -219,7 +219,7 @@ def train(spec: StageSpec, progress: Callable[[dict[str, Any]], None]) -> dict[s
             raise NonFiniteLossError(
                 f"the loss was {value} at step {step}; lower muon_rate or adam_rate and start again"
             )
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()  # type: ignore[no-untyped-call]  # PyTorch does not type it
         torch.nn.utils.clip_grad_norm_(model.parameters(), settings.clip)
         for optimizer in optimizers:
             optimizer.step()

@@ -154,7 +154,9 @@ class _People:
             # Demonstrations in a file come as corrections, and whoever imports the file has answered for them.
             return self._store.people.set_trusted(person.id, True) if name == IMPORTER else person
         except Conflict:  # another import was first
-            return self._store.people.by_name(name)  # type: ignore[return-value]
+            other = self._store.people.by_name(name)
+            assert other is not None
+            return other
 
 
 def _judge(store: Store, people: _People, one: Feedback, source: str) -> str:

@@ -36,7 +36,7 @@ class Mix:
         with model.gradients():
             logps, _ = model.token_logps(ids, attention, answer)
         loss: torch.Tensor = -logps.mean()
-        (self._coefficient * loss).backward()  # type: ignore[no-untyped-call]
+        (self._coefficient * loss).backward()  # type: ignore[no-untyped-call]  # PyTorch does not type it
         return float(loss.detach())
 
 

@@ -222,10 +222,10 @@ class PpoRun:
             loss = outcome.loss
             if settings.entropy:
                 loss = loss - settings.entropy * self._entropy(ids, attention, answer) / tokens
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()  # type: ignore[no-untyped-call]  # PyTorch does not type it
             new = self._value(scored.states[at, :width])
             lost = value_loss(new, values[at, :width], returns[at, :width], mask, settings.value_clip, tokens=tokens)
-            lost.backward()  # type: ignore[no-untyped-call]
+            lost.backward()  # type: ignore[no-untyped-call]  # PyTorch does not type it
             share = float(mask.sum()) / tokens
             sums.loss += float(outcome.loss.detach())
             sums.value += float(lost.detach())
