@@ -56,7 +56,7 @@ def compile_rows(
     for judgement in listed:
         contexts[survey.see(judgement)].append(judgement)
     implicit = _signals(signals, listed, rules, survey)
-    surveyed = survey.result(seed)
+    surveyed = survey.result(seed, reliability=rules.reliability)
     totals = Totals()
     drafted = []
     for digest in sorted({*contexts, *implicit}):

@@ -39,12 +39,14 @@ class Rules:
     `trusted`: ids of people whose corrections train at once. `contradictions`: see `Contradictions`.
     `promotions`: for each version, how many promotions there have been since it was served; a version that
     is not named counts as fresh. `implicit`: which signals may be used at all; none by default.
+    `reliability`: whether people weigh by what is known of them; without it everybody weighs the same.
     """
 
     trusted: frozenset[str] = frozenset()
     contradictions: Contradictions = Contradictions.WEIGHTS
     promotions: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
     implicit: frozenset[Signal] = frozenset()
+    reliability: bool = True
 
     def to_record(self) -> dict[str, Any]:
         """As JSON, for a manifest. Whom it trusts is left out: a manifest names nobody."""
@@ -52,4 +54,5 @@ class Rules:
             "contradictions": self.contradictions.value,
             "promotions": dict(sorted(self.promotions.items())),
             "implicit": sorted(signal.value for signal in self.implicit),
+            "reliability": self.reliability,
         }

@@ -40,7 +40,7 @@ class Stream:
         self._spool = scratch / "drafts"
         survey = Survey()
         parts = _spread(source, survey, scratch)
-        surveyed = survey.result(seed)
+        surveyed = survey.result(seed, reliability=rules.reliability)
         totals = Totals()
         with self._spool.open("wb") as spool:
             for path in parts:

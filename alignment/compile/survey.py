@@ -61,9 +61,9 @@ class Survey:
             self.ballots.add(_item(digest, judgement.task, first, second), judgement.person, 1 if up else -1)
         return digest
 
-    def result(self, seed: int) -> Surveyed:
-        """What all of them together say."""
-        return Surveyed(self.clusters.sides(seed), person_weights(self.ballots))
+    def result(self, seed: int, *, reliability: bool = True) -> Surveyed:
+        """What all of them together say; without `reliability` everybody weighs the same."""
+        return Surveyed(self.clusters.sides(seed), person_weights(self.ballots) if reliability else {})
 
     def counts(self) -> dict[str, Any]:
         """How many judgements there were, of which kinds, by how many people."""

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from alignment.compile import compile_rows
+from alignment.compile import Rules, compile_rows
 from alignment.compile.cap import most_share, person_factors
 from alignment.compile.reliability import DISAGREEMENT_FLOOR, FLOOR, Known, person_weights, weight_of
 from alignment.compile.survey import Survey
@@ -39,6 +39,13 @@ def test_failed_gold_lowers_the_weight_to_the_floor_and_passed_gold_raises_it() 
     assert found["good"] > found["new"] > found["bad"]
     assert weight_of(Known(trials=60, right=0)) == FLOOR
     assert weight_of(Known(trials=60, right=60)) > 0.95
+
+
+def test_without_reliability_everybody_weighs_the_same() -> None:
+    judged = [*right_votes("good", 60, gold=True), *right_votes("bad", 60, first=100, gold=False)]
+    weighed, alike = (compile_rows(judged, rules=Rules(reliability=on)).pairs for on in (True, False))
+    assert len({row.weight for row in weighed}) == 2
+    assert len({row.weight for row in alike}) == 1
 
 
 def test_who_answers_the_same_thing_differently_weighs_less() -> None:

@@ -1,0 +1,258 @@
+"""What studies share: the embedded model asked in this process, scripted people, stages run here, win rates.
+
+Everything measured is the product's own code: its compiler, its snapshots, its stages. What may not be done
+here: a claim about any one study.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import random
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from alignment.compile import Rules, compile_rows
+from alignment.evaluate import WinRate, win_rate
+from alignment.judgement import Candidate, Judgement, Kind, Mark, Message, Strength
+from alignment.run import quiet_environment
+from alignment.sampler import Sample, Sampling
+from alignment.snapshot import write_snapshot
+from alignment.spec import Setting, StageSpec
+from alignment.stages import CHAINS, run_stage, stage_settings
+from alignment.tastes import Taste
+from tests.long.lines import provenance, read_lines, seeds_of
+
+ROOT = Path(__file__).resolve().parents[2]
+MODEL, DATA = ROOT / "data" / "model", ROOT / "data"
+TEMPERATURE, TOP_P, MAX_TOKENS = 0.8, 0.95, 192  # as people are answered
+UNSEEN = 400
+CHUNK = 80  # prompts that are sampled at once
+SAMPLING = ("ppo", "rloo", "online-dpo", "constitution")  # stages that answer prompts themselves
+PROMPTS = DATA / "prompts" / "compare.jsonl"
+
+
+def prompts_of(name: str) -> list[str]:
+    """The prompts of a file in data/prompts."""
+    lines = (DATA / "prompts" / name).read_text(encoding="utf-8").splitlines()
+    return [json.loads(line)["prompt"] for line in lines if line.strip()]
+
+
+def asked(texts: Sequence[str]) -> list[tuple[Message, ...]]:
+    """Each text as a conversation of one message."""
+    return [(Message("user", text),) for text in texts]
+
+
+class Model:
+    """The embedded model, with an adapter or without, asked in this process."""
+
+    def __init__(self, adapter: Path | None = None) -> None:
+        from alignment.methods.adapters import wants_bf16
+        from alignment.methods.loading import load_tokenizer
+        from alignment.methods.ppo.model import OneBase
+        from alignment.methods.ppo.rollouts import BatchSampler
+
+        tokenizer = load_tokenizer(str(MODEL))
+        self.inside = OneBase(
+            str(MODEL), reward=None, adapter=adapter, bf16=wants_bf16("auto"), pad=tokenizer.pad_token_id
+        )
+        self.tokenizer = tokenizer
+        self.version = "policy" if adapter else "base"
+        self.nucleus = BatchSampler(self.inside, tokenizer, top_p=TOP_P)
+        self.plain = BatchSampler(self.inside, tokenizer)
+
+    def answers(self, prompts: Sequence[str], seed: int, n: int = 1) -> list[list[Sample]]:
+        """`n` samples for each prompt, as people are answered."""
+        return self.nucleus.sample(self.version, asked(prompts), Sampling(TEMPERATURE, MAX_TOKENS, seed, n))
+
+    def texts(self, prompts: Sequence[str], seed: int) -> list[str]:
+        """One sample for each prompt."""
+        return [samples[0].text for samples in self.answers(prompts, seed)]
+
+
+def distinct(samples: Sequence[Sample], count: int) -> list[Sample]:
+    """The first `count` samples whose texts differ; fewer where there are none."""
+    found: dict[str, Sample] = {}
+    for sample in samples:
+        found.setdefault(sample.text, sample)
+    return list(found.values())[:count]
+
+
+@dataclass
+class Lab:
+    """The base model, its answers to the unseen prompts, and everything that a study does with them."""
+
+    base: Model = field(default_factory=Model)
+    unseen: list[str] = field(default_factory=lambda: prompts_of("eval.jsonl")[-UNSEEN:])
+    _before: dict[int, list[str]] = field(default_factory=dict)
+    _pools: dict[tuple[int, int], tuple[list[tuple[str, list[Sample]]], int]] = field(default_factory=dict)
+
+    def prompts(self, seed: int) -> list[str]:
+        """Prompts to collect judgements on, in an order of this seed: none of them is among the unseen."""
+        found = prompts_of("compare.jsonl") + prompts_of("eval.jsonl")[:-UNSEEN]
+        random.Random(f"prompts {seed}").shuffle(found)
+        return found
+
+    def pools(self, count: int, seed: int, *, width: int = 8) -> list[tuple[str, list[Sample]]]:
+        """`count` times a prompt with at least two different finished answers of the base model.
+
+        The first ones are the same for every `count`; what was sampled before is not sampled again.
+        """
+        found, turn = self._pools.setdefault((seed, width), ([], 0))
+        prompts = self.prompts(seed)
+        while len(found) < count and turn < 20 * len(prompts):
+            some = prompts[turn % len(prompts) :][:CHUNK]
+            for prompt, samples in zip(some, self.base.answers(some, seed * 100_000 + turn, n=width), strict=True):
+                different = distinct([sample for sample in samples if sample.finish_reason == "stop"], width)
+                if len(different) > 1:
+                    found.append((prompt, different))
+            turn += len(some)
+        self._pools[seed, width] = (found, turn)
+        return found[:count]
+
+    def train(
+        self,
+        method: str,
+        judgements: Sequence[Judgement],
+        seed: int,
+        folder: Path,
+        settings: Mapping[str, Setting] | None = None,
+        rules: Rules | None = None,
+        signals: Iterable[Any] = (),
+    ) -> tuple[Path, dict[str, Any]]:
+        """Compile by the product's rules and run the method's stages here: the adapter, and what became of it all."""
+        compiled = compile_rows(judgements, seed=seed, rules=rules or Rules(), signals=signals)
+        write_snapshot(compiled, list(judgements), folder / "data", filters={}, watermark=0)
+        record: dict[str, Any] = {"rows": compiled.counts["rows"]}
+        out, reward = folder, None
+        for stage in CHAINS[method]:
+            own = stage_settings(settings or {}, method, stage)
+            if stage in SAMPLING:
+                own.setdefault("prompts", str(PROMPTS))
+            out = folder / f"{method}-{stage}"
+            manifest = run_stage(StageSpec(stage, folder / "data", str(MODEL), out, own, seed, reward=reward))
+            record[stage] = {
+                key: manifest.metrics[key] for key in ("seconds", "held_out_accuracy") if key in manifest.metrics
+            }
+            reward = out if stage == "reward" else reward
+            gc.collect()
+        return out, record
+
+    def judged(self, adapter: Path, taste: Taste, seed: int) -> WinRate:
+        """One answer of the adapter against one of the base on each unseen prompt, by the taste; ties are halves."""
+        if seed not in self._before:
+            self._before[seed] = self.base.texts(self.unseen, 3_000_000 + seed)
+        after = Model(adapter).texts(self.unseen, 2_000_000 + seed)
+        return win_rate(after, self._before[seed], taste.score, tie_within=taste.threshold)
+
+
+def ranked(
+    number: int,
+    prompt: str,
+    samples: Sequence[Sample],
+    ranks: Sequence[int],
+    *,
+    person: str = "annotator",
+    strength: str | None = None,
+    task: str | None = None,
+    gold: bool | None = None,
+) -> Judgement:
+    """A comparison (two samples) or a ranking (more), as the store would hand it over."""
+    candidates = tuple(
+        Candidate(f"c{number}-{i}", sample.text, "base", i, sample.finish_reason, rank=rank)
+        for i, (sample, rank) in enumerate(zip(samples, ranks, strict=True))
+    )
+    return _judgement(
+        number,
+        Kind.COMPARE if len(samples) == 2 else Kind.RANK,
+        prompt,
+        candidates,
+        person,
+        Strength(strength) if strength else None,
+        task,
+        gold,
+    )
+
+
+def marked(number: int, prompt: str, sample: Sample, good: bool, person: str = "annotator") -> Judgement:
+    """A like or a dislike of one answer."""
+    mark = Mark.GOOD if good else Mark.BAD
+    candidate = Candidate(f"c{number}", sample.text, "base", 0, sample.finish_reason, mark=mark)
+    return _judgement(number, Kind.LIKE, prompt, (candidate,), person)
+
+
+def corrected(number: int, prompt: str, sample: Sample, text: str, person: str = "annotator") -> Judgement:
+    """A person's own wording of one answer."""
+    candidate = Candidate(f"c{number}", sample.text, "base", 0, sample.finish_reason, correction=text)
+    return _judgement(number, Kind.LIKE, prompt, (candidate,), person)
+
+
+def _judgement(
+    number: int,
+    kind: Kind,
+    prompt: str,
+    candidates: tuple[Candidate, ...],
+    person: str,
+    strength: Strength | None = None,
+    task: str | None = None,
+    gold: bool | None = None,
+) -> Judgement:
+    return Judgement(
+        id=f"j{number:05d}",
+        task=task or f"t{number:05d}",
+        person=person,
+        kind=kind,
+        context=(Message("user", prompt),),
+        candidates=candidates,
+        conversation=None,
+        strength=strength,
+        scripted=True,
+        gold=gold,
+    )
+
+
+def ranks_by(taste: Taste, samples: Sequence[Sample]) -> list[int]:
+    """The ranks that a taste gives: 1 is best, and who ties with the best of a group joins it."""
+    scores = [taste.score(sample.text) for sample in samples]
+    ranks = [0] * len(samples)
+    rank, head = 0, 0.0
+    for i in sorted(range(len(samples)), key=lambda i: -scores[i]):
+        if not rank or head - scores[i] > taste.threshold:
+            rank, head = rank + 1, scores[i]
+        ranks[i] = rank
+    return ranks
+
+
+def study(
+    name: str,
+    doc: str | None,
+    one_seed: Callable[[Lab, int, str, Path], dict[str, Any]],
+    arms: Sequence[str],
+    words: Sequence[str] | None = None,
+    seeds: str = "1-10",
+) -> int:
+    """The command line of a study of (seed, arm): runs those that FILE does not hold, a JSON line each as it ends."""
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", default=seeds)
+    parser.add_argument("--arms", default=",".join(arms), help="default: all of them")
+    parser.add_argument("--out", type=Path, default=Path(__file__).resolve().parent / "results" / f"{name}.jsonl")
+    arguments = parser.parse_args(words)
+    if unknown := sorted(set(arguments.arms.split(",")) - set(arms)):
+        parser.error(f"there is no arm {unknown[0]}; there are {', '.join(arms)}")
+    quiet_environment()
+    lab = Lab()
+    for seed in seeds_of(arguments.seeds):
+        for arm in arguments.arms.split(","):
+            if (seed, arm) in {(line["seed"], line["arm"]) for line in read_lines(arguments.out)}:
+                continue
+            with tempfile.TemporaryDirectory(prefix=f"alignloop-{name}-") as folder:
+                line = {"seed": seed, "arm": arm, **one_seed(lab, seed, arm, Path(folder)), **provenance()}
+            with arguments.out.open("a") as file:
+                file.write(json.dumps(line) + "\n")
+            print(json.dumps(line), file=sys.stderr)
+    return 0
