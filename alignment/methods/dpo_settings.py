@@ -24,10 +24,13 @@ class DpoSettings:
 
     `rate` is the peak learning rate, decaying linearly to 0; `batch` counts pairs per step; `max_length`
     is in tokens, prompt and answer together; `layers` is the share of layers that get an adapter, counted
-    from the last; `dtype` is auto, bf16 or fp32; `threads` are processors used when there is no GPU.
+    from the last; `dtype` is auto, bf16 or fp32; `threads` are processors used when there is no GPU. `margin`
+    scales the rows' margins (1 for a clear preference, ⅓ for a slight one), by which the chosen answer's reward
+    is then asked to lead; they are for the reward model, so 0 leaves them out.
     """
 
     beta: float = 0.2
+    margin: float = 0.0
     rate: float = 0.0
     epochs: float = 0.0
     batch: int = 8
@@ -49,6 +52,7 @@ class DpoSettings:
                 "beta must be above 0, batch at least 1, and rate and epochs not negative": settings.beta > 0
                 and settings.batch >= 1
                 and min(settings.rate, settings.epochs) >= 0,
+                f"margin must be 0 or more, not {settings.margin:g}": 0 <= settings.margin < math.inf,
                 f"layers is a share between 0 and 1, not {settings.layers:g}": 0 <= settings.layers <= 1,
                 f"dtype must be one of {', '.join(DTYPES)}, not {settings.dtype!r}": settings.dtype in DTYPES,
             },

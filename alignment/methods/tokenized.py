@@ -17,12 +17,17 @@ from alignment.rows import PairRow
 
 @dataclass(frozen=True, slots=True)
 class TokenizedPair:
-    """One pair: `prompt`, `chosen` and `rejected` are token ids; both answers end with the template's end of turn."""
+    """One pair: `prompt`, `chosen` and `rejected` are token ids; both answers end with the template's end of turn.
+
+    `weight`, `margin` and `target` are the row's (`alignment.rows.PairRow`).
+    """
 
     prompt: list[int]
     chosen: list[int]
     rejected: list[int]
     weight: float
+    margin: float = 1.0
+    target: float = 1.0
 
 
 @dataclass(slots=True)
@@ -42,7 +47,7 @@ def tokenize_pairs(rows: Iterable[PairRow], tokenizer: Any, max_length: int) -> 
         prompt, chosen, rejected = completion_ids(tokenizer, row.prompt, (row.chosen, row.rejected))
         longest = len(prompt) + max(len(chosen), len(rejected))
         if longest <= max_length:
-            kept.append(TokenizedPair(prompt, chosen, rejected, row.weight))
+            kept.append(TokenizedPair(prompt, chosen, rejected, row.weight, row.margin, row.target))
             continue
         left.longest = max(left.longest, longest)
         if len(prompt) >= max_length:

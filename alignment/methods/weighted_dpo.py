@@ -1,6 +1,6 @@
-"""TRL's `DPOTrainer` with two differences: rows have weights, and the reference is asked once.
+"""TRL's `DPOTrainer` with two differences: rows have weights, targets and margins, and the reference is asked once.
 
-- TRL drops a `weight` column silently, so the loss is written out here, with each row's weight in it.
+- TRL drops such columns silently, so the loss is written out here, with each row's own in it.
 - The reference model is the model that training starts from. Its log-probabilities never change, so they
   are computed once, before the first step, by that very model: no second model, no second adapter.
 
@@ -15,37 +15,55 @@ from typing import Any
 
 import torch
 from datasets import Dataset
-from torch.nn.functional import logsigmoid
 from transformers import PrinterCallback
 from trl import DPOConfig, DPOTrainer
 from trl.trainer.dpo_trainer import DataCollatorForPreference
 from trl.trainer.utils import add_fused_lm_head
 
 from alignment.errors import StageError
+from alignment.methods.preference_losses import by_share, logistic
 from alignment.methods.tokenized import TokenizedPair
 
-COLUMNS = ("prompt_ids", "chosen_ids", "rejected_ids", "weight")
+NUMBERS = ("weight", "margin", "target")  # of a row, beside its token ids
+COLUMNS = ("prompt_ids", "chosen_ids", "rejected_ids", *NUMBERS)
 
 
 class WeightedCollator(DataCollatorForPreference):  # type: ignore[misc]  # TRL is not typed
-    """TRL's padding, with the rows' weights as one more tensor, (B,)."""
+    """TRL's padding, with the rows' weights, margins and targets as tensors, (B,)."""
 
     def torch_call(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
-        """B rows to `input_ids`, `attention_mask`, `completion_mask` (each (2B, T), chosen first) and `weight` (B,)."""
+        """B rows to `input_ids`, `attention_mask`, `completion_mask`, (2B, T), chosen first, and `NUMBERS`, (B,)."""
         batch: dict[str, Any] = super().torch_call(examples)
-        batch["weight"] = torch.tensor([float(example["weight"]) for example in examples])
+        for name in NUMBERS:
+            batch[name] = torch.tensor([float(example[name]) for example in examples])
         return batch
 
 
 class WeightedDpoTrainer(DPOTrainer):  # type: ignore[misc]  # TRL is not typed
-    """DPO (Rafailov et al. 2023, arXiv:2305.18290, equation 7) over weighted rows.
+    """DPO (Rafailov et al. 2023, arXiv:2305.18290, equation 7) over weighted rows with soft labels.
 
-    The loss of a batch is the mean over its rows of w · −log σ(β·((c − c₀) − (r − r₀))), where c and r are
-    summed log-probabilities of the chosen and rejected answer, and c₀ and r₀ those of the starting model.
-    Weights should have mean 1, so that the learning rate means the same for every dataset.
+    With g = β·((c − c₀) − (r − r₀)), where c and r are summed log-probabilities of the chosen and rejected
+    answer, and c₀ and r₀ those of the starting model, the loss of a batch is the mean over its rows of
+    w · (t · −log σ(g − s·m) + (1 − t) · −log σ(−g)).
+
+    - w is the row's weight: how much was said. Weights should have mean 1, so that the learning rate means the
+      same for every dataset.
+    - t is its target: how much of that was for the chosen one. The compiler leaves the weight of a divided row
+      as it is (`alignment.compile.shares`), so the doubt counts once, here.
+    - m is its margin and s `margin_scale`; 0 leaves margins to the reward model. Amini et al. 2024 (ODPO,
+      arXiv:2402.10571) subtract such an offset.
     """
 
-    def __init__(self, *, model: Any, config: DPOConfig, pairs: Sequence[TokenizedPair], **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        model: Any,
+        config: DPOConfig,
+        pairs: Sequence[TokenizedPair],
+        margin_scale: float = 0.0,
+        **kwargs: Any,
+    ) -> None:
+        self.margin_scale = margin_scale
         collator = WeightedCollator(pad_token_id=kwargs["processing_class"].pad_token_id)
         super().__init__(model=model, args=config, train_dataset=as_dataset(pairs), data_collator=collator, **kwargs)
         if "ref" in self.model.peft_config:  # TRL's copy of an adapter that training continues from
@@ -102,7 +120,8 @@ class WeightedDpoTrainer(DPOTrainer):  # type: ignore[misc]  # TRL is not typed
         chosen_rewards = self.beta * (chosen - inputs["ref_chosen_logps"])
         rejected_rewards = self.beta * (rejected - inputs["ref_rejected_logps"])
         margins = chosen_rewards - rejected_rewards
-        loss: torch.Tensor = (inputs["weight"] * -logsigmoid(margins)).mean()
+        losses = by_share(logistic, margins, self.margin_scale * inputs["margin"], inputs["target"])  # (B,)
+        loss: torch.Tensor = (inputs["weight"] * losses).mean()
         value = loss.item()
         if not math.isfinite(value):
             raise StageError(
@@ -126,5 +145,7 @@ def as_dataset(pairs: Sequence[TokenizedPair]) -> Dataset:
             "chosen_ids": [pair.chosen for pair in pairs],
             "rejected_ids": [pair.rejected for pair in pairs],
             "weight": [pair.weight / mean for pair in pairs],
+            "margin": [pair.margin for pair in pairs],
+            "target": [pair.target for pair in pairs],
         }
     )
