@@ -21,7 +21,8 @@ from trl.trainer.dpo_trainer import DataCollatorForPreference
 from trl.trainer.utils import add_fused_lm_head
 
 from alignment.errors import StageError
-from alignment.methods.preference_losses import by_share, logistic
+from alignment.methods.dpo_settings import DpoSettings
+from alignment.methods.preference_losses import Pairs, preference_loss
 from alignment.methods.tokenized import TokenizedPair
 
 NUMBERS = ("weight", "margin", "target")  # of a row, beside its token ids
@@ -40,17 +41,16 @@ class WeightedCollator(DataCollatorForPreference):  # type: ignore[misc]  # TRL 
 
 
 class WeightedDpoTrainer(DPOTrainer):  # type: ignore[misc]  # TRL is not typed
-    """DPO (Rafailov et al. 2023, arXiv:2305.18290, equation 7) over weighted rows with soft labels.
+    """DPO over weighted rows with soft labels, with the losses of `preference_losses`.
 
-    With g = β·((c − c₀) − (r − r₀)), where c and r are summed log-probabilities of the chosen and rejected
-    answer, and c₀ and r₀ those of the starting model, the loss of a batch is the mean over its rows of
-    w · (t · −log σ(g − s·m) + (1 − t) · −log σ(−g)).
+    With ℓ the loss of a gap, and g the gap between the chosen and the rejected answer, both as the loss that is
+    set has them, the loss of a batch is the mean over its rows of w · (t·ℓ(g − s·m) + (1 − t)·ℓ(−g)).
 
     - w is the row's weight: how much was said. Weights should have mean 1, so that the learning rate means the
       same for every dataset.
     - t is its target: how much of that was for the chosen one. The compiler leaves the weight of a divided row
       as it is (`alignment.compile.shares`), so the doubt counts once, here.
-    - m is its margin and s `margin_scale`; 0 leaves margins to the reward model. Amini et al. 2024 (ODPO,
+    - m is its margin and s the setting `margin`; 0 leaves margins to the reward model. Amini et al. 2024 (ODPO,
       arXiv:2402.10571) subtract such an offset.
     """
 
@@ -60,10 +60,10 @@ class WeightedDpoTrainer(DPOTrainer):  # type: ignore[misc]  # TRL is not typed
         model: Any,
         config: DPOConfig,
         pairs: Sequence[TokenizedPair],
-        margin_scale: float = 0.0,
+        settings: DpoSettings,
         **kwargs: Any,
     ) -> None:
-        self.margin_scale = margin_scale
+        self.settings = settings
         collator = WeightedCollator(pad_token_id=kwargs["processing_class"].pad_token_id)
         super().__init__(model=model, args=config, train_dataset=as_dataset(pairs), data_collator=collator, **kwargs)
         if "ref" in self.model.peft_config:  # TRL's copy of an adapter that training continues from
@@ -117,10 +117,16 @@ class WeightedDpoTrainer(DPOTrainer):  # type: ignore[misc]  # TRL is not typed
 
     def _compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool) -> torch.Tensor:
         chosen, rejected = self.answer_logps(inputs).chunk(2)  # (B,), (B,)
-        chosen_rewards = self.beta * (chosen - inputs["ref_chosen_logps"])
-        rejected_rewards = self.beta * (rejected - inputs["ref_rejected_logps"])
-        margins = chosen_rewards - rejected_rewards
-        losses = by_share(logistic, margins, self.margin_scale * inputs["margin"], inputs["target"])  # (B,)
+        chosen_tokens, rejected_tokens = inputs["completion_mask"].sum(dim=1).chunk(2)
+        pairs = Pairs(
+            chosen=chosen - inputs["ref_chosen_logps"],
+            rejected=rejected - inputs["ref_rejected_logps"],
+            chosen_tokens=chosen_tokens,
+            rejected_tokens=rejected_tokens,
+            margin=self.settings.margin * inputs["margin"],
+            target=inputs["target"],
+        )
+        losses = preference_loss(self.settings.loss, pairs, self.settings.beta, self.settings.flips)  # (B,)
         loss: torch.Tensor = (inputs["weight"] * losses).mean()
         value = loss.item()
         if not math.isfinite(value):
@@ -129,6 +135,7 @@ class WeightedDpoTrainer(DPOTrainer):  # type: ignore[misc]  # TRL is not typed
                 "Use a smaller learning rate or look for broken rows in the dataset."
             )
         seen = self._metrics["train"]
+        margins = (self.settings.beta * (pairs.chosen - pairs.rejected)).detach()
         seen["margin"].append(margins.mean().item())
         seen["accuracy"].append((margins > 0).float().mean().item())
         seen["logps_chosen"].append(chosen.mean().item())

@@ -137,6 +137,9 @@ def test_another_architecture_trains_too(tmp_path: Path) -> None:
         ({"beta": 0.0}, "beta must be above 0"),
         ({"dtype": "int4"}, "one of auto, bf16, fp32"),
         ({"margin": -1}, "margin must be 0 or more, not -1"),
+        ({"loss": "hinge"}, "loss must be one of sigmoid, ipo, robust, length-normalised, not 'hinge'"),
+        ({"loss": "robust", "flips": 0.5}, "flips must be at least 0 and below 0.5, not 0.5"),
+        ({"flips": 0.1}, "setting flips is for the robust loss alone; add loss=robust or leave it out"),
     ],
 )
 def test_a_setting_without_sense_is_named(

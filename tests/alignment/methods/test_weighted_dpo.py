@@ -57,6 +57,56 @@ def shake(trainer: Any) -> None:
             parameter.data.normal_(0, 0.05, generator=generator)
 
 
+def bare_trainer(spec: StageSpec, ours: Any, theirs: dict[str, Any]) -> Any:
+    """TRL's own trainer on the same rows, with the same settings and the same fresh adapter."""
+    import torch
+    from datasets import Dataset
+    from trl import DPOConfig, DPOTrainer
+
+    from alignment.methods.loading import load_model, load_tokenizer
+    from alignment.rows import to_record
+    from alignment.snapshot import read_pairs
+
+    rows = [to_record(row) for row in read_pairs(spec.data)]
+    args = ours.args
+    trainer = DPOTrainer(
+        model=load_model(str(spec.model), bf16=False),
+        args=DPOConfig(
+            output_dir=str(spec.out),
+            beta=ours.settings.beta,
+            learning_rate=args.learning_rate,
+            max_steps=args.max_steps,
+            per_device_train_batch_size=args.per_device_train_batch_size,
+            gradient_checkpointing=False,
+            precompute_ref_log_probs=True,
+            use_cpu=args.use_cpu,
+            bf16=False,
+            seed=args.seed,
+            logging_steps=1,
+            save_strategy="no",
+            report_to=[],
+            disable_tqdm=True,
+            **theirs,
+        ),
+        train_dataset=Dataset.from_list(
+            [{name: row[name] for name in ("prompt", "chosen", "rejected")} for row in rows]
+        ),
+        processing_class=load_tokenizer(str(spec.model)),
+        peft_config=ours.model.peft_config["default"],
+    )
+    fresh = dict(ours.model.named_parameters())
+    with torch.no_grad():
+        for name, parameter in trainer.model.named_parameters():
+            parameter.copy_(fresh[name])
+    return trainer
+
+
+def losses_of(trainer: Any) -> list[float]:
+    """The losses of a whole run, one a step."""
+    trainer.train()
+    return [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+
+
 def loss_of(trainer: Any, row: int) -> float:
     return float(trainer._compute_loss(trainer.model, batch_of(trainer, [row]), False).item())
 
@@ -98,6 +148,27 @@ def test_with_equal_weights_the_loss_is_trls_own(model: Path, tmp_path: Path) ->
     theirs = DPOTrainer._compute_loss(trainer, trainer.model, plain, False)
     assert abs(theirs.item() - 0.6931) > 1e-3
     torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("settings", "theirs"),
+    [
+        ({}, {"loss_type": "sigmoid"}),
+        ({"loss": "ipo"}, {"loss_type": "ipo"}),
+        ({"loss": "robust"}, {"loss_type": "robust", "label_smoothing": 0.1}),
+        ({"loss": "length-normalised"}, {"loss_type": "sigmoid_norm"}),
+    ],
+)
+def test_fifty_steps_have_the_losses_of_a_bare_trl_script(
+    model: Path, tmp_path: Path, settings: dict[str, Any], theirs: dict[str, Any]
+) -> None:
+    spec = spec_for(tmp_path, model, warm_votes(16), epochs=25, **settings)
+    ours = trainer_for(spec)
+    bare = bare_trainer(spec, ours, theirs)
+    mine, other = (losses_of(trainer) for trainer in (ours, bare))
+    assert len(mine) == len(other) == 50
+    assert mine[-1] < mine[0] - 0.1  # it learned, so that there was something to compare
+    assert max(abs(a - b) for a, b in zip(mine, other, strict=True)) < 1e-4
 
 
 def test_a_rows_weight_enters_its_loss_and_its_gradient(model: Path, tmp_path: Path) -> None:
