@@ -36,16 +36,18 @@ class DpoSettings:
     `loss` is one of `LOSSES`, which says what `beta` and `flips` (the share of labels that `robust` takes to be
     flipped by chance) are where they are not named; `margin` scales the rows' margins (1 for a clear preference,
     ⅓ for a slight one), by which the chosen answer is then asked to lead in the unit of the loss: margins are for
-    the reward model, so 0 leaves them out; `rate` is the peak learning rate, decaying linearly to 0; `batch`
-    counts pairs per step; `max_length` is in tokens, prompt and answer together; `layers` is the share of layers
-    that get an adapter, counted from the last; `dtype` is auto, bf16 or fp32; `threads` are processors used when
-    there is no GPU.
+    the reward model, so 0 leaves them out; `sft` is the coefficient of what is added to the loss, the mean negative
+    log-likelihood per token of the chosen answers and of the dataset's SFT rows; `rate` is the peak learning rate,
+    decaying linearly to 0; `batch` counts pairs per step; `max_length` is in tokens, prompt and answer together;
+    `layers` is the share of layers that get an adapter, counted from the last; `dtype` is auto, bf16 or fp32;
+    `threads` are processors used when there is no GPU.
     """
 
     loss: Loss = "sigmoid"
     beta: float = 0.2
     flips: float = 0.0
     margin: float = 0.0
+    sft: float = 0.0
     rate: float = 0.0
     epochs: float = 0.0
     batch: int = 8
@@ -74,6 +76,7 @@ class DpoSettings:
                 and settings.batch >= 1
                 and min(settings.rate, settings.epochs) >= 0,
                 f"margin must be 0 or more, not {settings.margin:g}": 0 <= settings.margin < math.inf,
+                f"sft must be 0 or more, not {settings.sft:g}": 0 <= settings.sft < math.inf,
                 f"layers is a share between 0 and 1, not {settings.layers:g}": 0 <= settings.layers <= 1,
                 f"dtype must be one of {', '.join(DTYPES)}, not {settings.dtype!r}": settings.dtype in DTYPES,
             },

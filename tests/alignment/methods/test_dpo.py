@@ -12,9 +12,10 @@ import pytest
 from alignment.artifact import is_complete, verify
 from alignment.compile import compile_rows
 from alignment.errors import StageError
+from alignment.judgement import Mark
 from alignment.spec import Setting
 from alignment.stages import run_stage
-from tests.alignment.builders import vote, warm_votes
+from tests.alignment.builders import like, vote, warm_votes
 from tests.alignment.methods.specs import spec_of
 from tests.alignment.tiny_model import make_tiny_model
 
@@ -81,6 +82,42 @@ def test_held_out_pairs_are_measured_and_not_trained_on(model: Path, tmp_path: P
     assert manifest.metrics["held_out_accuracy"] > 0.6  # both sides are of one make, so what was learned carries over
 
 
+def test_texts_worth_imitating_are_mixed_in_when_set_each_once(model: Path, tmp_path: Path) -> None:
+    corrected, alone = "Gladly, friend, four!", "Gladly, friend, five!"
+    judgements = [
+        *warm_votes(12),
+        vote(20, ranks=(1, 2), marks=(Mark.BAD, Mark.BAD), prompt="Both bad?"),
+        like(30, "Four.", None, correction=corrected, prompt="2 + 2?"),  # a pair, and the same text as an SFT row
+        like(31, corrected, Mark.GOOD, person="p2", prompt="2 + 2?"),
+        like(40, "Fi", None, correction=alone, prompt="2 + 3?", finish="length"),  # an SFT row alone
+        like(41, alone, Mark.GOOD, person="p2", prompt="2 + 3?"),
+    ]
+    without = run_stage(spec_for(tmp_path, model, judgements, epochs=8, rate=5e-3)).metrics
+    assert "nll" not in without["last"]
+    records: list[Any] = []
+    mixed = run_stage(spec_for(tmp_path, model, judgements, epochs=8, rate=5e-3, sft=1.0), records.append).metrics
+    assert (mixed["rows"]["train"], mixed["sft_rows"], mixed["sft_rows_too_long"]) == (14, 1, 0)
+    assert mixed["last"]["nll"] < mixed["first"]["nll"] - 0.1
+    assert mixed["last"]["logps_chosen"] > without["last"]["logps_chosen"] + 1
+    assert "nll" in records[-1]
+
+
+def test_what_was_chosen_and_found_bad_is_not_imitated(model: Path, tmp_path: Path) -> None:
+    from alignment.methods.dpo import _found_bad
+    from alignment.methods.loading import load_tokenizer
+    from alignment.methods.tokenized import tokenize_pairs
+    from alignment.snapshot import read_pairs
+
+    judgements = [*warm_votes(8), vote(20, ranks=(1, 2), marks=(Mark.BAD, Mark.BAD), prompt="Both bad?")]
+    data = spec_for(tmp_path, model, judgements).data
+    rows = read_pairs(data)
+    pairs, _ = tokenize_pairs(rows, load_tokenizer(str(model)), 256, bad=_found_bad(data))
+    assert {row.prompt[0].content: pair.imitate for row, pair in zip(rows, pairs, strict=True)} == {
+        "Both bad?": 0.0,
+        **{f"Question {i}?": 1.0 for i in range(8)},
+    }
+
+
 def test_too_few_pairs_are_refused_with_both_numbers(model: Path, tmp_path: Path) -> None:
     spec = spec_for(tmp_path, model, warm_votes(3))
     with pytest.raises(StageError, match="at least 8 pairs; this snapshot has 3: collect 5 more comparisons"):
@@ -137,6 +174,7 @@ def test_another_architecture_trains_too(tmp_path: Path) -> None:
         ({"beta": 0.0}, "beta must be above 0"),
         ({"dtype": "int4"}, "one of auto, bf16, fp32"),
         ({"margin": -1}, "margin must be 0 or more, not -1"),
+        ({"sft": -0.1}, "sft must be 0 or more, not -0.1"),
         ({"loss": "hinge"}, "loss must be one of sigmoid, ipo, robust, length-normalised, not 'hinge'"),
         ({"loss": "robust", "flips": 0.5}, "flips must be at least 0 and below 0.5, not 0.5"),
         ({"flips": 0.1}, "setting flips is for the robust loss alone; add loss=robust or leave it out"),

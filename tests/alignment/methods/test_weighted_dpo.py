@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from alignment.judgement import Strength
 from alignment.spec import StageSpec
@@ -26,7 +29,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_tiny_model(tmp_path_factory.mktemp("model"))
 
 
-def trainer_for(spec: StageSpec, **columns: tuple[float, ...]) -> Any:
+def trainer_for(spec: StageSpec, answers: Sequence[Any] = (), **columns: tuple[float, ...]) -> Any:
     """A trainer as the stage builds it, in float32; `columns` overrule the rows' weight, margin or target."""
     from alignment.methods.dpo import build_trainer
     from alignment.methods.dpo_settings import DpoSettings
@@ -40,7 +43,7 @@ def trainer_for(spec: StageSpec, **columns: tuple[float, ...]) -> Any:
         rows = [replace(row, **{name: value}) for row, value in zip(rows, values, strict=True)]
     pairs, _ = tokenize_pairs(rows, tokenizer, 256)
     settings = DpoSettings.read({"dtype": "fp32", **spec.settings})
-    return build_trainer(spec, settings, tokenizer, pairs, lambda record: None)
+    return build_trainer(spec, settings, tokenizer, pairs, lambda record: None, answers)
 
 
 def batch_of(trainer: Any, rows: list[int]) -> Any:
@@ -157,6 +160,7 @@ def test_with_equal_weights_the_loss_is_trls_own(model: Path, tmp_path: Path) ->
         ({"loss": "ipo"}, {"loss_type": "ipo"}),
         ({"loss": "robust"}, {"loss_type": "robust", "label_smoothing": 0.1}),
         ({"loss": "length-normalised"}, {"loss_type": "sigmoid_norm"}),
+        ({"sft": 0.5}, {"loss_type": ["sigmoid", "sft"], "loss_weights": [1.0, 0.5]}),
     ],
 )
 def test_fifty_steps_have_the_losses_of_a_bare_trl_script(
@@ -223,6 +227,48 @@ def test_a_margin_enters_only_when_set_and_then_asks_for_a_lead(model: Path, tmp
         assert loss_of(on, row) == pytest.approx(-math.log(sigmoid(gap - margin)), rel=1e-5)
         slope = sigmoid(margin - gap) / sigmoid(-gap)
         torch.testing.assert_close(gradient(on, row), slope * gradient(off, row), rtol=1e-3, atol=1e-6)
+
+
+def test_the_sft_term_is_the_weighted_mean_per_token_of_chosen_answers_and_single_ones(
+    model: Path, tmp_path: Path
+) -> None:
+    import torch
+
+    from alignment.methods.tokenized import TokenizedAnswer
+
+    plain = trainer_for(spec_for(tmp_path, model, warm_votes(8)), target=(0.75,) * 8)
+    prompt, chosen = plain.train_dataset["prompt_ids"][0], plain.train_dataset["chosen_ids"][0]
+    answers = [TokenizedAnswer(prompt, chosen[:5], 3.0), TokenizedAnswer(prompt, chosen[:9], 1.0)]
+    mixed = trainer_for(spec_for(tmp_path, model, warm_votes(8), sft=0.5), answers, target=(0.75,) * 8)
+    for trainer in (plain, mixed):
+        shake(trainer)
+    assert [list(numbers) for numbers in mixed.train_dataset["answers"]] == [[0], [], [], [], [1], [], [], []]
+
+    def nll(row: int, single: float, of: int) -> float:
+        """The term of one row with a single answer of weight `single` and of so many tokens (0: none)."""
+        batch = batch_of(mixed, [row])
+        length = len(mixed.train_dataset["chosen_ids"][row])
+        summed = 0.75 * mixed.answer_logps(batch)[0].item()
+        if of:
+            summed += single * mixed.answer_logps(batch, "sft_")[0].item()
+        return -summed / (length + of)
+
+    for row, single, of in ((0, 1.5, 5), (4, 0.5, 9), (1, 0.0, 0)):
+        assert loss_of(mixed, row) - loss_of(plain, row) == pytest.approx(0.5 * nll(row, single, of), rel=1e-4)
+    assert not torch.allclose(gradient(mixed, 0), gradient(plain, 0), rtol=1e-2)
+    alone = mixed.answer_logps(batch_of(mixed, [0]), "sft_")  # padding or a neighbour changes nothing
+    beside = mixed.answer_logps(batch_of(mixed, [0, 4]), "sft_")
+    torch.testing.assert_close(alone, beside[:1])
+
+
+@given(st.integers(0, 50), st.integers(1, 20))
+def test_every_answer_travels_with_one_pair_and_no_pair_carries_two_more_than_another(answers: int, pairs: int) -> None:
+    from alignment.methods.weighted_dpo import shared_out
+
+    places = shared_out(answers, pairs)
+    assert sorted(number for place in places for number in place) == list(range(answers))
+    assert len(places) == pairs
+    assert max(map(len, places)) - min(map(len, places)) <= 1
 
 
 def test_rows_that_everyone_agrees_on_train_to_the_same_bit_as_by_the_plain_formula(
