@@ -14,12 +14,12 @@ from alignment.judgement import Message
 
 @dataclass(frozen=True, slots=True)
 class PairRow:
-    """Chosen over rejected on one prompt. `weight` counts, `margin` is for the reward model.
+    """Chosen over rejected on one prompt. `weight` counts, `margin` is for the reward model (for DPO when set).
 
-    `target` is the weighted share of people who chose the chosen one, in [½, 1]; exactly ½ only on a
-    `reward_only` row, where as many say the one as the other. `reward_only` rows are too close for a policy
-    to learn from. `age_weight` is how much the answers still say about the policy of today: DPO counts
-    `weight · age_weight`, a reward model `weight` alone.
+    `target` is the weighted share of people who chose the chosen one, in [½, 1], and the label in both losses;
+    exactly ½ only on a `reward_only` row, where as many say the one as the other. `reward_only` rows are too
+    close for a policy to learn from. `age_weight` is how much the answers still say about the policy of today:
+    DPO counts `weight · age_weight`, a reward model `weight` alone.
     """
 
     prompt: tuple[Message, ...]

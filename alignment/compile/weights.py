@@ -2,7 +2,7 @@
 
 Weight says how much a row counts in the loss: 1 is one clear opinion about two answers. Margin says how
 far apart the two rewards should lie (Touvron et al. 2023, "Llama 2", section 3.2.2 uses such a margin);
-only the reward model reads it.
+the reward model reads it, and DPO only where its setting `margin` says so.
 """
 
 from __future__ import annotations

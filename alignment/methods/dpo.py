@@ -11,15 +11,17 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from alignment.errors import StageError
+from alignment.judgement import Message
 from alignment.methods.adapters import lora_config, save_adapter, trainer_arguments, wants_bf16
 from alignment.methods.dpo_settings import DpoSettings, check_enough
 from alignment.methods.loading import linear_names, load_model, load_tokenizer, window
-from alignment.methods.tokenized import TokenizedPair, tokenize_pairs
-from alignment.snapshot import read_pairs
+from alignment.methods.tokenized import TokenizedAnswer, TokenizedPair, tokenize_answers, tokenize_pairs
+from alignment.snapshot import read_marks, read_pairs, read_sft
 from alignment.spec import StageSpec
 from alignment.stages import Progress
 
@@ -33,7 +35,8 @@ def train(spec: StageSpec, progress: Progress) -> dict[str, Any]:
     """Train an adapter on the snapshot's pairs and save it into `spec.out`.
 
     Progress records: `step`, `steps`, `epoch`, `loss`, `margin` (mean reward margin), `accuracy` (pairs in
-    the right order), `logps_chosen`, `seconds_left`. Returns the metrics.
+    the right order), `logps_chosen`, `nll` (what `sft` adds, per token, where it is set), `seconds_left`.
+    Returns the metrics.
     Raises `StageError` with one sentence when the data are unusable or the loss is not finite.
     """
     if spec.model is None:
@@ -44,7 +47,8 @@ def train(spec: StageSpec, progress: Progress) -> dict[str, Any]:
     check_enough(sum(row.split == "train" for row in rows), settings.min_pairs)
     tokenizer = load_tokenizer(spec.model)
     max_length = settings.max_length or window(spec.model, tokenizer)
-    pairs, left = tokenize_pairs([row for row in rows if row.split == "train"], tokenizer, max_length)
+    bad = _found_bad(spec.data) if settings.sft else set()
+    pairs, left = tokenize_pairs([row for row in rows if row.split == "train"], tokenizer, max_length, bad=bad)
     held_out, _ = tokenize_pairs([row for row in rows if row.split == "held_out"], tokenizer, max_length)
     too_long = left.prompt_too_long + left.answer_too_long
     if too_long and len(pairs) < settings.min_pairs:
@@ -53,7 +57,8 @@ def train(spec: StageSpec, progress: Progress) -> dict[str, Any]:
             f"(the longest has {left.longest}), and dpo needs at least {settings.min_pairs} that fit: "
             "collect shorter ones or raise max_length."
         )
-    trainer = build_trainer(spec, settings, tokenizer, pairs, progress)
+    answers, answers_left = _answers(spec.data, pairs, tokenizer, max_length) if settings.sft else ([], 0)
+    trainer = build_trainer(spec, settings, tokenizer, pairs, progress, answers)
     reference = trainer.logps(_dataset(held_out)) if held_out else ([], [])
     set_up = time.perf_counter()
     trainer.train()
@@ -65,7 +70,11 @@ def train(spec: StageSpec, progress: Progress) -> dict[str, Any]:
         "steps": trainer.state.global_step,
         "epochs": settings.epochs_for(len(pairs)),
         "rate": trainer.args.learning_rate,
+        "loss": settings.loss,
         "beta": settings.beta,
+        "flips": settings.flips,
+        "margin_scale": settings.margin,
+        **({"sft": settings.sft, "sft_rows": len(answers), "sft_rows_too_long": answers_left} if settings.sft else {}),
         "rank": settings.rank,
         "layers": _trained_layers(trainer),
         "dtype": "bf16" if trainer.args.bf16 else "fp32",
@@ -81,7 +90,12 @@ def train(spec: StageSpec, progress: Progress) -> dict[str, Any]:
 
 
 def build_trainer(
-    spec: StageSpec, settings: DpoSettings, tokenizer: Any, pairs: list[TokenizedPair], progress: Progress
+    spec: StageSpec,
+    settings: DpoSettings,
+    tokenizer: Any,
+    pairs: list[TokenizedPair],
+    progress: Progress,
+    answers: Sequence[TokenizedAnswer] = (),
 ) -> WeightedDpoTrainer:
     """The trainer, ready to go: model loaded, adapter in place, reference log-probabilities computed."""
     from peft import PeftModel
@@ -115,10 +129,31 @@ def build_trainer(
         model=model,
         config=config,
         pairs=pairs,
+        answers=answers,
+        settings=settings,
         processing_class=tokenizer,
         peft_config=lora,
         callbacks=[ProgressCallback(progress)],
     )
+
+
+def _found_bad(data: Path) -> set[tuple[tuple[Message, ...], str]]:
+    """Prompts with the answers to them that people marked bad: chosen or not, nobody wants those imitated."""
+    if not (data / "marks.jsonl").is_file():
+        return set()
+    return {(row.prompt, row.completion) for row in read_marks(data, "train") if not row.label and row.origin == "vote"}
+
+
+def _answers(
+    data: Path, pairs: Sequence[TokenizedPair], tokenizer: Any, max_length: int
+) -> tuple[list[TokenizedAnswer], int]:
+    """The SFT rows that no pair holds as its chosen answer (a correction is both), and how many are too long."""
+    if not (data / "sft.jsonl").is_file():
+        return [], 0
+    chosen = {tuple(pair.prompt + pair.chosen) for pair in pairs}
+    answers, left = tokenize_answers(read_sft(data, "train"), tokenizer, max_length)
+    alone = [answer for answer in answers if tuple(answer.prompt + answer.completion) not in chosen]
+    return alone, left.prompt_too_long + left.answer_too_long
 
 
 def _dataset(pairs: list[TokenizedPair]) -> Any:
@@ -144,8 +179,8 @@ def _ends(trainer: WeightedDpoTrainer) -> dict[str, Any]:
     history: list[Mapping[str, Any]] = [entry for entry in trainer.state.log_history if "loss" in entry]
     if not history:
         return {}
-    names = ("loss", "margin", "accuracy", "logps_chosen", "logps_rejected")
+    names = ("loss", "margin", "accuracy", "logps_chosen", "logps_rejected", "nll")
     return {
-        "first": {name: round(float(history[0][name]), 4) for name in names},
-        "last": {name: round(float(history[-1][name]), 4) for name in names},
+        end: {name: round(float(entry[name]), 4) for name in names if name in entry}
+        for end, entry in (("first", history[0]), ("last", history[-1]))
     }

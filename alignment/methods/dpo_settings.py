@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 from alignment.errors import StageError
 from alignment.methods.scale import SMALL_MODEL, passes_for, rate_for
@@ -17,17 +18,36 @@ MAX_EPOCHS = 20
 SMALL_MODEL_RATE = 1e-3
 SMALL_MODEL_LAYERS = 0.25  # the share of layers that is trained in a small model, counted from the last
 
+Loss = Literal["sigmoid", "ipo", "robust", "length-normalised"]
+# What a loss has by itself where nothing else is said; Tülu 3 (arXiv:2411.15124) has 5, the paper of `robust` 0.1.
+# A sigmoid at 0.2 pulls answers of 20 tokens apart by about half a nat per token: 1 / (2β) at 1.
+LOSSES: dict[Loss, dict[str, Any]] = {
+    "sigmoid": {},
+    "ipo": {"beta": 1.0},
+    "robust": {"flips": 0.1},
+    "length-normalised": {"beta": 5.0},
+}
+
 
 @dataclass(frozen=True, slots=True)
 class DpoSettings:
     """Settings of one DPO run; 0 means: chosen from the rows or the model.
 
-    `rate` is the peak learning rate, decaying linearly to 0; `batch` counts pairs per step; `max_length`
-    is in tokens, prompt and answer together; `layers` is the share of layers that get an adapter, counted
-    from the last; `dtype` is auto, bf16 or fp32; `threads` are processors used when there is no GPU.
+    `loss` is one of `LOSSES`, which says what `beta` and `flips` (the share of labels that `robust` takes to be
+    flipped by chance) are where they are not named; `margin` scales the rows' margins (1 for a clear preference,
+    ⅓ for a slight one), by which the chosen answer is then asked to lead in the unit of the loss: margins are for
+    the reward model, so 0 leaves them out; `sft` is the coefficient of what is added to the loss, the mean negative
+    log-likelihood per token of the chosen answers and of the dataset's SFT rows; `rate` is the peak learning rate,
+    decaying linearly to 0; `batch` counts pairs per step; `max_length` is in tokens, prompt and answer together;
+    `layers` is the share of layers that get an adapter, counted from the last; `dtype` is auto, bf16 or fp32;
+    `threads` are processors used when there is no GPU.
     """
 
+    loss: Loss = "sigmoid"
     beta: float = 0.2
+    flips: float = 0.0
+    margin: float = 0.0
+    sft: float = 0.0
     rate: float = 0.0
     epochs: float = 0.0
     batch: int = 8
@@ -43,12 +63,20 @@ class DpoSettings:
     def read(cls, values: Mapping[str, Setting]) -> DpoSettings:
         """Settings from a spec. Raises `StageError` naming a setting that does not exist or has no sense."""
         settings = read_settings(cls, "dpo", values)
+        own = {name: value for name, value in LOSSES.get(settings.loss, {}).items() if name not in values}
+        settings = replace(settings, **own)
         require(
             "dpo",
             {
+                f"loss must be one of {', '.join(LOSSES)}, not {settings.loss!r}": settings.loss in LOSSES,
+                f"flips must be at least 0 and below 0.5, not {settings.flips:g}": 0 <= settings.flips < 0.5,
+                "setting flips is for the robust loss alone; add loss=robust or leave it out": settings.flips == 0
+                or settings.loss == "robust",
                 "beta must be above 0, batch at least 1, and rate and epochs not negative": settings.beta > 0
                 and settings.batch >= 1
                 and min(settings.rate, settings.epochs) >= 0,
+                f"margin must be 0 or more, not {settings.margin:g}": 0 <= settings.margin < math.inf,
+                f"sft must be 0 or more, not {settings.sft:g}": 0 <= settings.sft < math.inf,
                 f"layers is a share between 0 and 1, not {settings.layers:g}": 0 <= settings.layers <= 1,
                 f"dtype must be one of {', '.join(DTYPES)}, not {settings.dtype!r}": settings.dtype in DTYPES,
             },

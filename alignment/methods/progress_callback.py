@@ -15,6 +15,7 @@ NAMES = (
     "accuracy",
     "logps_chosen",
     "logps_rejected",
+    "nll",
     "grad_norm",
     "entropy",
 )

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch.nn.functional import logsigmoid
+
+from alignment.methods.preference_losses import by_share, logistic
 
 
 def bradley_terry(
@@ -19,8 +20,7 @@ def bradley_terry(
     Bradley and Terry 1952, with the margin of Touvron et al. 2023 (arXiv:2307.09288, equation 2). `target` is
     the share of people on the better's side: below 1 the margin is asked of that share alone.
     """
-    gap = better - worse
-    return -(target * logsigmoid(gap - margin) + (1 - target) * logsigmoid(-gap))
+    return by_share(logistic, better - worse, margin, target)
 
 
 def plackett_luce(scores: torch.Tensor, ties: Sequence[int]) -> torch.Tensor:

@@ -26,13 +26,6 @@ def tokenize_marks(rows: Iterable[MarkRow], tokenizer: Any, max_length: int) -> 
     left = Left()
     for row in rows:
         prompt, completion = completion_ids(tokenizer, row.prompt, (row.completion,))
-        length = len(prompt) + len(completion)
-        if length <= max_length:
+        if left.fits(len(prompt), len(prompt) + len(completion), max_length):
             kept.append(TokenizedMark(prompt, completion, row.label, row.weight))
-            continue
-        left.longest = max(left.longest, length)
-        if len(prompt) >= max_length:
-            left.prompt_too_long += 1
-        else:
-            left.answer_too_long += 1
     return kept, left

@@ -49,13 +49,6 @@ def tokenize_rankings(
     for prompt, answers, ties, weight, margin, target in rows:
         start, *ends = completion_ids(tokenizer, prompt, answers)
         sequences = [start + end for end in ends]
-        longest = max(map(len, sequences))
-        if longest <= max_length:
+        if left.fits(len(start), max(map(len, sequences)), max_length):
             kept.append(TokenizedRanking(sequences, ties, weight, margin, target))
-            continue
-        left.longest = max(left.longest, longest)
-        if len(start) >= max_length:
-            left.prompt_too_long += 1
-        else:
-            left.answer_too_long += 1
     return kept, left

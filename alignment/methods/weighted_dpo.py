@@ -1,6 +1,7 @@
-"""TRL's `DPOTrainer` with two differences: rows have weights, and the reference is asked once.
+"""TRL's `DPOTrainer` with three differences: rows have numbers, texts may be imitated, the reference is asked once.
 
-- TRL drops a `weight` column silently, so the loss is written out here, with each row's weight in it.
+- TRL drops such columns silently (weights, targets, margins), so the loss is written out here, with each row's
+  own in it; so is the term for texts worth imitating, of which TRL knows the chosen answers alone.
 - The reference model is the model that training starts from. Its log-probabilities never change, so they
   are computed once, before the first step, by that very model: no second model, no second adapter.
 
@@ -11,42 +12,88 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from datasets import Dataset
-from torch.nn.functional import logsigmoid
 from transformers import PrinterCallback
 from trl import DPOConfig, DPOTrainer
 from trl.trainer.dpo_trainer import DataCollatorForPreference
-from trl.trainer.utils import add_fused_lm_head
+from trl.trainer.utils import add_fused_lm_head, pad
 
 from alignment.errors import StageError
-from alignment.methods.tokenized import TokenizedPair
+from alignment.methods.dpo_settings import DpoSettings
+from alignment.methods.preference_losses import Pairs, preference_loss
+from alignment.methods.tokenized import TokenizedAnswer, TokenizedPair
 
-COLUMNS = ("prompt_ids", "chosen_ids", "rejected_ids", "weight")
+NUMBERS = ("weight", "margin", "target", "imitate")  # of a row, beside its token ids
+COLUMNS = ("prompt_ids", "chosen_ids", "rejected_ids", *NUMBERS, "answers")
 
 
+@dataclass
 class WeightedCollator(DataCollatorForPreference):  # type: ignore[misc]  # TRL is not typed
-    """TRL's padding, with the rows' weights as one more tensor, (B,)."""
+    """TRL's padding, with the rows' `NUMBERS` as tensors, and the `answers` that travel with them."""
+
+    answers: Sequence[TokenizedAnswer] = ()
 
     def torch_call(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
-        """B rows to `input_ids`, `attention_mask`, `completion_mask` (each (2B, T), chosen first) and `weight` (B,)."""
+        """B rows to `input_ids`, `attention_mask`, `completion_mask`, (2B, T), chosen first, and `NUMBERS`, (B,).
+
+        Where answers travel with the rows, also `sft_…` of the first three, (K, U), and `sft_weight`, (K,).
+        """
         batch: dict[str, Any] = super().torch_call(examples)
-        batch["weight"] = torch.tensor([float(example["weight"]) for example in examples])
+        for name in NUMBERS:
+            batch[name] = torch.tensor([float(example[name]) for example in examples])
+        answers = [self.answers[number] for example in examples for number in example.get("answers", ())]
+        if answers:
+            batch["sft_input_ids"] = self._padded([answer.prompt + answer.completion for answer in answers])
+            whole = [len(answer.prompt) + len(answer.completion) for answer in answers]
+            batch["sft_attention_mask"] = self._padded([[1] * length for length in whole], 0)
+            masks = [[0] * len(answer.prompt) + [1] * len(answer.completion) for answer in answers]
+            batch["sft_completion_mask"] = self._padded(masks, 0)
+            batch["sft_weight"] = torch.tensor([answer.weight for answer in answers])
         return batch
+
+    def _padded(self, rows: list[list[int]], value: int | None = None) -> torch.Tensor:
+        filler = self.pad_token_id if value is None else value
+        padded: torch.Tensor = pad([torch.tensor(row) for row in rows], padding_value=filler)
+        return padded
 
 
 class WeightedDpoTrainer(DPOTrainer):  # type: ignore[misc]  # TRL is not typed
-    """DPO (Rafailov et al. 2023, arXiv:2305.18290, equation 7) over weighted rows.
+    """DPO over weighted rows with soft labels, with the losses of `preference_losses`.
 
-    The loss of a batch is the mean over its rows of w · −log σ(β·((c − c₀) − (r − r₀))), where c and r are
-    summed log-probabilities of the chosen and rejected answer, and c₀ and r₀ those of the starting model.
-    Weights should have mean 1, so that the learning rate means the same for every dataset.
+    With ℓ the loss of a gap, and g the gap between the chosen and the rejected answer, both as the loss that is
+    set has them, the loss of a batch is the mean over its rows of w · (t·ℓ(g − s·m) + (1 − t)·ℓ(−g)).
+
+    - w is the row's weight: how much was said. Weights should have mean 1, so that the learning rate means the
+      same for every dataset.
+    - t is its target: how much of that was for the chosen one. The compiler leaves the weight of a divided row
+      as it is (`alignment.compile.shares`), so the doubt counts once, here.
+    - m is its margin and s the setting `margin`; 0 leaves margins to the reward model. Amini et al. 2024 (ODPO,
+      arXiv:2402.10571) subtract such an offset.
+
+    With the setting `sft`, that many times the mean negative log-likelihood per token is added, of the chosen
+    answers, each with weight w·t, and of the `answers` that are worth imitating without a rival (TRL's loss `sft`
+    beside another; Pang et al. 2024, arXiv:2404.19733, have the mean of each answer by itself). An answer travels
+    with one of the pairs, so that a pass over the pairs is a pass over the answers, however many there are.
     """
 
-    def __init__(self, *, model: Any, config: DPOConfig, pairs: Sequence[TokenizedPair], **kwargs: Any) -> None:
-        collator = WeightedCollator(pad_token_id=kwargs["processing_class"].pad_token_id)
+    def __init__(
+        self,
+        *,
+        model: Any,
+        config: DPOConfig,
+        pairs: Sequence[TokenizedPair],
+        settings: DpoSettings,
+        answers: Sequence[TokenizedAnswer] = (),
+        **kwargs: Any,
+    ) -> None:
+        self.settings = settings
+        collator = WeightedCollator(
+            pad_token_id=kwargs["processing_class"].pad_token_id, answers=with_mean_one(answers)
+        )
         super().__init__(model=model, args=config, train_dataset=as_dataset(pairs), data_collator=collator, **kwargs)
         if "ref" in self.model.peft_config:  # TRL's copy of an adapter that training continues from
             self.model.delete_adapter("ref")
@@ -54,6 +101,8 @@ class WeightedDpoTrainer(DPOTrainer):  # type: ignore[misc]  # TRL is not typed
         add_fused_lm_head(self.model.get_base_model(), outputs=("log_probs",))
         self.remove_callback(PrinterCallback)
         self.train_dataset: Dataset = self.with_reference(as_dataset(pairs))
+        if answers:
+            self.train_dataset = self.train_dataset.add_column("answers", shared_out(len(answers), len(pairs)))
 
     def _prepare_dataset(self, dataset: Dataset, *_: Any) -> Dataset:
         return dataset  # tokenized already, by the model's own template, with nothing cut
@@ -61,17 +110,21 @@ class WeightedDpoTrainer(DPOTrainer):  # type: ignore[misc]  # TRL is not typed
     def _set_signature_columns_if_needed(self) -> None:
         self._signature_columns = [*COLUMNS, "ref_chosen_logps", "ref_rejected_logps"]
 
-    def answer_logps(self, batch: dict[str, Any]) -> torch.Tensor:
-        """Summed log-probabilities of the answers of a padded batch, (2B,): chosen first, then rejected."""
-        labels = batch["input_ids"].masked_fill(batch["completion_mask"] == 0, -100)
+    def answer_logps(self, batch: dict[str, Any], prefix: str = "") -> torch.Tensor:
+        """Summed log-probabilities of the answers of a padded batch, (2B,): chosen first, then rejected.
+
+        With `sft_`, those of the answers that travel with it, (K,).
+        """
+        mask = batch[f"{prefix}completion_mask"]
+        labels = batch[f"{prefix}input_ids"].masked_fill(mask == 0, -100)
         outputs = self.model(
-            input_ids=batch["input_ids"],
-            attention_mask=batch["attention_mask"],
+            input_ids=batch[f"{prefix}input_ids"],
+            attention_mask=batch[f"{prefix}attention_mask"],
             labels=labels,
             use_cache=False,
             fused_lm_head=True,
         )
-        answers = batch["completion_mask"][:, 1:]
+        answers = mask[:, 1:]
         summed: torch.Tensor = (outputs.log_probs[:, -answers.size(1) :].float() * answers).sum(dim=1)
         return summed
 
@@ -99,10 +152,20 @@ class WeightedDpoTrainer(DPOTrainer):  # type: ignore[misc]  # TRL is not typed
 
     def _compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool) -> torch.Tensor:
         chosen, rejected = self.answer_logps(inputs).chunk(2)  # (B,), (B,)
-        chosen_rewards = self.beta * (chosen - inputs["ref_chosen_logps"])
-        rejected_rewards = self.beta * (rejected - inputs["ref_rejected_logps"])
-        margins = chosen_rewards - rejected_rewards
-        loss: torch.Tensor = (inputs["weight"] * -logsigmoid(margins)).mean()
+        chosen_tokens, rejected_tokens = inputs["completion_mask"].sum(dim=1).chunk(2)
+        pairs = Pairs(
+            chosen=chosen - inputs["ref_chosen_logps"],
+            rejected=rejected - inputs["ref_rejected_logps"],
+            chosen_tokens=chosen_tokens,
+            rejected_tokens=rejected_tokens,
+            margin=self.settings.margin * inputs["margin"],
+            target=inputs["target"],
+        )
+        losses = preference_loss(self.settings.loss, pairs, self.settings.beta, self.settings.flips)  # (B,)
+        loss: torch.Tensor = (inputs["weight"] * losses).mean()
+        if self.settings.sft:
+            nll = self.imitation(inputs, chosen, chosen_tokens)
+            loss = loss + self.settings.sft * nll
         value = loss.item()
         if not math.isfinite(value):
             raise StageError(
@@ -110,10 +173,26 @@ class WeightedDpoTrainer(DPOTrainer):  # type: ignore[misc]  # TRL is not typed
                 "Use a smaller learning rate or look for broken rows in the dataset."
             )
         seen = self._metrics["train"]
+        margins = (self.settings.beta * (pairs.chosen - pairs.rejected)).detach()
         seen["margin"].append(margins.mean().item())
         seen["accuracy"].append((margins > 0).float().mean().item())
         seen["logps_chosen"].append(chosen.mean().item())
         seen["logps_rejected"].append(rejected.mean().item())
+        if self.settings.sft:
+            seen["nll"].append(nll.item())
+        return loss
+
+    def imitation(self, inputs: dict[str, Any], chosen: torch.Tensor, chosen_tokens: torch.Tensor) -> torch.Tensor:
+        """The mean negative log-likelihood per token of what is worth imitating in a batch, a scalar.
+
+        An answer of weight w counts as w of them: sum of w · −log π(y) over the number of tokens.
+        """
+        summed = (inputs["weight"] * inputs["imitate"] * chosen).sum()
+        tokens = chosen_tokens.sum()
+        if "sft_weight" in inputs:
+            summed = summed + (inputs["sft_weight"] * self.answer_logps(inputs, "sft_")).sum()
+            tokens = tokens + inputs["sft_completion_mask"].sum()
+        loss: torch.Tensor = -summed / tokens
         return loss
 
 
@@ -126,5 +205,22 @@ def as_dataset(pairs: Sequence[TokenizedPair]) -> Dataset:
             "chosen_ids": [pair.chosen for pair in pairs],
             "rejected_ids": [pair.rejected for pair in pairs],
             "weight": [pair.weight / mean for pair in pairs],
+            "margin": [pair.margin for pair in pairs],
+            "target": [pair.target for pair in pairs],
+            "imitate": [pair.imitate for pair in pairs],
         }
     )
+
+
+def with_mean_one(answers: Sequence[TokenizedAnswer]) -> list[TokenizedAnswer]:
+    """The answers with their weights scaled to mean 1, as those of the pairs are."""
+    mean = sum(answer.weight for answer in answers) / len(answers) if answers else 1.0
+    return [replace(answer, weight=answer.weight / mean) for answer in answers]
+
+
+def shared_out(answers: int, pairs: int) -> list[list[int]]:
+    """Which answers travel with which pair: numbers of answers for each pair, spread evenly."""
+    places: list[list[int]] = [[] for _ in range(pairs)]
+    for number in range(answers):
+        places[number * pairs // answers].append(number)
+    return places

@@ -46,6 +46,11 @@ def vote(
     )
 
 
+def warm_votes(count: int) -> list[Judgement]:
+    """Comparisons on as many prompts, all won by the warm answer."""
+    return [vote(i, f"Gladly, friend {i}!", f"No {i}.", (1, 2), prompt=f"Question {i}?") for i in range(count)]
+
+
 def like(
     number: int,
     text: str,

@@ -12,22 +12,15 @@ import pytest
 from alignment.artifact import is_complete, verify
 from alignment.compile import compile_rows
 from alignment.errors import StageError
-from alignment.judgement import Judgement, Strength
-from alignment.spec import Setting, StageSpec
+from alignment.judgement import Mark
+from alignment.spec import Setting
 from alignment.stages import run_stage
-from tests.alignment.builders import vote
+from tests.alignment.builders import like, vote, warm_votes
 from tests.alignment.methods.specs import spec_of
 from tests.alignment.tiny_model import make_tiny_model
 
 pytestmark = pytest.mark.slow
 spec_for = partial(spec_of, "dpo")
-
-
-def warm_votes(count: int, start: int = 0) -> list[Judgement]:
-    return [
-        vote(i, f"Gladly, friend {i}!", f"No {i}.", (1, 2), prompt=f"Question {i}?")
-        for i in range(start, start + count)
-    ]
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +82,42 @@ def test_held_out_pairs_are_measured_and_not_trained_on(model: Path, tmp_path: P
     assert manifest.metrics["held_out_accuracy"] > 0.6  # both sides are of one make, so what was learned carries over
 
 
+def test_texts_worth_imitating_are_mixed_in_when_set_each_once(model: Path, tmp_path: Path) -> None:
+    corrected, alone = "Gladly, friend, four!", "Gladly, friend, five!"
+    judgements = [
+        *warm_votes(12),
+        vote(20, ranks=(1, 2), marks=(Mark.BAD, Mark.BAD), prompt="Both bad?"),
+        like(30, "Four.", None, correction=corrected, prompt="2 + 2?"),  # a pair, and the same text as an SFT row
+        like(31, corrected, Mark.GOOD, person="p2", prompt="2 + 2?"),
+        like(40, "Fi", None, correction=alone, prompt="2 + 3?", finish="length"),  # an SFT row alone
+        like(41, alone, Mark.GOOD, person="p2", prompt="2 + 3?"),
+    ]
+    without = run_stage(spec_for(tmp_path, model, judgements, epochs=8, rate=5e-3)).metrics
+    assert "nll" not in without["last"]
+    records: list[Any] = []
+    mixed = run_stage(spec_for(tmp_path, model, judgements, epochs=8, rate=5e-3, sft=1.0), records.append).metrics
+    assert (mixed["rows"]["train"], mixed["sft_rows"], mixed["sft_rows_too_long"]) == (14, 1, 0)
+    assert mixed["last"]["nll"] < mixed["first"]["nll"] - 0.1
+    assert mixed["last"]["logps_chosen"] > without["last"]["logps_chosen"] + 1
+    assert "nll" in records[-1]
+
+
+def test_what_was_chosen_and_found_bad_is_not_imitated(model: Path, tmp_path: Path) -> None:
+    from alignment.methods.dpo import _found_bad
+    from alignment.methods.loading import load_tokenizer
+    from alignment.methods.tokenized import tokenize_pairs
+    from alignment.snapshot import read_pairs
+
+    judgements = [*warm_votes(8), vote(20, ranks=(1, 2), marks=(Mark.BAD, Mark.BAD), prompt="Both bad?")]
+    data = spec_for(tmp_path, model, judgements).data
+    rows = read_pairs(data)
+    pairs, _ = tokenize_pairs(rows, load_tokenizer(str(model)), 256, bad=_found_bad(data))
+    assert {row.prompt[0].content: pair.imitate for row, pair in zip(rows, pairs, strict=True)} == {
+        "Both bad?": 0.0,
+        **{f"Question {i}?": 1.0 for i in range(8)},
+    }
+
+
 def test_too_few_pairs_are_refused_with_both_numbers(model: Path, tmp_path: Path) -> None:
     spec = spec_for(tmp_path, model, warm_votes(3))
     with pytest.raises(StageError, match="at least 8 pairs; this snapshot has 3: collect 5 more comparisons"):
@@ -131,15 +160,6 @@ def test_continuing_an_adapter_starts_where_it_ended_and_stays_one_adapter(model
     ).read_bytes()
 
 
-def test_no_second_model_and_no_second_adapter_is_in_memory(model: Path, tmp_path: Path) -> None:
-    first = spec_for(tmp_path, model, warm_votes(10), epochs=1)
-    run_stage(first)
-    for adapter in (None, first.out):
-        trainer = trainer_for(spec_for(tmp_path, model, warm_votes(10), adapter=adapter))
-        assert trainer.ref_model is None
-        assert list(trainer.model.peft_config) == ["default"]
-
-
 def test_another_architecture_trains_too(tmp_path: Path) -> None:
     model = make_tiny_model(tmp_path / "opt", architecture="opt")
     metrics = run_stage(spec_for(tmp_path, model, warm_votes(8), epochs=1)).metrics
@@ -153,6 +173,11 @@ def test_another_architecture_trains_too(tmp_path: Path) -> None:
         ({"beta": "much"}, "setting beta cannot be 'much'"),
         ({"beta": 0.0}, "beta must be above 0"),
         ({"dtype": "int4"}, "one of auto, bf16, fp32"),
+        ({"margin": -1}, "margin must be 0 or more, not -1"),
+        ({"sft": -0.1}, "sft must be 0 or more, not -0.1"),
+        ({"loss": "hinge"}, "loss must be one of sigmoid, ipo, robust, length-normalised, not 'hinge'"),
+        ({"loss": "robust", "flips": 0.5}, "flips must be at least 0 and below 0.5, not 0.5"),
+        ({"flips": 0.1}, "setting flips is for the robust loss alone; add loss=robust or leave it out"),
     ],
 )
 def test_a_setting_without_sense_is_named(
@@ -166,83 +191,3 @@ def test_a_folder_that_is_no_model_is_named(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(StageError, match="has no tokenizer that transformers can load"):
         run_stage(spec_for(tmp_path, tmp_path / "empty", warm_votes(8)))
-
-
-def trainer_for(spec: StageSpec, weights: tuple[float, ...] = ()) -> Any:
-    """A trainer as the stage builds it, in float32; `weights` overrule those of the rows."""
-    from dataclasses import replace
-
-    from alignment.methods.dpo import build_trainer
-    from alignment.methods.dpo_settings import DpoSettings
-    from alignment.methods.loading import load_tokenizer
-    from alignment.methods.tokenized import tokenize_pairs
-    from alignment.snapshot import read_pairs
-
-    tokenizer = load_tokenizer(str(spec.model))
-    pairs, _ = tokenize_pairs(read_pairs(spec.data), tokenizer, 256)
-    if weights:
-        pairs = [replace(pair, weight=weight) for pair, weight in zip(pairs, weights, strict=True)]
-    return build_trainer(spec, DpoSettings.read({"dtype": "fp32"}), tokenizer, pairs, lambda record: None)
-
-
-def batch_of(trainer: Any, rows: list[int]) -> Any:
-    return trainer._prepare_inputs(trainer.data_collator([trainer.train_dataset[i] for i in rows]))
-
-
-def shake(trainer: Any) -> None:
-    """Move the adapter away from zero, so that policy and reference differ."""
-    import torch
-
-    generator = torch.Generator().manual_seed(3)
-    for name, parameter in trainer.model.named_parameters():
-        if "lora_B" in name:
-            parameter.data.normal_(0, 0.05, generator=generator)
-
-
-def test_with_equal_weights_the_loss_is_trls_own(model: Path, tmp_path: Path) -> None:
-    import torch
-    from trl import DPOTrainer
-
-    trainer = trainer_for(spec_for(tmp_path, model, warm_votes(8)))
-    shake(trainer)
-    batch = batch_of(trainer, [0, 1, 2, 3])
-    ours = trainer._compute_loss(trainer.model, dict(batch), False)
-    plain = {name: batch[name] for name in ("input_ids", "attention_mask", "completion_mask")}
-    from trl.trainer.utils import add_fused_lm_head
-
-    add_fused_lm_head(
-        trainer.model.get_base_model(), outputs=("log_probs", "entropy", "mean_logits", "is_top1")
-    )  # TRL's own loss logs more than ours
-    theirs = DPOTrainer._compute_loss(trainer, trainer.model, plain, False)
-    assert abs(theirs.item() - 0.6931) > 1e-3
-    torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
-
-
-def test_a_rows_weight_enters_its_loss_and_its_gradient(model: Path, tmp_path: Path) -> None:
-    import torch
-
-    spec = spec_for(tmp_path, model, warm_votes(8))
-    alone = trainer_for(spec)
-    shake(alone)
-    single = [alone._compute_loss(alone.model, batch_of(alone, [i]), False).item() for i in range(8)]
-    weights = (2.0, 0.5, 1.0, 1.0, 0.25, 1.0, 1.0, 1.25)
-    assert sum(weights) == 8
-    weighted = trainer_for(spec, weights)
-    shake(weighted)
-    loss = weighted._compute_loss(weighted.model, batch_of(weighted, list(range(8))), False)
-    expected = sum(weight * value for weight, value in zip(weights, single, strict=True)) / 8
-    assert loss.item() == pytest.approx(expected, rel=1e-4)
-
-    def gradient(trainer: Any, row: int) -> torch.Tensor:
-        trainer.model.zero_grad()
-        trainer._compute_loss(trainer.model, batch_of(trainer, [row]), False).backward()
-        return torch.cat([p.grad.flatten() for p in trainer.model.parameters() if p.grad is not None])
-
-    torch.testing.assert_close(gradient(weighted, 0), 2 * gradient(alone, 0), rtol=1e-4, atol=1e-7)
-    torch.testing.assert_close(gradient(weighted, 4), 0.25 * gradient(alone, 4), rtol=1e-4, atol=1e-7)
-
-
-def test_weights_are_scaled_to_mean_one(model: Path, tmp_path: Path) -> None:
-    votes = [vote(i, prompt=f"Question {i}?", strength=Strength.SLIGHTLY) for i in range(8)]
-    trainer = trainer_for(spec_for(tmp_path, model, votes))
-    assert list(trainer.train_dataset["weight"]) == [1.0] * 8

@@ -27,6 +27,14 @@ def test_named_epochs_and_rate_are_taken_as_they_are() -> None:
     assert settings.steps_for(20) == 9
 
 
+def test_a_loss_brings_what_it_needs_and_what_is_named_stays() -> None:
+    assert (DpoSettings.read({}).loss, DpoSettings.read({}).beta) == ("sigmoid", 0.2)
+    assert DpoSettings.read({"loss": "robust"}).flips == 0.1
+    assert DpoSettings.read({"loss": "robust", "flips": 0.25}).flips == 0.25
+    assert DpoSettings.read({"loss": "ipo"}).beta == 1.0
+    assert DpoSettings.read({"loss": "length-normalised", "beta": 2}).beta == 2.0
+
+
 def test_larger_models_learn_slower() -> None:
     rates = [DpoSettings().rate_for(hidden) for hidden in (64, 320, 512, 1024, 4096, 8192)]
     assert rates[0] == rates[1] == rates[2] == 1e-3

@@ -11,19 +11,14 @@ import pytest
 
 from alignment.artifact import is_complete, verify
 from alignment.errors import SnapshotProblem, StageError
-from alignment.judgement import Judgement
 from alignment.spec import Setting, StageSpec
 from alignment.stages import run_stage
-from tests.alignment.builders import vote
+from tests.alignment.builders import warm_votes
 from tests.alignment.methods.specs import spec_of
 from tests.alignment.tiny_model import make_tiny_model
 
 pytestmark = pytest.mark.slow
 spec_for = partial(spec_of, "reward")
-
-
-def warm_votes(count: int) -> list[Judgement]:
-    return [vote(i, f"Gladly, friend {i}!", f"No {i}.", (1, 2), prompt=f"Question {i}?") for i in range(count)]
 
 
 @pytest.fixture(scope="module")
