@@ -11,14 +11,15 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from alignment.errors import StageError
 from alignment.judgement import Message
 from alignment.methods.adapters import lora_config, save_adapter, trainer_arguments, wants_bf16
-from alignment.methods.dpo_settings import DpoSettings, check_enough
+from alignment.methods.dpo_settings import MOVED, DpoSettings, check_enough
 from alignment.methods.loading import linear_names, load_model, load_tokenizer, window
 from alignment.methods.tokenized import TokenizedAnswer, TokenizedPair, tokenize_answers, tokenize_pairs
 from alignment.snapshot import read_marks, read_pairs, read_sft
@@ -28,6 +29,7 @@ from alignment.stages import Progress
 if TYPE_CHECKING:
     from alignment.methods.weighted_dpo import WeightedDpoTrainer
 
+PROBE = 32  # pairs that tell how far a run has moved the model
 RECORDS = 200  # progress records of a run, about
 
 
@@ -39,6 +41,8 @@ def train(spec: StageSpec, progress: Progress) -> dict[str, Any]:
     Returns the metrics.
     Raises `StageError` with one sentence when the data are unusable or the loss is not finite.
     """
+    from alignment.methods.cycles import UntilMoved
+
     if spec.model is None:
         raise StageError("dpo needs a model to start from; name one.")
     settings = DpoSettings.read(spec.settings)
@@ -60,6 +64,8 @@ def train(spec: StageSpec, progress: Progress) -> dict[str, Any]:
     answers, answers_left = _answers(spec.data, pairs, tokenizer, max_length) if settings.sft else ([], 0)
     trainer = build_trainer(spec, settings, tokenizer, pairs, progress, answers)
     reference = trainer.logps(_dataset(held_out)) if held_out else ([], [])
+    cycles = UntilMoved(distance_on(trainer, held_out, pairs), trainer.cycle, MOVED)
+    trainer.add_callback(cycles)
     set_up = time.perf_counter()
     trainer.train()
     trained = time.perf_counter()
@@ -68,7 +74,9 @@ def train(spec: StageSpec, progress: Progress) -> dict[str, Any]:
         "left_out": {"prompt_too_long": left.prompt_too_long, "answer_too_long": left.answer_too_long},
         "tokens": sum(2 * len(pair.prompt) + len(pair.chosen) + len(pair.rejected) for pair in pairs),
         "steps": trainer.state.global_step,
-        "epochs": settings.epochs_for(len(pairs)),
+        "epochs": settings.epochs_for(len(pairs)) * len(cycles.seen),
+        "cycles": len(cycles.seen),
+        "moved": round(cycles.seen[-1], 3),
         "rate": trainer.args.learning_rate,
         "loss": settings.loss,
         "beta": settings.beta,
@@ -101,6 +109,7 @@ def build_trainer(
     from peft import PeftModel
     from trl import DPOConfig
 
+    from alignment.methods.cycles import planned
     from alignment.methods.progress_callback import ProgressCallback
     from alignment.methods.weighted_dpo import WeightedDpoTrainer
 
@@ -113,16 +122,17 @@ def build_trainer(
     else:
         layers = settings.layers_for(int(text.hidden_size), int(text.num_hidden_layers))
         lora = lora_config(settings.rank, settings.alpha, layers=layers, names=linear_names(model))
+    cycle = settings.steps_for(len(pairs))
     arguments = trainer_arguments(
         spec.out,
         seed=spec.seed,
         hidden=int(text.hidden_size),
-        steps=settings.steps_for(len(pairs)),
+        steps=cycle * settings.cycles,
         batch=settings.batch,
         rate=settings.rate_for(int(text.hidden_size)),
         bf16=bf16,
         threads=settings.threads,
-        records=RECORDS,
+        records=RECORDS * settings.cycles,
     )
     config = DPOConfig(beta=settings.beta, **arguments)
     return WeightedDpoTrainer(
@@ -131,9 +141,10 @@ def build_trainer(
         pairs=pairs,
         answers=answers,
         settings=settings,
+        cycle=cycle,
         processing_class=tokenizer,
         peft_config=lora,
-        callbacks=[ProgressCallback(progress)],
+        callbacks=[ProgressCallback(progress, partial(planned, cycle=cycle))],
     )
 
 
@@ -162,10 +173,23 @@ def _dataset(pairs: list[TokenizedPair]) -> Any:
     return as_dataset(pairs)
 
 
+def distance_on(
+    trainer: WeightedDpoTrainer, held_out: Sequence[TokenizedPair], pairs: Sequence[TokenizedPair]
+) -> Callable[[], float]:
+    """Measures how far the model has moved since now, on held-out pairs where there are enough of them."""
+    from alignment.methods.cycles import moved
+
+    probe = _dataset(list(held_out if len(held_out) >= PROBE else pairs)[:PROBE])
+    before = trainer.logps(probe)
+    return lambda: moved(trainer.logps(probe), before)
+
+
 def _accuracy(after: tuple[list[float], list[float]], before: tuple[list[float], list[float]]) -> float:
     """The share of held-out pairs whose chosen answer gained more than the rejected one. Support, not evidence."""
-    gains = [c - c0 > r - r0 for c, r, c0, r0 in zip(*after, *before, strict=True)]
-    return sum(gains) / len(gains)
+    from alignment.methods.cycles import gains
+
+    found = gains(after, before)
+    return sum(gain > 0 for gain in found) / len(found)
 
 
 def _trained_layers(trainer: WeightedDpoTrainer) -> list[int]:

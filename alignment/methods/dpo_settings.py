@@ -15,6 +15,8 @@ from alignment.spec import Setting
 MIN_PAIRS = 8
 PAIRS_SEEN = 450  # rows × epochs that a run aims at; more pleases the taste more and costs capability
 MAX_EPOCHS = 20
+MOVED = 2.5  # nats; see `DpoSettings`
+CYCLES = 3
 SMALL_MODEL_RATE = 1e-3
 SMALL_MODEL_LAYERS = 0.25  # the share of layers that is trained in a small model, counted from the last
 
@@ -38,9 +40,13 @@ class DpoSettings:
     ⅓ for a slight one), by which the chosen answer is then asked to lead in the unit of the loss: margins are for
     the reward model, so 0 leaves them out; `sft` is the coefficient of what is added to the loss, the mean negative
     log-likelihood per token of the chosen answers and of the dataset's SFT rows; `rate` is the peak learning rate,
-    decaying linearly to 0; `batch` counts pairs per step; `max_length` is in tokens, prompt and answer together;
-    `layers` is the share of layers that get an adapter, counted from the last; `dtype` is auto, bf16 or fp32;
+    decaying linearly to 0 in each cycle; `batch` counts pairs per step; `max_length` is in tokens, prompt and answer
+    together; `layers` is the share of layers that get an adapter, counted from the last; `dtype` is auto, bf16 or fp32;
     `threads` are processors used when there is no GPU.
+
+    Unless `epochs` is set, a run goes through the pairs again, up to `CYCLES` times as long, until it has pulled the
+    answers of a pair apart by `MOVED` (root mean square, before beta): where labels contradict each other, steps
+    cancel out, and as many of them move a model half as far. Measured in `tests/long/noise.py`.
     """
 
     loss: Loss = "sigmoid"
@@ -88,8 +94,13 @@ class DpoSettings:
         return self.epochs or passes_for(rows, PAIRS_SEEN, MAX_EPOCHS)
 
     def steps_for(self, rows: int) -> int:
-        """Optimiser steps in all."""
+        """Optimiser steps of one cycle."""
         return math.ceil(math.ceil(rows / self.batch) * self.epochs_for(rows))
+
+    @property
+    def cycles(self) -> int:
+        """How many cycles a run may take at most."""
+        return 1 if self.epochs else CYCLES
 
     def rate_for(self, hidden: int) -> float:
         """Peak learning rate for a model of this hidden size; 1e-3 for a small one, measured on the embedded model."""

@@ -23,6 +23,7 @@ from trl.trainer.dpo_trainer import DataCollatorForPreference
 from trl.trainer.utils import add_fused_lm_head, pad
 
 from alignment.errors import StageError
+from alignment.methods.cycles import sawtooth
 from alignment.methods.dpo_settings import DpoSettings
 from alignment.methods.preference_losses import Pairs, preference_loss
 from alignment.methods.tokenized import TokenizedAnswer, TokenizedPair
@@ -88,9 +89,11 @@ class WeightedDpoTrainer(DPOTrainer):  # type: ignore[misc]  # TRL is not typed
         pairs: Sequence[TokenizedPair],
         settings: DpoSettings,
         answers: Sequence[TokenizedAnswer] = (),
+        cycle: int = 0,
         **kwargs: Any,
     ) -> None:
         self.settings = settings
+        self.cycle = cycle or config.max_steps
         collator = WeightedCollator(
             pad_token_id=kwargs["processing_class"].pad_token_id, answers=with_mean_one(answers)
         )
@@ -103,6 +106,11 @@ class WeightedDpoTrainer(DPOTrainer):  # type: ignore[misc]  # TRL is not typed
         self.train_dataset: Dataset = self.with_reference(as_dataset(pairs))
         if answers:
             self.train_dataset = self.train_dataset.add_column("answers", shared_out(len(answers), len(pairs)))
+
+    def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
+        """The linear decay of each cycle (transformers' own hook)."""
+        self.lr_scheduler = sawtooth(optimizer or self.optimizer, self.cycle)
+        return self.lr_scheduler
 
     def _prepare_dataset(self, dataset: Dataset, *_: Any) -> Dataset:
         return dataset  # tokenized already, by the model's own template, with nothing cut

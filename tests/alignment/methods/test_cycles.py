@@ -1,0 +1,65 @@
+"""A run goes on until it has moved the model, and one cycle is the run that there would be without cycles."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch.optim.lr_scheduler import LambdaLR
+from transformers import get_scheduler
+
+from alignment.methods.cycles import UntilMoved, gains, moved, planned, sawtooth
+from alignment.methods.dpo_settings import CYCLES, DpoSettings
+
+
+def rates(scheduler: LambdaLR, optimizer: torch.optim.Optimizer, steps: int) -> list[float]:
+    found = []
+    for _ in range(steps):
+        found.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    return found
+
+
+def optimizer() -> torch.optim.Optimizer:
+    return torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1e-3)
+
+
+def test_the_first_cycle_has_the_rates_of_a_linear_decay_and_the_second_has_them_again() -> None:
+    ours, theirs = optimizer(), optimizer()
+    linear = rates(get_scheduler("linear", theirs, num_warmup_steps=0, num_training_steps=7), theirs, 7)
+    assert rates(sawtooth(ours, 7), ours, 14) == linear * 2
+
+
+def test_steps_are_planned_to_the_end_of_the_cycle() -> None:
+    assert [planned(step, 7) for step in (0, 1, 7, 8, 14, 15)] == [7, 7, 7, 14, 14, 21]
+
+
+def test_distance_counts_moves_in_either_direction() -> None:
+    before = ([-1.0, -1.0], [-1.0, -1.0])
+    after = ([1.0, -3.0], [-2.0, -1.0])
+    assert gains(after, before) == [3.0, -2.0]
+    assert moved(after, before) == pytest.approx((6.5) ** 0.5)
+
+
+def stopped_at(distances: list[float]) -> tuple[int, list[float]]:
+    left = iter(distances)
+    callback = UntilMoved(lambda: next(left), cycle=5, enough=2.0)
+    for step in range(1, 16):
+        control = SimpleNamespace(should_training_stop=False)
+        callback.on_step_end(None, SimpleNamespace(global_step=step), control)
+        if control.should_training_stop:
+            return step, callback.seen
+    return 15, callback.seen
+
+
+def test_a_run_ends_after_the_first_cycle_that_moved_the_model_far_enough() -> None:
+    assert stopped_at([2.5]) == (5, [2.5])
+    assert stopped_at([1.0, 2.0]) == (10, [1.0, 2.0])
+    assert stopped_at([0.5, 0.5, 0.5]) == (15, [0.5, 0.5, 0.5])
+
+
+def test_who_sets_epochs_gets_those_and_no_more() -> None:
+    assert DpoSettings().cycles == CYCLES
+    assert DpoSettings(epochs=2).cycles == 1
