@@ -1,0 +1,94 @@
+"""The watch over a run: it stops when the peak is behind, and goes back to it."""
+
+from __future__ import annotations
+
+import math
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from alignment.watch import BUDGET, Milestone, Watch, posterior, preferred
+
+
+def followed(form: str, height: float, place: float, seed: int, distances: list[float]) -> tuple[Watch, Milestone]:
+    """A run whose true curve is known, judged by people who answer at random around it."""
+    rng = random.Random(seed)
+
+    def judge(milestone: Milestone, count: int) -> float:
+        chance = preferred(form, height, place, milestone.distance)
+        return float(sum(rng.random() < chance for _ in range(count)))
+
+    watch = Watch(judge)
+    for step, distance in enumerate(distances):
+        if watch.see(Milestone(step, distance**2, proxy=distance)):
+            break
+    return watch, watch.choose()
+
+
+DISTANCES = [0.5 * k for k in range(1, 21)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["square", "log"])
+@pytest.mark.parametrize("place", [1.5, 3.0])
+def test_in_eight_of_ten_runs_it_goes_back_to_ninety_percent_of_the_peak(form: str, place: float) -> None:
+    good = 0
+    for seed in range(10):
+        watch, chosen = followed(form, 1.5, place, seed, DISTANCES)
+        assert watch.spent <= BUDGET
+        gains = [preferred(form, 1.5, place, distance) - 0.5 for distance in DISTANCES]
+        good += preferred(form, 1.5, place, chosen.distance) - 0.5 >= 0.9 * max(gains)
+    assert good >= 8
+
+
+def test_a_run_that_only_gets_better_is_left_alone_until_the_budget_is_spent() -> None:
+    watch, chosen = followed("square", 2.0, 40.0, 1, DISTANCES)
+    assert watch.spent == BUDGET
+    assert chosen.step >= 10
+
+
+def test_a_run_that_only_gets_worse_stops_soon_and_goes_back_to_its_first_milestone() -> None:
+    watch = Watch(lambda milestone, count: 0.0)
+    seen = 0
+    for step in range(20):
+        seen += 1
+        if watch.see(Milestone(step, (step + 1.0) ** 2, proxy=step)):
+            break
+    assert seen <= 4
+    assert watch.choose() is watch.milestones[0]
+
+
+def test_nobody_is_asked_more_often_than_the_budget_allows() -> None:
+    asked: list[int] = []
+
+    def judge(milestone: Milestone, count: int) -> float:
+        asked.append(count)
+        return count / 2
+
+    watch = Watch(judge, budget=20)
+    for step in range(5):
+        if watch.see(Milestone(step, step + 1.0, proxy=0.0)):
+            break
+    watch.choose()
+    assert sum(asked) == 20
+
+
+@given(
+    st.lists(
+        st.tuples(st.floats(0, 400), st.integers(0, 12), st.integers(0, 12)).filter(lambda each: each[1] <= each[2]),
+        max_size=6,
+    )
+)
+def test_the_posterior_is_a_probability_whatever_was_judged(judged: list[tuple[float, int, int]]) -> None:
+    found = posterior([Milestone(i, kl, 0.0, wins, count) for i, (kl, wins, count) in enumerate(judged)])
+    assert math.fsum(weight for _, weight in found) == pytest.approx(1.0)
+    assert all(0 <= weight <= 1 for _, weight in found)
+
+
+def test_the_start_itself_is_preferred_half_the_time_and_the_peak_most() -> None:
+    for form in ("square", "log"):
+        assert preferred(form, 2.0, 3.0, 0.0) == 0.5
+        chances = [preferred(form, 2.0, 3.0, 0.25 * k) for k in range(40)]
+        assert max(range(40), key=lambda k: chances[k]) == 12
