@@ -245,7 +245,7 @@ def _aged(row: _Aging) -> _Aging:
 
 
 def _checked(path: Path, needed: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """The JSON objects of a JSONL file that have the needed keys."""
+    """The JSON objects of a JSONL file, which must have the needed keys, and targets that are shares."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except FileNotFoundError as error:
@@ -261,6 +261,9 @@ def _checked(path: Path, needed: Sequence[str]) -> Iterator[dict[str, Any]]:
             raise SnapshotProblem(f"{path}, line {number} is not JSON: write one JSON object a line.") from error
         if not isinstance(record, dict) or any(key not in record for key in needed):
             raise SnapshotProblem(f"{path}, line {number} needs the keys {', '.join(needed)}.")
+        target = record.get("target", 1.0)
+        if not isinstance(target, int | float) or not 0 <= target <= 1 + 1e-9:  # sums round
+            raise SnapshotProblem(f"{path}, line {number} has the target {target!r}: it is a share between 0 and 1.")
         yield record
 
 

@@ -141,7 +141,12 @@ def test_a_folder_that_is_no_snapshot_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "sentence"), [("not json", "line 2 is not JSON"), ('{"prompt": "x"}', "line 2 needs the keys")]
+    ("line", "sentence"),
+    [
+        ("not json", "line 2 is not JSON"),
+        ('{"prompt": "x"}', "line 2 needs the keys"),
+        ('{"prompt": "x", "chosen": "y", "rejected": "z", "target": 67}', "line 2 has the target 67: it is a share"),
+    ],
 )
 def test_a_broken_line_is_named(tmp_path: Path, line: str, sentence: str) -> None:
     (tmp_path / "pairs.jsonl").write_text('{"prompt": "p", "chosen": "c", "rejected": "r"}\n' + line + "\n")

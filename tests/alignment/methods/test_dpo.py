@@ -49,6 +49,14 @@ def test_training_moves_the_margin_and_leaves_an_adapter_vllm_takes(model: Path,
     assert records[-1]["seconds_left"] == 0
 
 
+@pytest.mark.parametrize("loss", ["ipo", "robust", "length-normalised"])
+def test_every_loss_pulls_the_answers_apart(model: Path, tmp_path: Path, loss: str) -> None:
+    metrics = run_stage(spec_for(tmp_path, model, warm_votes(12), epochs=6, rate=5e-3, loss=loss)).metrics
+    assert metrics["loss"] == loss
+    assert metrics["last"]["loss"] < metrics["first"]["loss"] - 0.05
+    assert metrics["last"]["margin"] > metrics["first"]["margin"] + 0.1
+
+
 @pytest.mark.parametrize("architecture", ["llama", "opt"])
 def test_a_share_of_the_layers_is_counted_from_the_last(architecture: str, tmp_path: Path) -> None:
     from safetensors import safe_open

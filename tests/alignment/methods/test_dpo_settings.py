@@ -31,7 +31,7 @@ def test_a_loss_brings_what_it_needs_and_what_is_named_stays() -> None:
     assert (DpoSettings.read({}).loss, DpoSettings.read({}).beta) == ("sigmoid", 0.2)
     assert DpoSettings.read({"loss": "robust"}).flips == 0.1
     assert DpoSettings.read({"loss": "robust", "flips": 0.25}).flips == 0.25
-    assert DpoSettings.read({"loss": "ipo"}).beta == 1.0
+    assert DpoSettings.read({"loss": "ipo"}).beta == 0.5
     assert DpoSettings.read({"loss": "length-normalised", "beta": 2}).beta == 2.0
 
 

@@ -61,8 +61,7 @@ def shake(trainer: Any) -> None:
 
 
 def bare_trainer(spec: StageSpec, ours: Any, theirs: dict[str, Any]) -> Any:
-    """TRL's own trainer on the same rows, with the same settings and the same fresh adapter."""
-    import torch
+    """TRL's own trainer on the same rows, with the same settings and seed, and so with the same fresh adapter."""
     from datasets import Dataset
     from trl import DPOConfig, DPOTrainer
 
@@ -72,7 +71,7 @@ def bare_trainer(spec: StageSpec, ours: Any, theirs: dict[str, Any]) -> Any:
 
     rows = [to_record(row) for row in read_pairs(spec.data)]
     args = ours.args
-    trainer = DPOTrainer(
+    return DPOTrainer(
         model=load_model(str(spec.model), bf16=False),
         args=DPOConfig(
             output_dir=str(spec.out),
@@ -97,11 +96,6 @@ def bare_trainer(spec: StageSpec, ours: Any, theirs: dict[str, Any]) -> Any:
         processing_class=load_tokenizer(str(spec.model)),
         peft_config=ours.model.peft_config["default"],
     )
-    fresh = dict(ours.model.named_parameters())
-    with torch.no_grad():
-        for name, parameter in trainer.model.named_parameters():
-            parameter.copy_(fresh[name])
-    return trainer
 
 
 def losses_of(trainer: Any) -> list[float]:
