@@ -86,6 +86,14 @@ def lineage(store: Store, name: str) -> dict[str, Any]:
     raise NotFound(f"There is neither a version nor a person called {name}. `alignloop version list` names versions.")
 
 
+def named_version_lineage(store: Store, name: str) -> dict[str, Any]:
+    """`version_lineage` of the version of this name. Raises `NotFound`."""
+    version = store.versions.get(name)
+    if version is None:
+        raise NotFound(f"There is no version called {name}. `alignloop version list` names them.")
+    return version_lineage(store, version)
+
+
 def version_lineage(store: Store, version: Version) -> dict[str, Any]:
     """Which clicks made a version: its ancestors, its people, and every judgement that a training row names."""
     snapshot = snapshot_of(store, version)
@@ -109,6 +117,7 @@ def version_lineage(store: Store, version: Version) -> dict[str, Any]:
             }
             for person, count in people
         ],
+        "rows": {kind: snapshot.manifest["counts"]["rows"][kind]["train"] for kind in ROWS} if snapshot else {},
         "judgements": len(clicks),
         "clicks": clicks,
     }
