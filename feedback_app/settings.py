@@ -86,6 +86,9 @@ class Settings(BaseSettings):
     ticket_ttl_s: float = Field(24 * 3600, gt=0, description="how long a ticket may be judged")
     session_ttl_s: float = Field(30 * 24 * 3600, gt=0, description="how long a sign-in lasts")
     votes: int = Field(60, ge=1, description="blind votes a challenger needs before its test")
+    gold_share: float = Field(
+        0.05, ge=0, le=0.5, description="share of comparisons whose answer is known, once `alignloop gold` brought some"
+    )
     evaluation_prompts: int = Field(64, ge=8, description="prompts sampled for KL, length and repetition guards")
     capability_questions: int = Field(600, ge=0, description="capability questions asked per evaluation")
     secure_cookies: bool = Field(False, description="mark cookies Secure; set it behind HTTPS")

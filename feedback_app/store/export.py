@@ -15,7 +15,10 @@ PAGE = 200
 
 
 def judgement_values(session: Session, up_to: int | None) -> Iterator[values.Judgement]:
-    """Live judgements with serial at most `up_to`, in serial order; holds one page in memory."""
+    """Live judgements with serial at most `up_to`, in serial order; holds one page in memory.
+
+    A verdict on a task with a known answer says whether it was right, and is left out where it ranked nothing.
+    """
     last = 0
     while True:
         statement = (
@@ -36,6 +39,8 @@ def judgement_values(session: Session, up_to: int | None) -> Iterator[values.Jud
         sent = [id for completion in completions.values() for id in completion.sent if isinstance(id, str)]
         messages = load_messages(session, candidates + sent)
         for row, ticket, task in rows:
+            if task.gold is not None and not row.verdict.get("ranks"):
+                continue  # neither right nor wrong about what is known
             yield _value(session, row, ticket, task, messages, completions)
         last = rows[-1][0].serial
         session.expunge_all()
@@ -67,7 +72,13 @@ def _value(
         at=row.at,
         reasons=tuple(verdict.get("reasons") or ()),
         comment=verdict.get("comment") or "",
+        gold=None if task.gold is None else _right(verdict["ranks"], task.gold),
     )
+
+
+def _right(ranks: Mapping[str, int], better: str) -> bool:
+    """Whether a verdict put the known better answer alone before every other; a tie does not."""
+    return all(ranks[better] < rank for id, rank in ranks.items() if id != better)
 
 
 def _context(

@@ -124,6 +124,7 @@ class Task(SQLModel, table=True):
     challenger: str | None = Field(default=None, index=True)  # the challenger's version, on a blind vote
     incumbent: str | None = None
     scripted: bool = False  # made for a scripted person: never shown to others
+    gold: str | None = None  # the candidate that is known to be the better one: verdicts tell who can be relied on
     created_at: float
 
 

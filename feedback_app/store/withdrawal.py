@@ -12,6 +12,7 @@ from sqlmodel import Session, col
 
 from feedback_app.errors import Conflict
 from feedback_app.store.engine import Database
+from feedback_app.store.imports import GOLD
 from feedback_app.store.people import keep_an_operator, person_of
 from feedback_app.store.tables import (
     ApiKey,
@@ -28,7 +29,7 @@ from feedback_app.store.tables import (
 from feedback_app.store.tasks import candidates_of
 
 ERASED = {"kind": "erased"}  # the verdict of an erased judgement
-DRAWN = ("compare", "rank")  # conversations whose prompt the server drew: nobody's own words
+DRAWN = ("compare", "rank", GOLD)  # conversations whose prompt the server drew: nobody's own words
 
 
 class Withdrawals:
