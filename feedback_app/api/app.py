@@ -107,7 +107,7 @@ def build_app(parts: Parts) -> FastAPI:
     routers = (
         build_health(store=parts.store, vllm=parts.vllm),
         build_door(store=parts.store, vllm=parts.vllm, settings=parts.settings, facts=parts.facts),
-        build_feedback(store=parts.store),
+        build_feedback(store=parts.store, kept=parts.settings.kept_signals),
         build_signin(parts),
         build_lineage(parts),
         build_look(),

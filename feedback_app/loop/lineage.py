@@ -175,8 +175,16 @@ def _clicks(folder: Path, store: Store) -> Iterator[dict[str, Any]]:
                 "person": names.get(record["person"], record["person"]),
                 "kind": record["kind"],
                 "at": record["at"],
-                "rows": dict(rows[record["id"]]),
+                "rows": dict(rows.pop(record["id"])),
             }
+    for signal in store.signals.named(rows):  # what is no judgement was done without being asked
+        yield {
+            "judgement": signal.id,
+            "person": names.get(signal.person_id, signal.person_id),
+            "kind": signal.kind,
+            "at": signal.at,
+            "rows": dict(rows[signal.id]),
+        }
 
 
 def _lines(path: Path) -> Iterator[dict[str, Any]]:

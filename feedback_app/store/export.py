@@ -61,7 +61,7 @@ def _value(
         task=task.id,
         person=row.person_id,
         kind=values.Kind(row.kind),
-        context=_context(session, task, messages, completions.get(task.candidates[0])),
+        context=context_of(session, task.context_id, messages, completions.get(task.candidates[0])),
         candidates=tuple(
             _candidate(messages[id], completions.get(id), ticket.order.index(id), verdict) for id in task.candidates
         ),
@@ -81,10 +81,13 @@ def _right(ranks: Mapping[str, int], better: str) -> bool:
     return all(ranks[better] < rank for id, rank in ranks.items() if id != better)
 
 
-def _context(
-    session: Session, task: Task, messages: Mapping[str, Message], completion: Completion | None
+def context_of(
+    session: Session, context_id: str | None, messages: Mapping[str, Message], completion: Completion | None
 ) -> tuple[values.Message, ...]:
-    """What the model read, as it was sent; for a candidate that no model wrote, the whole path before it."""
+    """What the model read, as it was sent; for an answer that no model wrote, the whole path to `context_id`.
+
+    `messages` holds at least those that the completion names.
+    """
     if completion is not None:
         parts: list[Any] = completion.sent
         return tuple(
@@ -93,9 +96,9 @@ def _context(
             else values.Message(part["role"], part["content"])
             for part in parts
         )
-    if task.context_id is None:
+    if context_id is None:
         return ()
-    return tuple(values.Message(message.role, message.content) for message in load_path(session, task.context_id))
+    return tuple(values.Message(message.role, message.content) for message in load_path(session, context_id))
 
 
 def _candidate(

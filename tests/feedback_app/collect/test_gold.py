@@ -13,7 +13,7 @@ from feedback_app.collect.answer import Answers
 from feedback_app.collect.judge import compare_verdict, judge
 from feedback_app.collect.tasks import Comparing, PairReady, PairStarted
 from feedback_app.errors import UsageError
-from feedback_app.exchange import add_gold
+from feedback_app.exchange import add_gold, export
 from feedback_app.settings import Settings
 from feedback_app.store.database import Store
 from feedback_app.store.tables import Person
@@ -67,7 +67,7 @@ async def test_everybody_is_shown_every_gold_task_once(
 
 
 async def test_verdicts_on_gold_say_right_or_wrong_and_never_train(
-    answers: Answers, served_store: Store, ada: Person, gold: Path
+    answers: Answers, served_store: Store, ada: Person, gold: Path, tmp_path: Path
 ) -> None:
     comparing = mixing(answers, 0.5)
     for _ in range(30):
@@ -85,6 +85,11 @@ async def test_verdicts_on_gold_say_right_or_wrong_and_never_train(
     used = {id for row in compiled.pairs for id in row.judgements}
     assert used
     assert not used & {each.id for each in judged}
+    for format in ("ranked", "fastchat", "trl"):
+        export(served_store, format, tmp_path / format)
+        written = "".join(path.read_text() for path in (tmp_path / format).iterdir())
+        assert written
+        assert " + 1?" not in written
 
 
 @pytest.mark.parametrize("case", ["off", "challenged", "scripted"])

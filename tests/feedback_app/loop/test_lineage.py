@@ -167,6 +167,60 @@ def test_what_others_said_of_ones_own_words_goes_with_them(store: Store, people:
     assert left.context[0].content == "Name a fruit."  # drawn by the server, judged by Ann: it stays hers
 
 
+def copied(store: Store, person: Person, number: int, *, marked: bool, good: bool = True) -> None:
+    """A chat answer that was copied, and marked where `marked`."""
+    conversation = store.talk.add_conversation(person.id, "chat", "t")
+    question = store.talk.add_message(conversation.id, None, "user", f"What follows {number}?")
+    reply = store.talk.add_reply(conversation.id, question.id, f"{number + 1}.", completion(sent=[question.id]))
+    if marked:
+        task = store.tasks.add("like", question.id, [reply.id])
+        ticket = store.tasks.issue(task.id, person.id, [reply.id], 1e12)
+        store.judgements.record(ticket.id, person.id, {"marks": {reply.id: "good" if good else "bad"}})
+    assert store.signals.keep(person.id, reply.id, "copy")
+
+
+def test_signals_enter_a_snapshot_where_they_are_on_and_votes_bear_them_out_and_leave_with_their_person(
+    store: Store, people: Named, tmp_path: Path
+) -> None:
+    ann, bob = people["ann"], people["bob"]
+    for number in range(110):
+        copied(store, ann, number, marked=True, good=number > 5)
+    for number in range(200, 205):
+        copied(store, ann, number, marked=False)
+    compared(store, ann, 1)
+
+    def frozen(*signals: str) -> Snapshot:
+        turn = store.rounds.add("dpo", None, 0, {"min_pairs": 1})
+        snapshot = freeze(store, turn, tmp_path, signals=signals)
+        store.rounds.update(turn.id, status="passed")  # type: ignore[arg-type]
+        return snapshot
+
+    off, before = frozen(), frozen("copy")
+    assert off.manifest["counts"]["implicit"] == 0
+    assert before.manifest["counts"]["implicit"] > 0
+    assert frozen("retry").manifest["counts"]["implicit"] == 0
+    for number in range(300, 340):
+        copied(store, bob, number, marked=number % 2 == 0, good=False)
+    with_bob = frozen("copy")
+    assert bob.id in {person.id for person, _ in store.rounds.people_in(with_bob.id)}
+    turn = next(turn for turn in store.rounds.listing() if turn.snapshot_id == with_bob.id)
+    version_of(store, turn, "policy-0001")
+    clicks = [click for click in lineage(store, "policy-0001")["clicks"] if click["kind"] == "copy"]
+    assert {click["person"] for click in clicks} == {"ann", "bob"}
+    assert {tuple(click["rows"].items()) for click in clicks} == {(("marks", 1),)}
+    theirs = [click["judgement"].encode() for click in clicks if click["person"] == "bob"]
+    assert any(id in (Path(with_bob.folder) / "marks.jsonl").read_bytes() for id in theirs)
+    erase(store, bob)
+    assert not any(id in b"".join(bytes_of(with_bob.folder).values()) for id in theirs)
+    after = frozen("copy")
+    rows = [
+        {name: data for name, data in bytes_of(each.folder).items() if name != "manifest.json"}
+        for each in (before, after)
+    ]  # the manifest also counts the version that was made meanwhile
+    assert rows[0] == rows[1]
+    assert after.manifest["counts"] == before.manifest["counts"]
+
+
 def test_who_withdrew_gives_no_new_verdicts(store: Store, people: Named) -> None:
     ticket = show(store, people["bob"])
     store.withdrawals.withdraw(people["bob"].id)
