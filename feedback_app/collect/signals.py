@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from feedback_app.collect.consent import has_consented
@@ -37,12 +39,9 @@ class Signals:
 
     def did(self, person: Person, kind: Signal, message_id: str, amount: float = 1.0) -> None:
         """This person did this with this answer."""
-        if kind not in self.kinds or not has_consented(person):
-            return
-        try:
-            self._store.signals.keep(person.id, message_id, kind.value, amount)
-        except AlignloopError as error:
-            log.warning("a signal was not kept: %s", error)
+        if kind in self.kinds and has_consented(person):
+            with _quietly():
+                self._store.signals.keep(person.id, message_id, kind.value, amount)
 
     def given(self, person: Person, kind: Signal, message_id: str, amount: float = 1.0) -> None:
         """A program says that this was done; sending it is consent. Raises `NotAllowed` and `Conflict`."""
@@ -80,7 +79,8 @@ class Signals:
     def said(self, person: Person, message_id: str, text: str) -> None:
         """This person went on with `text` after this answer."""
         if Signal.ABANDONED in self.kinds:
-            self._store.signals.end(person.id, message_id, Signal.ABANDONED.value)
+            with _quietly():
+                self._store.signals.end(person.id, message_id, Signal.ABANDONED.value)
         if is_thanks(text):
             self.did(person, Signal.THANKS, message_id)
 
@@ -90,6 +90,15 @@ class Signals:
             return None
         head = self._store.talk.message(conversation.head_id)
         return head if head is not None and head.role == "assistant" else None
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """The person is doing something else: what goes wrong with a signal stands in the log alone."""
+    try:
+        yield
+    except AlignloopError as error:
+        log.warning("a signal was not kept: %s", error)
 
 
 def is_thanks(text: str) -> bool:

@@ -95,7 +95,7 @@ def named_version_lineage(store: Store, name: str) -> dict[str, Any]:
 
 
 def version_lineage(store: Store, version: Version) -> dict[str, Any]:
-    """Which clicks made a version: its ancestors, its people, and every judgement that a training row names."""
+    """Which clicks made a version: its ancestors, people, rows, and every judgement or signal that a row names."""
     snapshot = snapshot_of(store, version)
     published = store.versions.published()
     clicks = list(_clicks(Path(snapshot.folder), store)) if snapshot else []
@@ -160,7 +160,7 @@ def person_lineage(store: Store, person: Person) -> dict[str, Any]:
 
 
 def _clicks(folder: Path, store: Store) -> Iterator[dict[str, Any]]:
-    """Every judgement that a training row of the snapshot names, with the rows it is in, by kind of rows."""
+    """Every judgement or signal that a training row of the snapshot names, with the rows it is in, by kind of rows."""
     rows: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for kind in ROWS:
         for record in _lines(folder / f"{kind}.jsonl"):

@@ -138,8 +138,11 @@ def test_a_signal_that_cannot_be_kept_is_nobodys_problem(
         raise Unavailable("The disk is full.")
 
     monkeypatch.setattr(sqlite_store.signals, "keep", broken)
-    Signals(sqlite_store, ALL).did(ada, Signal.COPY, answered(sqlite_store, ada).id)
-    assert "The disk is full" in caplog.text
+    monkeypatch.setattr(sqlite_store.signals, "end", broken)
+    answer = answered(sqlite_store, ada)
+    Signals(sqlite_store, ALL).did(ada, Signal.COPY, answer.id)
+    Signals(sqlite_store, ALL).said(ada, answer.id, "And now?")
+    assert caplog.text.count("The disk is full") == 2
 
 
 def test_a_program_is_told_why_a_signal_is_not_kept(sqlite_store: Store, ada: Person) -> None:
