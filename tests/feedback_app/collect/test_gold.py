@@ -55,6 +55,7 @@ async def compared(comparing: Comparing, store: Store, person: Person) -> str | 
     return started.prompt if task.gold else None
 
 
+@pytest.mark.slow
 async def test_everybody_is_shown_every_gold_task_once(
     answers: Answers, served_store: Store, ada: Person, gold: Path
 ) -> None:
@@ -66,6 +67,7 @@ async def test_everybody_is_shown_every_gold_task_once(
         assert shown.count(None) == 30 - GOLD
 
 
+@pytest.mark.slow
 async def test_verdicts_on_gold_say_right_or_wrong_and_never_train(
     answers: Answers, served_store: Store, ada: Person, gold: Path, tmp_path: Path
 ) -> None:

@@ -116,6 +116,7 @@ def test_a_base_has_no_clicks_and_an_unknown_name_is_a_sentence(store: Store, pe
         lineage(store, "nobody")
 
 
+@pytest.mark.slow
 def test_after_a_withdrawal_the_snapshot_is_that_of_a_database_without_the_person(
     store: Store, people: Named, tmp_path: Path
 ) -> None:
@@ -169,16 +170,13 @@ def test_what_others_said_of_ones_own_words_goes_with_them(store: Store, people:
 
 def copied(store: Store, person: Person, number: int, *, marked: bool, good: bool = True) -> None:
     """A chat answer that was copied, and marked where `marked`."""
-    conversation = store.talk.add_conversation(person.id, "chat", "t")
-    question = store.talk.add_message(conversation.id, None, "user", f"What follows {number}?")
-    reply = store.talk.add_reply(conversation.id, question.id, f"{number + 1}.", completion(sent=[question.id]))
+    shown = show(store, person, f"{number + 1}.", prompt=f"What follows {number}?")
     if marked:
-        task = store.tasks.add("like", question.id, [reply.id])
-        ticket = store.tasks.issue(task.id, person.id, [reply.id], 1e12)
-        store.judgements.record(ticket.id, person.id, {"marks": {reply.id: "good" if good else "bad"}})
-    assert store.signals.keep(person.id, reply.id, "copy")
+        store.judgements.record(shown.id, person.id, {"marks": {shown.answer_ids[0]: "good" if good else "bad"}})
+    assert store.signals.keep(person.id, shown.answer_ids[0], "copy")
 
 
+@pytest.mark.slow
 def test_signals_enter_a_snapshot_where_they_are_on_and_votes_bear_them_out_and_leave_with_their_person(
     store: Store, people: Named, tmp_path: Path
 ) -> None:
