@@ -68,6 +68,7 @@ def parts_of(settings: Settings, store: Store, vllm: VllmClient, facts: ModelFac
 
     from alignment.gate import Limits
     from alignment.stages import CHAINS
+    from feedback_app.loop.lineage import named_version_lineage, person_lineage
     from feedback_app.loop.publish import previous_version, promote, rollback
     from feedback_app.parts import Parts
 
@@ -86,6 +87,8 @@ def parts_of(settings: Settings, store: Store, vllm: VllmClient, facts: ModelFac
         promote=partial(promote, store),
         rollback=partial(rollback, store),
         rollback_target=rollback_target,
+        version_lineage=partial(named_version_lineage, store),
+        person_lineage=partial(person_lineage, store),
         limits=asdict(Limits()),
         methods=tuple(CHAINS),
     )

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from feedback_app.collect.tasks import Comparing
     from feedback_app.settings import Settings
     from feedback_app.store.database import Store
+    from feedback_app.store.tables import Person
     from serving.client import VllmClient
     from serving.model_check import ModelFacts
 
@@ -27,6 +28,7 @@ class Parts:
     one the default. `rollback_target()` names the version that a rollback leads to, None when there is none.
     `limits` are the gate's, by name, for showing guards against them. `vllm_state()` says where vLLM stands
     (`name`, `since`, `detail`) when this process owns it; empty otherwise, and then the beat `vllm` is read.
+    `version_lineage(name)` and `person_lineage(person)` are what `alignloop lineage` says; the first raises `NotFound`.
     """
 
     settings: Settings
@@ -37,6 +39,8 @@ class Parts:
     facts: ModelFacts | None
     promote: Callable[[str, str | None, str], object]
     rollback: Callable[[str | None], object]
+    version_lineage: Callable[[str], Mapping[str, Any]]
+    person_lineage: Callable[[Person], Mapping[str, Any]]
     methods: Sequence[str] = ("dpo",)
     rollback_target: Callable[[], str | None] = lambda: None
     limits: Mapping[str, float] = field(default_factory=dict)

@@ -11,7 +11,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -44,6 +44,17 @@ class PersonalData(StrEnum):
     OFF = "off"
     FLAG = "flag"
     REPLACE = "replace"
+
+
+class Signal(StrEnum):
+    """What people do with an answer without being asked; the same names as `alignment.compile.Signal`."""
+
+    RETRY = "retry"
+    COPY = "copy"
+    STOP = "stop"
+    EDIT = "edit"
+    ABANDONED = "abandoned"
+    THANKS = "thanks"
 
 
 def shipped_data() -> Path:
@@ -86,6 +97,14 @@ class Settings(BaseSettings):
     ticket_ttl_s: float = Field(24 * 3600, gt=0, description="how long a ticket may be judged")
     session_ttl_s: float = Field(30 * 24 * 3600, gt=0, description="how long a sign-in lasts")
     votes: int = Field(60, ge=1, description="blind votes a challenger needs before its test")
+    gold_share: float = Field(
+        0.05, ge=0, le=0.5, description="share of comparisons whose answer is known, once `alignloop gold` brought some"
+    )
+    signals: str = Field(
+        "",
+        description="what people do without being asked, kept and offered to training: "
+        "some of retry, copy, stop, edit, abandoned, thanks with commas between, or all; off by default",
+    )
     evaluation_prompts: int = Field(64, ge=8, description="prompts sampled for KL, length and repetition guards")
     capability_questions: int = Field(600, ge=0, description="capability questions asked per evaluation")
     secure_cookies: bool = Field(False, description="mark cookies Secure; set it behind HTTPS")
@@ -108,6 +127,17 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+    @field_validator("signals")
+    @classmethod
+    def _known_signals(cls, words: str) -> str:
+        _signals(words)
+        return words
+
+    @property
+    def kept_signals(self) -> frozenset[Signal]:
+        """The kinds of signals that are kept; none by default."""
+        return _signals(self.signals)
 
     @property
     def data(self) -> Path:
@@ -138,6 +168,15 @@ class Settings(BaseSettings):
     def versions_dir(self) -> Path:
         """Where artifacts of trained versions live; files here never change once written."""
         return self.home / "versions"
+
+
+def _signals(words: str) -> frozenset[Signal]:
+    """The kinds that a setting names. Raises `ValueError` on another word."""
+    names = [word.strip() for word in words.split(",") if word.strip()]
+    unknown = [name for name in names if name not in (*Signal, "all")]
+    if unknown:
+        raise ValueError(f"there is no signal {unknown[0]}; name some of {', '.join(Signal)}, or all")
+    return frozenset(Signal) if "all" in names else frozenset(map(Signal, names))
 
 
 def read_settings(**overrides: Any) -> Settings:

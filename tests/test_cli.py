@@ -257,6 +257,16 @@ def test_what_python_compiles_is_kept_though_the_environment_forbids_it(run: Run
     assert list(kept.rglob("store/database*.pyc"))
 
 
+def test_gold_says_what_was_brought_and_how_often_it_is_shown(run: Run, tmp_path: Path) -> None:
+    record = {"prompt": "2 + 2?", "chosen": "4.", "rejected": "5."}
+    (tmp_path / "gold.jsonl").write_text(json.dumps(record) + "\n")
+    found = result(run("gold", "gold.jsonl", "--json"))
+    assert found == {"format": "trl", "read": 1, "added": 1, "skipped": {}}
+    said = run("gold", "gold.jsonl").stdout
+    assert "brought before: 1" in said
+    assert "5% of new comparisons" in said
+
+
 def test_export_and_import_say_what_they_did(run: Run, tmp_path: Path) -> None:
     record = {"prompt": "Mail ann@example.org?", "chosen": "Yes.", "rejected": "No.", "responses": []}
     (tmp_path / "a.jsonl").write_text(json.dumps(record) + "\nnot json\n")

@@ -116,8 +116,12 @@ def draft(
     totals: Totals,
     signals: Iterable[Draft[MarkRow]] = (),
 ) -> Drafted:
-    """Draft the rows of one context. `judgements` are all there are on it; `signals` have been weighed already."""
-    listed = sorted(judgements, key=lambda judgement: judgement.id)
+    """Draft the rows of one context. `judgements` are all there are on it; `signals` have been weighed already.
+
+    Gold verdicts become no row: their answer was known before, and what they tell is in `reliability`.
+    """
+    listed = sorted((each for each in judgements if each.gold is None), key=lambda judgement: judgement.id)
+    totals.skipped["gold"] += len(judgements) - len(listed)
     pairs: list[Draft[PairRow]] = []
     marks: list[Draft[MarkRow]] = []
     sft: list[Draft[SftRow]] = []

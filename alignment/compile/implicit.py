@@ -15,13 +15,15 @@ Rules, in full:
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Mapping, Set
+from dataclasses import dataclass, field
 
 from alignment.compile.age import age_of, age_weight
 from alignment.compile.drafts import Draft
 from alignment.compile.rules import Rules, Signal
+from alignment.compile.survey import context_digest
 from alignment.judgement import Judgement, Mark, Message
 from alignment.rows import MarkRow
 from alignment.stats import ONE_SIDED_95, wilson_interval
@@ -56,31 +58,70 @@ class ImplicitSignal:
         """Whether it says anything: a small edit does not."""
         return self.signal is not Signal.EDIT or self.amount >= EDIT_FROM
 
+    @property
+    def item(self) -> Item:
+        """What it is about."""
+        return item_of(self.person, context_digest(self.context), self.text)
 
-Item = tuple[str, tuple[Message, ...], str]  # person, context, text
+
+Item = bytes  # 128 bits that name a person, a context and an answer, so that texts need not be kept
 Marks = Mapping[Item, bool]
 
 
-def explicit_marks(judgements: Iterable[Judgement]) -> dict[Item, bool]:
-    """What each person said outright about which answer; one who said both said nothing."""
-    said: defaultdict[Item, set[bool]] = defaultdict(set)
-    for judgement in judgements:
+def item_of(person: str, digest: bytes, text: str) -> Item:
+    """The name of one person's look at one answer; `digest` is the context's."""
+    content = b"\0".join(each.encode("utf-8", "surrogatepass") for each in (person, text))
+    return hashlib.blake2b(digest + content, digest_size=16).digest()
+
+
+@dataclass
+class Said:
+    """What each person said outright about which answer, taken in one judgement after the other.
+
+    `only`: the items to be remembered; None for all.
+    """
+
+    only: Set[Item] | None = None
+    _good: set[Item] = field(default_factory=set)
+    _bad: set[Item] = field(default_factory=set)
+
+    def see(self, judgement: Judgement) -> None:
+        """Take note of one judgement's marks."""
+        if judgement.cannot_judge:
+            return
         for candidate in judgement.candidates:
-            if candidate.mark is not None and not judgement.cannot_judge:
-                said[judgement.person, judgement.context, candidate.text].add(candidate.mark is Mark.GOOD)
-    return {item: True in marks for item, marks in said.items() if len(marks) == 1}
+            if candidate.mark is not None:
+                item = item_of(judgement.person, context_digest(judgement.context), candidate.text)
+                if self.only is None or item in self.only:
+                    (self._good if candidate.mark is Mark.GOOD else self._bad).add(item)
+
+    def marks(self) -> dict[Item, bool]:
+        """Good or bad by item; one who said both said nothing."""
+        return {item: item in self._good for item in self._good ^ self._bad}
+
+
+def explicit_marks(judgements: Iterable[Judgement]) -> dict[Item, bool]:
+    """What each person said outright about which answer."""
+    said = Said()
+    for judgement in judgements:
+        said.see(judgement)
+    return said.marks()
 
 
 def signal_weights(signals: Iterable[ImplicitSignal], marks: Marks, rules: Rules) -> dict[Signal, float]:
     """What one signal of each kind that may be used weighs."""
+    return weights_of({(each.signal, each.item) for each in signals if each.counts}, marks, rules)
+
+
+def weights_of(done: Set[tuple[Signal, Item]], marks: Marks, rules: Rules) -> dict[Signal, float]:
+    """`signal_weights` from what was done about which answers."""
     trials: Counter[Signal] = Counter()
     agreed: Counter[Signal] = Counter()
-    once = {(each.signal, each.person, each.context, each.text): each for each in signals if each.counts}
-    for signal in once.values():
-        mark = marks.get((signal.person, signal.context, signal.text))
-        if signal.signal in rules.implicit and mark is not None:
-            trials[signal.signal] += 1
-            agreed[signal.signal] += mark is signal.good
+    for kind, item in done:
+        mark = marks.get(item)
+        if kind in rules.implicit and mark is not None:
+            trials[kind] += 1
+            agreed[kind] += mark is (kind in _FOR)
     weights = {}
     for kind, count in trials.items():
         bound = wilson_interval(agreed[kind], count, ONE_SIDED_95)[0]
@@ -96,7 +137,7 @@ def signal_drafts(
     drafts = []
     for signal in sorted(signals, key=lambda each: each.id):
         weight = weights.get(signal.signal, 0.0)
-        if not weight or not signal.counts or (signal.person, signal.context, signal.text) in marks:
+        if not weight or not signal.counts or signal.item in marks:
             continue
         if signal.good and not signal.text.strip():
             continue

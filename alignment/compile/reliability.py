@@ -4,7 +4,7 @@ Weight 2a − 1 for accuracy a: the weight of a voter who errs with chance 1 −
 International Economic Review 23:289, to first order), 0 for someone who chooses blindly. Three things tell
 a person's a, each pulled towards `PRIOR` as if by `PRIOR_JUDGEMENTS` more judgements:
 
-- gold: verdicts on tasks whose answer is known;
+- gold: verdicts on tasks whose answer is known; they tell this and nothing else, and never become a row;
 - repeats: the same thing judged twice. Two verdicts of accuracy a agree with chance c = a² + (1 − a)², so
   a = (1 + √(2c − 1)) / 2;
 - agreement with the others on shared tasks, by the one-coin model of Dawid and Skene (1979, Applied

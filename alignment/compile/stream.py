@@ -2,98 +2,106 @@
 
 Three looks, each in time that grows with the number of judgements alone:
 
-1. every judgement is surveyed and put into one of `PARTS` files by the hash of its context;
+1. every judgement is surveyed and put into one of a few files by the hash of its context (`parts`); signals,
+   where the rules use any, are there before (`signal_spool`);
 2. part by part, the rows of each context are drafted, because no rule about rows looks beyond one context;
 3. the drafts come back in order and get their last weights.
 
 In memory are what `survey` keeps (a few hundred bytes for each different prompt, some thirty for each
-verdict) and one part. Implicit signals are not taken here: their rule needs every mark at once.
+verdict, some two hundred for each signal) and one part.
 """
 
 from __future__ import annotations
 
 import marshal
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from alignment.compile.compiled import DEFAULT
 from alignment.compile.drafting import Drafted, Rows, Scale, Totals, draft
 from alignment.compile.drafts import AnyRow, Draft
+from alignment.compile.implicit import ImplicitSignal
+from alignment.compile.parts import Parts, Plain, messages_of, next_record, plain_context
 from alignment.compile.rules import Rules
+from alignment.compile.signal_spool import SignalSpool
 from alignment.compile.survey import Survey, Surveyed
 from alignment.judgement import Candidate, Judgement, Kind, Mark, Message, Strength
 from alignment.rows import GroupRow, MarkRow, PairRow, Row, SftRow
-
-PARTS = 256
-Plain = tuple[Any, ...]  # what `marshal` takes: numbers, texts, None and tuples of them
 
 
 class Stream:
     """One compilation on disk. `counts` are those of `Compiled`; `contexts` yields the rows.
 
-    `source` is read once, here; `scratch` is an empty folder that may be removed when the rows have been read.
+    `source` and `signals` are read once, here, and signals only where `rules` use any; `scratch` is an empty
+    folder that may be removed when the rows have been read.
     """
 
-    def __init__(self, source: Iterable[Judgement], scratch: Path, *, seed: int = 0, rules: Rules = DEFAULT) -> None:
+    def __init__(
+        self,
+        source: Iterable[Judgement],
+        scratch: Path,
+        *,
+        seed: int = 0,
+        rules: Rules = DEFAULT,
+        signals: Iterable[ImplicitSignal] = (),
+    ) -> None:
         self._spool = scratch / "drafts"
         survey = Survey()
-        parts = _spread(source, survey, scratch)
+        done = SignalSpool(signals, scratch, rules)
+        parts = _spread(source, survey, done, scratch)
+        done.weigh()
+        for number in done.numbers:
+            for drafts in done.drafts(number).values():
+                survey.clusters.add_prompt(drafts[0].row.prompt)
         surveyed = survey.result(seed, reliability=rules.reliability)
         totals = Totals()
         with self._spool.open("wb") as spool:
-            for path in parts:
-                _draft_part(path, spool, surveyed, rules, totals)
-                path.unlink()
+            for number in sorted(parts.numbers | done.numbers):
+                _draft_part(parts.read(number), done.drafts(number), spool, surveyed, rules, totals)
+                parts.remove(number)
         self._scale = Scale.of(totals)
         self.counts: dict[str, Any] = {**survey.counts(), **totals.record(self._scale)}
 
     def contexts(self) -> Iterator[tuple[list[Judgement], Rows]]:
         """Every context's judgements, in the order of their ids, and its rows; contexts in a canonical order."""
         with self._spool.open("rb") as spool:
-            while (record := _next(spool)) is not None:
-                plain, split, kinds = record
+            while (record := next_record(spool)) is not None:
+                plain, split, kinds, context = record
                 judgements = [_judgement(each) for each in plain]
-                yield judgements, self._scale.finish(_drafted(split, kinds, judgements[0].context))
+                prompt = judgements[0].context if judgements else messages_of(context)
+                yield judgements, self._scale.finish(_drafted(split, kinds, prompt))
 
 
-def _spread(source: Iterable[Judgement], survey: Survey, scratch: Path) -> list[Path]:
-    """Survey every judgement and write it to its part; the parts, in the order of contexts."""
-    paths = [scratch / f"part-{number:03d}" for number in range(PARTS)]
-    files: dict[int, BinaryIO] = {}
+def _spread(source: Iterable[Judgement], survey: Survey, done: SignalSpool, scratch: Path) -> Parts:
+    """Survey every judgement and write it to its part."""
+    parts = Parts(scratch, "part")
     try:
         for judgement in source:
-            digest = survey.see(judgement)
-            number = digest[0] * PARTS // 256
-            if number not in files:
-                files[number] = paths[number].open("wb")
-            marshal.dump((digest, _plain(judgement)), files[number])
+            done.see(judgement)
+            parts.add(survey.see(judgement), _plain(judgement))
     finally:
-        for file in files.values():
-            file.close()
-    return [paths[number] for number in sorted(files)]
+        parts.close()
+    return parts
 
 
-def _draft_part(path: Path, spool: BinaryIO, surveyed: Surveyed, rules: Rules, totals: Totals) -> None:
-    contexts: defaultdict[bytes, list[Plain]] = defaultdict(list)
-    with path.open("rb") as file:
-        while (record := _next(file)) is not None:
-            contexts[record[0]].append(record[1])
-    for digest in sorted(contexts):
-        plain = sorted(contexts[digest], key=lambda each: str(each[0]))
-        judgements = [_judgement(each) for each in plain]
-        drafted = draft(judgements, surveyed.side(judgements[0].context), surveyed.reliability, rules, totals)
+def _draft_part(
+    contexts: Mapping[bytes, list[Plain]],
+    signals: Mapping[bytes, list[Draft[MarkRow]]],
+    spool: BinaryIO,
+    surveyed: Surveyed,
+    rules: Rules,
+    totals: Totals,
+) -> None:
+    for digest in sorted({*contexts, *signals}):
+        plain = sorted(contexts.get(digest, []), key=lambda each: str(each[0]))
+        judgements, done = [_judgement(each) for each in plain], signals.get(digest, [])
+        context = judgements[0].context if judgements else done[0].row.prompt
+        drafted = draft(judgements, surveyed.side(context), surveyed.reliability, rules, totals, done)
         listed: tuple[Sequence[Draft[Any]], ...] = (drafted.pairs, drafted.marks, drafted.sft, drafted.groups)
         kinds = tuple(tuple((_row(each.row), each.parts) for each in drafts) for drafts in listed)
-        marshal.dump((tuple(plain), drafted.split, kinds), spool)
-
-
-def _next(file: BinaryIO) -> Any:
-    try:
-        return marshal.load(file)
-    except EOFError:
-        return None
+        alone = () if judgements else plain_context(context)  # no judgement beside it that has the context
+        marshal.dump((tuple(plain), drafted.split, kinds, alone), spool)
 
 
 def _plain(judgement: Judgement) -> Plain:
@@ -102,7 +110,7 @@ def _plain(judgement: Judgement) -> Plain:
         judgement.task,
         judgement.person,
         judgement.kind.value,
-        tuple((message.role, message.content) for message in judgement.context),
+        plain_context(judgement.context),
         tuple(
             (
                 candidate.id,
@@ -140,7 +148,7 @@ def _judgement(plain: Plain) -> Judgement:
         task=task,
         person=person,
         kind=_KINDS[kind],
-        context=tuple(Message(role, content) for role, content in context),
+        context=messages_of(context),
         candidates=tuple(
             Candidate(name, text, version, position, finish, rank, _MARKS.get(mark), correction)
             for name, text, version, position, finish, rank, mark, correction in candidates

@@ -27,8 +27,8 @@ class Surveyed:
     reliability: Mapping[str, float]
 
     def side(self, context: tuple[Message, ...]) -> str:
-        """`train` or `held_out`."""
-        return self.sides[prompt_key(context)]
+        """`train` or `held_out`; a prompt that only gold verdicts are on gives no rows and has no real side."""
+        return self.sides.get(prompt_key(context), "train")
 
 
 @dataclass
@@ -43,10 +43,12 @@ class Survey:
     def see(self, judgement: Judgement) -> bytes:
         """Take one judgement in; returns the digest of its context."""
         digest = context_digest(judgement.context)
-        self.clusters.add(judgement)
         self.by_kind[judgement.kind.value] += 1
         self.scripted += judgement.scripted
         self.ballots.count(judgement.person, judgement.gold)
+        if judgement.gold is not None:  # says how far its person can be relied on, and nothing else
+            return digest
+        self.clusters.add(judgement)
         if judgement.cannot_judge:
             return digest
         if judgement.kind is Kind.LIKE:

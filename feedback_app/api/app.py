@@ -21,6 +21,7 @@ from feedback_app.api.door import build_door
 from feedback_app.api.feedback import build_feedback
 from feedback_app.api.guard import Guard
 from feedback_app.api.health import build_health
+from feedback_app.api.lineage import build_lineage
 from feedback_app.api.plain import starting_page
 from feedback_app.api.signin import build_signin
 from feedback_app.parts import Parts
@@ -106,8 +107,9 @@ def build_app(parts: Parts) -> FastAPI:
     routers = (
         build_health(store=parts.store, vllm=parts.vllm),
         build_door(store=parts.store, vllm=parts.vllm, settings=parts.settings, facts=parts.facts),
-        build_feedback(store=parts.store),
+        build_feedback(store=parts.store, kept=parts.settings.kept_signals),
         build_signin(parts),
+        build_lineage(parts),
         build_look(),
     )
     for router in routers:

@@ -4,6 +4,9 @@ A verdict is `"good"`, `"bad"` or `"withdrawn"`; or the object of `collect.judge
 candidates may be named by message id or, as lists, by their order in the reply: `{"ranks": [2, 1]}` says
 that the second choice is better. For one answer, `mark` and `correction` are short for the maps. What is
 judged is read from the server's ticket; no rules here.
+
+`{ticket, signal}` instead says what somebody did with the one answer without being asked: retry, copy, stop, edit
+(with `amount`, the share of the text that changed), abandoned or thanks. Refused where the settings keep none.
 """
 
 from __future__ import annotations
@@ -19,23 +22,31 @@ from fastapi.responses import JSONResponse
 from feedback_app.api.keys import person_of_request, read_body
 from feedback_app.api.openai_errors import OpenAIRoute
 from feedback_app.collect.judge import Judged, judge, undo
+from feedback_app.collect.signals import Signals
 from feedback_app.errors import NotFound, UsageError
+from feedback_app.settings import Signal
 from feedback_app.store.database import Store
 from feedback_app.store.tables import Person
 
 WITHDRAWN = "withdrawn"
+NO_TICKET = "There is no such ticket for this key. Send the id from the header x-alignloop-ticket."
 BY_CANDIDATE = ("marks", "ranks", "corrections")
 
 
-def build_feedback(*, store: Store) -> APIRouter:
-    """The route, to be included in the app at its root."""
+def build_feedback(*, store: Store, kept: frozenset[Signal] = frozenset()) -> APIRouter:
+    """The route, to be included in the app at its root. `kept` are the kinds of signals that are."""
     router = APIRouter(route_class=OpenAIRoute)
 
     @router.post("/v1/feedback")
     async def feedback(request: Request) -> Response:
         authorization = request.headers.get("authorization")
         person = await asyncio.to_thread(person_of_request, store, authorization)
-        ticket, verdict, supersedes = read_feedback(await read_body(request))
+        body = await read_body(request)
+        done = read_signal(body)
+        if done is not None:
+            await asyncio.to_thread(_signal, store, kept, person, *done)
+            return JSONResponse({"signal": done[1].value, "ticket": done[0]})
+        ticket, verdict, supersedes = read_feedback(body)
         judged = await asyncio.to_thread(_take, store, person, ticket, verdict, supersedes)
         return JSONResponse({"judgement": judged.judgement_id, "ticket": judged.ticket_id})
 
@@ -59,6 +70,25 @@ def read_feedback(body: bytes) -> tuple[str, Any, str | None]:
     return said["ticket"], said["verdict"], supersedes
 
 
+def read_signal(body: bytes) -> tuple[str, Signal, float] | None:
+    """Ticket, signal and amount; None where the body says no signal. Raises `UsageError` that names what is wrong."""
+    try:
+        said = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(said, dict) or "signal" not in said:
+        return None
+    unknown = sorted(said.keys() - {"ticket", "signal", "amount"})
+    amount = said.get("amount", 1.0)
+    if unknown or not isinstance(said.get("ticket"), str):
+        raise UsageError("Send ticket and signal, and with an edit amount; nothing else beside them.")
+    if said["signal"] not in tuple(Signal):
+        raise UsageError(f"signal must be one of: {', '.join(Signal)}.")
+    if isinstance(amount, bool) or not isinstance(amount, int | float) or not 0 <= amount <= 1:
+        raise UsageError("amount must be a number from 0 to 1: the share of the text that changed.")
+    return said["ticket"], Signal(said["signal"]), float(amount)
+
+
 def full_verdict(verdict: Any, order: Sequence[str]) -> Mapping[str, Any]:
     """A verdict with its candidates named by id; `order` is the ticket's. Raises `UsageError`."""
     if verdict in ("good", "bad"):
@@ -80,10 +110,21 @@ def full_verdict(verdict: Any, order: Sequence[str]) -> Mapping[str, Any]:
     return full
 
 
+def _signal(
+    store: Store, kept: frozenset[Signal], person: Person, ticket_id: str, signal: Signal, amount: float
+) -> None:
+    found = store.tasks.ticket(ticket_id)
+    if found is None or found[0].person_id != person.id:
+        raise NotFound(NO_TICKET)
+    if len(found[0].order) != 1:
+        raise UsageError("A signal is about one answer, and this ticket has several.")
+    Signals(store, kept).given(person, signal, found[0].order[0], amount)
+
+
 def _take(store: Store, person: Person, ticket_id: str, verdict: Any, supersedes: str | None) -> Judged:
     found = store.tasks.ticket(ticket_id)
     if found is None or found[0].person_id != person.id:
-        raise NotFound("There is no such ticket for this key. Send the id from the header x-alignloop-ticket.")
+        raise NotFound(NO_TICKET)
     if verdict == WITHDRAWN:
         live = store.judgements.live(ticket_id)
         if live is None:

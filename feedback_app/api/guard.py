@@ -10,9 +10,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from http.cookies import CookieError, SimpleCookie
+from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -20,9 +22,19 @@ from feedback_app.api.plain import refusal_page
 from feedback_app.collect.people import Role, person_of_token
 from feedback_app.store.database import Store
 
+if TYPE_CHECKING:
+    from feedback_app.store.tables import Person
+
 COOKIE = "alignloop"
 OPEN = ("/sign-in", "/look.css", "/favicon.svg", "/healthz", "/readyz", "/v1")
-ROLES: Mapping[str, Role] = {"/compare": Role.ANNOTATOR, "/rank": Role.ANNOTATOR, "/operate": Role.OPERATOR}
+ROLES: Mapping[str, Role] = {
+    "/compare": Role.ANNOTATOR,
+    "/rank": Role.ANNOTATOR,
+    "/operate": Role.OPERATOR,
+    "/lineage/version": Role.OPERATOR,  # these name people; `/lineage` alone is one's own
+    "/lineage/person": Role.OPERATOR,
+    "/lineage/find": Role.OPERATOR,
+}
 SAFE = ("GET", "HEAD", "OPTIONS")
 # Gradio's pages need inline scripts and evaluated code; everything else stays on this host, so nothing that a
 # page, a bundle or a model's answer names is ever asked for elsewhere.
@@ -58,6 +70,12 @@ def foreign(headers: Headers) -> bool:
         return True
     origin = headers.get("origin")
     return origin is not None and urlsplit(origin).netloc.lower() != headers.get("host", "").lower()
+
+
+def signed_in(request: Request) -> Person:
+    """Whom the guard let through to this request."""
+    person: Person = request.scope["alignloop.person"]
+    return person
 
 
 class Guard:

@@ -8,13 +8,18 @@ from feedback_app.ui import look
 from feedback_app.ui.markup import esc, icon
 
 
-def plain_page(title: str, body: str, status: int = 200, refresh_s: int | None = None) -> HTMLResponse:
-    """A document with the same look as every page, its content in one narrow column."""
+def plain_page(
+    title: str, body: str, status: int = 200, refresh_s: int | None = None, *, top: str = ""
+) -> HTMLResponse:
+    """A document with the same look as every page, its content in a narrow column; wide below a bar `top`."""
     again = f'<meta http-equiv="refresh" content="{refresh_s}">' if refresh_s else ""
+    outer, inner = ("al", "sheet") if top else ("al plain", "card")
+    head = f'<header class="top">{top}</header>' if top else ""
+    brand = "" if top else f'<a class="brand" href="/">{icon("loop")}<span>alignloop</span></a>'
     return HTMLResponse(
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{esc(title)} · alignloop</title>'
-        f'{look.head()}{again}</head><body><div class="al plain"><main class="card">'
-        f'<a class="brand" href="/">{icon("loop")}<span>alignloop</span></a>{body}</main></div></body></html>',
+        f'{look.head()}{again}</head><body><div class="{outer}">{head}'
+        f'<main class="{inner}">{brand}{body}</main></div></body></html>',
         status,
     )
 

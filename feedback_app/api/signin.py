@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from fastapi import APIRouter, Request
 from starlette.responses import RedirectResponse, Response
 
-from feedback_app.api.guard import COOKIE
+from feedback_app.api.guard import COOKIE, signed_in
 from feedback_app.api.plain import plain_page
 from feedback_app.collect import people
 from feedback_app.errors import AlignloopError, NotSignedIn
@@ -47,13 +47,13 @@ def build_signin(parts: Parts) -> APIRouter:
         onward = safe_next(str(form.get("next", "/")))
         address = request.client.host if request.client else ""
         try:
-            signed_in = await asyncio.to_thread(people.sign_in, store, name, password, address, settings.session_ttl_s)
+            session = await asyncio.to_thread(people.sign_in, store, name, password, address, settings.session_ttl_s)
         except AlignloopError as error:
             return sign_in_page(onward, name, str(error), error.http_status)
         response = RedirectResponse(onward, 303)
         response.set_cookie(
             COOKIE,
-            signed_in.token,
+            session.token,
             max_age=int(settings.session_ttl_s),
             httponly=True,
             samesite="lax",
@@ -71,11 +71,11 @@ def build_signin(parts: Parts) -> APIRouter:
 
     @routes.get("/account")
     async def account(request: Request) -> Response:
-        return account_page(_person(request))
+        return account_page(signed_in(request))
 
     @routes.post("/account/password")
     async def change_password(request: Request) -> Response:
-        person, form = _person(request), await request.form()
+        person, form = signed_in(request), await request.form()
         old, new = str(form.get("old", "")), str(form.get("new", ""))
         if new != str(form.get("again", "")):
             return account_page(person, error="The two new passwords differ. Type the same one twice.", status=400)
@@ -91,16 +91,11 @@ def build_signin(parts: Parts) -> APIRouter:
 
     @routes.post("/account/key")
     async def new_key(request: Request) -> Response:
-        person = _person(request)
+        person = signed_in(request)
         key = await asyncio.to_thread(people.new_key, store, person)
         return account_page(person, key=key)
 
     return routes
-
-
-def _person(request: Request) -> Person:
-    person: Person = request.scope["alignloop.person"]  # the guard let nobody else through
-    return person
 
 
 def sign_in_page(onward: str, name: str = "", error: str = "", status: int = 200) -> Response:
@@ -147,6 +142,8 @@ def account_page(person: Person, said: str = "", error: str = "", key: str = "",
         "OpenAI’s client calls it. A new key ends the one before.</p>"
         f'{shown}<form method="post" action="/account/key">'
         '<button class="outline" type="submit">Make a new key</button></form></section>'
+        '<section class="stack"><h2>Judgements</h2><p class="small">Which rounds and versions yours went into.</p>'
+        '<p><a class="button outline" href="/lineage">Where my judgements went</a></p></section>'
         '<section class="row spread"><a class="button quiet" href="/">Back to the chat</a>'
         '<form method="post" action="/sign-out">'
         '<button class="outline" type="submit">Sign out</button></form></section>',

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from feedback_app.settings import Signal
 from feedback_app.store.database import Store
 from feedback_app.store.tables import Person
 
@@ -9,6 +10,23 @@ LINE = (
     "What you write, the answers, and what you say about them are kept on this server and used to train the model; "
     "Undo takes a rating back."
 )
+
+
+DOING = "What you do with answers without being asked is kept and used too: {}."
+DEEDS = {
+    Signal.RETRY: "asking for another one",
+    Signal.COPY: "copying",
+    Signal.STOP: "stopping",
+    Signal.EDIT: "how much you rewrite",
+    Signal.ABANDONED: "leaving for a new conversation",
+    Signal.THANKS: "thanking",
+}
+
+
+def line(signals: frozenset[Signal]) -> str:
+    """The line, with what is kept beyond what people say, where the settings keep any."""
+    deeds = ", ".join(deed for signal, deed in DEEDS.items() if signal in signals)
+    return f"{LINE} {DOING.format(deeds)}" if deeds else LINE
 
 
 def has_consented(person: Person) -> bool:

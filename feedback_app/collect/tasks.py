@@ -226,6 +226,12 @@ class Comparing:
         return making
 
     async def _make(self, person: Person, typed: str | None, making: _Making) -> None:
+        gold = await asyncio.to_thread(self._gold, person) if typed is None else None
+        if gold is not None:
+            prompt, candidates = await asyncio.to_thread(self._shown, *gold)
+            making.add(PairStarted(prompt, generated=False))
+            making.add(PairReady(gold[0].id, candidates[0].text, candidates[1].text))
+            return
         for _ in range(PROMPT_TRIES if typed is None else 1):
             prompt = await asyncio.to_thread(self._order.draw, person) if typed is None else typed
             targets, challenger, incumbent = await asyncio.to_thread(self._targets)
@@ -273,6 +279,24 @@ class Comparing:
         if challenger is None or challenger.name == policy.version.name:
             return [policy, policy], None, None
         return [policy, served(self._store, challenger.name)], challenger.name, policy.version.name
+
+    def _gold(self, person: Person) -> tuple[Ticket, Task] | None:
+        """Now and then, a ticket on a task whose answer is known and that this person has not seen.
+
+        Nothing that leaves the server tells it from another pair. Not while there is a challenger, which every
+        vote is needed for, and never for scripted people.
+        """
+        share = self._answers.settings.gold_share
+        unseen = self._store.tasks.gold_unseen(person.id) if share and not person.scripted else []
+        if not unseen or self._rng.random() >= share or self._store.versions.challenger() is not None:
+            return None
+        return self._issue(self._rng.choice(unseen), person)
+
+    def _issue(self, task: Task, person: Person) -> tuple[Ticket, Task]:
+        """This person's ticket on a task that is there, its answers in an order that is drawn now."""
+        order = list(task.candidates)
+        self._rng.shuffle(order)
+        return self._store.tasks.issue(task.id, person.id, order, self._expiry()), task
 
     def _offer(
         self,
@@ -329,9 +353,7 @@ class Comparing:
         waiting = self._store.tasks.waiting(person, kind, now, challenger.name if challenger else None)
         if waiting is None or not fits(waiting):
             return None
-        order = list(waiting.candidates)
-        self._rng.shuffle(order)
-        ticket = self._store.tasks.issue(waiting.id, person.id, order, self._expiry())
+        ticket, _ = self._issue(waiting, person)
         self._store.tasks.show(ticket.id)
         return ticket, waiting
 

@@ -1,4 +1,4 @@
-"""`alignloop export` and `alignloop import`."""
+"""`alignloop export`, `alignloop import` and `alignloop gold`."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ def register(app: typer.Typer) -> None:
     """Add these commands."""
     app.command("export")(export)
     app.command("import")(import_)
+    app.command("gold")(gold)
 
 
 def export(
@@ -48,6 +49,28 @@ def export(
         if found:
             done = "replaced" if result["personal"]["handling"] == "replace" else "still there (--personal replace)"
             lines.append(f"Personal data and secrets in {result['personal']['rows']} rows, {done}: {found}.")
+        console.print("\n".join(lines), markup=False)
+
+    output(ctx).done(result, show)
+
+
+def gold(
+    ctx: typer.Context,
+    file: Annotated[Path, typer.Argument(help="Comparisons whose better answer is known: JSON lines, JSON or CSV.")],
+    format: Annotated[str, typer.Option(help=f"{NAMES}; else detected.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Bring comparisons with a known answer, to learn how far people can be relied on; they never train."""
+    from feedback_app import exchange
+    from feedback_app.compose import settings_and_store
+
+    settings, store = settings_and_store()
+    result = exchange.add_gold(store, file, format)
+
+    def show(console: Console) -> None:
+        lines = [f"Format {result['format']}, {result['read']} records read, {result['added']} gold tasks added."]
+        lines += [f"  skipped, {reason}: {count}" for reason, count in result["skipped"].items()]
+        lines.append(f"{settings.gold_share:.0%} of new comparisons are drawn from them (ALIGNLOOP_GOLD_SHARE).")
         console.print("\n".join(lines), markup=False)
 
     output(ctx).done(result, show)

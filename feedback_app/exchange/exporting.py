@@ -35,7 +35,9 @@ def export(store: Store, format: str, out: Path, personal: str = "flag") -> dict
     if format not in FORMATS:
         raise UsageError(f"There is no export format called {format}. Formats: {', '.join(sorted(FORMATS))}.")
     handling, tally = handling_of(personal), Tally()
+    # Gold verdicts weigh people and are nothing to train on; implicit signals stay, no format carries their weight.
     judgements = list(store.judgements.export())
+    said = [judgement for judgement in judgements if judgement.gold is None]
     rows = compile_rows(judgements, rules=rules_of(store))
     takes = FORMATS[format].takes
     counts: Counter[str] = Counter()
@@ -46,7 +48,7 @@ def export(store: Store, format: str, out: Path, personal: str = "flag") -> dict
         if any(out.iterdir()):
             raise UsageError(f"{out} is not empty. Name a new folder.")
         for kind in takes:
-            placed = sorted(feedback_of(kind, rows, judgements), key=lambda each: each[0])
+            placed = sorted(feedback_of(kind, rows, said), key=lambda each: each[0])
             for split, group in groupby(placed, key=lambda each: each[0]):
                 prefix = f"{llama_factory.NAMES[kind]}_" if len(takes) > 1 else ""
                 name = f"{prefix}{split}.{FORMATS[format].ending}"

@@ -12,7 +12,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from feedback_app.errors import Conflict, UsageError
 from feedback_app.exchange.files import NEXT_STEP, Line, is_table, plain_name, read_lines
 from feedback_app.formats import FORMATS, Feedback, Record, Skip, detect, llama_factory
-from feedback_app.formats.feedback import Ranks, checked
+from feedback_app.formats.feedback import Answer, Ranks, checked, two
 
 if TYPE_CHECKING:
     from feedback_app.store.database import Store
@@ -47,21 +47,16 @@ def bring_in(store: Store, path: Path, format: str = "") -> dict[str, Any]:
     Returns `format`, `read`, `imported` (by kind), `skipped` (by reason) and `notes`: what was noticed, in
     sentences. One record of a tree holds several judgements.
     """
-    if format and format not in FORMATS:
-        raise UsageError(f"There is no import format called {format}. Formats: {', '.join(sorted(FORMATS))}.")
     imported: Counter[str] = Counter()
     skipped: Counter[str] = Counter()
     ranks = Ranks()
-    lines = read_lines(path)
-    ahead, source = _source(path, lines, format)
+    source, records = read_feedback(path, format)
     people = _People(store, source.format)
     read = 0
-    for line in chain(ahead, lines):
+    for found in records:
         read += 1
-        try:
-            found = _read(line, source)
-        except Skip as reason:
-            skipped[str(reason)] += 1
+        if isinstance(found, Skip):
+            skipped[str(found)] += 1
             continue
         for one in found:
             try:
@@ -72,8 +67,6 @@ def bring_in(store: Store, path: Path, format: str = "") -> dict[str, Any]:
             imported[kind] += 1
             if kind == "rank":
                 ranks.see(one)
-    if not read:
-        raise UsageError(f"{path} is empty. {NEXT_STEP}")
     notes = [*source.notes, *ranks.notes()]
     if imported["demonstration"]:
         notes.append("Demonstrations train sft; they make no pairs and no marks, because nobody compared them.")
@@ -84,6 +77,77 @@ def bring_in(store: Store, path: Path, format: str = "") -> dict[str, Any]:
         "skipped": dict(skipped),
         "notes": notes,
     }
+
+
+def add_gold(store: Store, path: Path, format: str = "") -> dict[str, Any]:
+    """Turn a file's comparisons into gold tasks: the better answer of each is taken as known.
+
+    Returns `format`, `read`, `added` and `skipped` (by reason). Raises as `bring_in`.
+    """
+    from feedback_app.store.imports import Brought
+
+    skipped: Counter[str] = Counter()
+    source, records = read_feedback(path, format)
+    owner = _People(store, source.format).of("")
+    read = added = 0
+    for found in records:
+        read += 1
+        for one in [found] if isinstance(found, Skip) else found:
+            try:
+                texts = known(one)
+            except Skip as reason:
+                skipped[str(reason)] += 1
+                continue
+            assert isinstance(one, Feedback)
+            shown = sorted(texts)  # in an order that says nothing
+            same = replace(one, answers=tuple(map(Answer, shown)), rater="")  # whichever of them is the better one
+            brought = Brought(
+                task_id=f"gold-{same.digest}",
+                kind="compare",
+                turns=[(turn.role, turn.content) for turn in one.prompt],
+                answers=shown,
+                source=f"{source.format}: {path.name}",
+            )
+            if store.imports.add_gold(owner.id, brought, shown.index(texts[0])):
+                added += 1
+            else:
+                skipped["brought before"] += 1
+    return {"format": source.format, "read": read, "added": added, "skipped": dict(skipped)}
+
+
+def known(one: Feedback | Skip) -> tuple[str, str]:
+    """The better and the worse answer of a comparison that Compare can show. Raises `Skip` with the reason."""
+    if isinstance(one, Skip):
+        raise one
+    one = checked(one)
+    if len(one.answers) != 2 or not one.ranked or one.answers[0].rank == one.answers[1].rank:
+        raise Skip("not two answers of which one is better")
+    if len(one.prompt) != 1:
+        raise Skip("more than one message before the answers: Compare shows one")
+    return two(one)
+
+
+def read_feedback(path: Path, format: str = "") -> tuple[Source, Iterator[list[Feedback] | Skip]]:
+    """How a file is read, and for each record its feedback, or why there is none.
+
+    Raises `UsageError` on a file that is none of ours.
+    """
+    if format and format not in FORMATS:
+        raise UsageError(f"There is no import format called {format}. Formats: {', '.join(sorted(FORMATS))}.")
+    lines = read_lines(path)
+    ahead, source = _source(path, lines, format)
+
+    def records() -> Iterator[list[Feedback] | Skip]:
+        line = None
+        for line in chain(ahead, lines):
+            try:
+                yield _read(line, source)
+            except Skip as reason:
+                yield reason
+        if line is None:
+            raise UsageError(f"{path} is empty. {NEXT_STEP}")
+
+    return source, records()
 
 
 def _source(path: Path, lines: Iterator[Line], format: str) -> tuple[list[Line], Source]:

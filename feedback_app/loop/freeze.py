@@ -7,9 +7,10 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from alignment.compile.drafting import Rows
+from alignment.compile.implicit import ImplicitSignal
 from alignment.compile.personal import Handling, Tally, handled
 from alignment.compile.stream import Stream
 from alignment.errors import SnapshotProblem
@@ -17,9 +18,11 @@ from alignment.judgement import Judgement
 from alignment.needs import lacking
 from alignment.snapshot import write_contexts
 from feedback_app.errors import RoundFailed
-from feedback_app.loop.rules import rules_of
+from feedback_app.loop.rules import rules_of, signals_of
 from feedback_app.store.database import Store
 from feedback_app.store.tables import Round, Snapshot, new_id
+
+Given = TypeVar("Given", Judgement, ImplicitSignal)
 
 
 def freeze(
@@ -28,10 +31,12 @@ def freeze(
     home: Path,
     *,
     personal: Handling = Handling.FLAG,
+    signals: Iterable[str] = (),
     new_name: Callable[[], str] = new_id,
 ) -> Snapshot:
     """The round's snapshot: the one it has, or a new one of every judgement there is now.
 
+    Of implicit signals the kinds in `signals` are offered to the compiler, which uses what votes bear out.
     Personal data and secrets are counted in the manifest, and with `personal` replace, replaced in rows and judgements.
     Raises `RoundFailed` with both numbers when there is too little for its method to train on, and when the disk
     does not take it. A folder that a crash left half-written is never named by anything.
@@ -44,7 +49,7 @@ def freeze(
     watermark = store.judgements.watermark()
     # Set even when the round fails below, so that a schedule waits for new judgements and not for ever the same.
     store.rounds.update(turn.id, watermark=watermark)
-    rules = rules_of(store, turn.settings)
+    rules = rules_of(store, turn.settings, signals)
     people: Counter[str] = Counter()
     tally = Tally()
     folder = (home / "snapshots" / new_name()).resolve()
@@ -52,7 +57,8 @@ def freeze(
         home.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="compile-", dir=home) as scratch:
             judgements = _counted(store.judgements.export(watermark), people)
-            stream = Stream(judgements, Path(scratch), seed=turn.seed, rules=rules)
+            done = _counted(signals_of(store, rules), people)
+            stream = Stream(judgements, Path(scratch), seed=turn.seed, rules=rules, signals=done)
             rows = summary(stream.counts)
             store.rounds.update(turn.id, rows=rows)
             missing = lacking(turn.method, stream.counts, turn.settings)
@@ -75,11 +81,11 @@ def freeze(
     return snapshot
 
 
-def _counted(judgements: Iterable[Judgement], people: Counter[str]) -> Iterator[Judgement]:
-    """The same judgements, counted by person on their way."""
-    for judgement in judgements:
-        people[judgement.person] += 1
-        yield judgement
+def _counted(given: Iterable[Given], people: Counter[str]) -> Iterator[Given]:
+    """The same judgements or signals, counted by person on their way."""
+    for each in given:
+        people[each.person] += 1
+        yield each
 
 
 def handled_contexts(
@@ -113,4 +119,5 @@ def summary(counts: dict[str, Any]) -> dict[str, Any]:
         "people": counts["people"],
         "capped": counts["capped"],
         "skipped": counts["skipped"],
+        "implicit": counts["implicit"],
     }

@@ -86,8 +86,16 @@ def lineage(store: Store, name: str) -> dict[str, Any]:
     raise NotFound(f"There is neither a version nor a person called {name}. `alignloop version list` names versions.")
 
 
+def named_version_lineage(store: Store, name: str) -> dict[str, Any]:
+    """`version_lineage` of the version of this name. Raises `NotFound`."""
+    version = store.versions.get(name)
+    if version is None:
+        raise NotFound(f"There is no version called {name}. `alignloop version list` names them.")
+    return version_lineage(store, version)
+
+
 def version_lineage(store: Store, version: Version) -> dict[str, Any]:
-    """Which clicks made a version: its ancestors, its people, and every judgement that a training row names."""
+    """Which clicks made a version: its ancestors, people, rows, and every judgement or signal that a row names."""
     snapshot = snapshot_of(store, version)
     published = store.versions.published()
     clicks = list(_clicks(Path(snapshot.folder), store)) if snapshot else []
@@ -109,6 +117,7 @@ def version_lineage(store: Store, version: Version) -> dict[str, Any]:
             }
             for person, count in people
         ],
+        "rows": {kind: snapshot.manifest["counts"]["rows"][kind]["train"] for kind in ROWS} if snapshot else {},
         "judgements": len(clicks),
         "clicks": clicks,
     }
@@ -151,7 +160,7 @@ def person_lineage(store: Store, person: Person) -> dict[str, Any]:
 
 
 def _clicks(folder: Path, store: Store) -> Iterator[dict[str, Any]]:
-    """Every judgement that a training row of the snapshot names, with the rows it is in, by kind of rows."""
+    """Every judgement or signal that a training row of the snapshot names, with the rows it is in, by kind of rows."""
     rows: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for kind in ROWS:
         for record in _lines(folder / f"{kind}.jsonl"):
@@ -166,8 +175,16 @@ def _clicks(folder: Path, store: Store) -> Iterator[dict[str, Any]]:
                 "person": names.get(record["person"], record["person"]),
                 "kind": record["kind"],
                 "at": record["at"],
-                "rows": dict(rows[record["id"]]),
+                "rows": dict(rows.pop(record["id"])),
             }
+    for signal in store.signals.named(rows):  # what is no judgement was done without being asked
+        yield {
+            "judgement": signal.id,
+            "person": names.get(signal.person_id, signal.person_id),
+            "kind": signal.kind,
+            "at": signal.at,
+            "rows": dict(rows[signal.id]),
+        }
 
 
 def _lines(path: Path) -> Iterator[dict[str, Any]]:

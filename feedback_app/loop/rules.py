@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-from alignment.compile import Contradictions, Rules
+from alignment.compile import Contradictions, Rules, Signal
+from alignment.compile.implicit import ImplicitSignal
 from feedback_app.errors import UsageError
 from feedback_app.store.database import Store
 
@@ -12,8 +14,11 @@ CONTRADICTIONS = "contradictions"  # a round's own setting: weights (default), m
 PROMOTED = ("promoted", "operator")
 
 
-def rules_of(store: Store, settings: dict[str, Any] | None = None) -> Rules:
-    """The rules of a compilation now. `settings` are a round's. Raises `UsageError` on a word that is none."""
+def rules_of(store: Store, settings: dict[str, Any] | None = None, signals: Iterable[str] = ()) -> Rules:
+    """The rules of a compilation now. `settings` are a round's, `signals` the kinds of implicit ones that may be used.
+
+    Raises `UsageError` on a word that is none.
+    """
     return Rules(
         trusted=frozenset(
             person.id
@@ -22,7 +27,16 @@ def rules_of(store: Store, settings: dict[str, Any] | None = None) -> Rules:
         ),
         contradictions=contradictions_of(settings or {}),
         promotions=promotions_since(store),
+        implicit=frozenset(map(Signal, signals)),
     )
+
+
+def signals_of(store: Store, rules: Rules) -> Iterator[ImplicitSignal]:
+    """The signals that were kept, of the kinds that a compilation may use."""
+    for kept in store.signals.export(sorted(rules.implicit)):
+        yield ImplicitSignal(
+            kept.id, kept.person, Signal(kept.kind), kept.context, kept.text, kept.version, kept.amount
+        )
 
 
 def contradictions_of(settings: dict[str, Any]) -> Contradictions:

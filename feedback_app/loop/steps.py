@@ -84,7 +84,8 @@ class Loop:
     async def snapshot(self, turn: Round) -> Snapshot:
         """Freeze what was collected."""
         personal = Handling(self.settings.personal_data.value)
-        return await asyncio.to_thread(freeze, self.store, turn, self.home, personal=personal)
+        signals = self.settings.kept_signals
+        return await asyncio.to_thread(freeze, self.store, turn, self.home, personal=personal, signals=signals)
 
     async def train(self, turn: Round, stage_name: str, snapshot: Snapshot) -> Path:
         """Run one training stage where the settings say."""

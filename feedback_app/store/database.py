@@ -18,6 +18,7 @@ from feedback_app.store.people import People
 from feedback_app.store.rounds import Rounds
 from feedback_app.store.schedule import Schedules
 from feedback_app.store.schema import migrate, upgrade
+from feedback_app.store.signals import Signals
 from feedback_app.store.talk import Talk
 from feedback_app.store.tasks import Tasks
 from feedback_app.store.versions import Versions
@@ -35,6 +36,7 @@ class Store:
     talk: Talk
     tasks: Tasks
     judgements: Judgements
+    signals: Signals
     imports: Imports
     versions: Versions
     rounds: Rounds
@@ -66,6 +68,7 @@ def open_store(url: str, clock: Callable[[], float] = time.time) -> Store:
         talk=Talk(database),
         tasks=Tasks(database),
         judgements=Judgements(database),
+        signals=Signals(database),
         imports=Imports(database),
         versions=Versions(database),
         rounds=Rounds(database),

@@ -15,7 +15,10 @@ PAGE = 200
 
 
 def judgement_values(session: Session, up_to: int | None) -> Iterator[values.Judgement]:
-    """Live judgements with serial at most `up_to`, in serial order; holds one page in memory."""
+    """Live judgements with serial at most `up_to`, in serial order; holds one page in memory.
+
+    A verdict on a task with a known answer says whether it was right, and is left out where it ranked nothing.
+    """
     last = 0
     while True:
         statement = (
@@ -36,6 +39,8 @@ def judgement_values(session: Session, up_to: int | None) -> Iterator[values.Jud
         sent = [id for completion in completions.values() for id in completion.sent if isinstance(id, str)]
         messages = load_messages(session, candidates + sent)
         for row, ticket, task in rows:
+            if task.gold is not None and not row.verdict.get("ranks"):
+                continue  # neither right nor wrong about what is known
             yield _value(session, row, ticket, task, messages, completions)
         last = rows[-1][0].serial
         session.expunge_all()
@@ -56,7 +61,7 @@ def _value(
         task=task.id,
         person=row.person_id,
         kind=values.Kind(row.kind),
-        context=_context(session, task, messages, completions.get(task.candidates[0])),
+        context=context_of(session, task.context_id, messages, completions.get(task.candidates[0])),
         candidates=tuple(
             _candidate(messages[id], completions.get(id), ticket.order.index(id), verdict) for id in task.candidates
         ),
@@ -67,13 +72,22 @@ def _value(
         at=row.at,
         reasons=tuple(verdict.get("reasons") or ()),
         comment=verdict.get("comment") or "",
+        gold=None if task.gold is None else _right(verdict["ranks"], task.gold),
     )
 
 
-def _context(
-    session: Session, task: Task, messages: Mapping[str, Message], completion: Completion | None
+def _right(ranks: Mapping[str, int], better: str) -> bool:
+    """Whether a verdict put the known better answer alone before every other; a tie does not."""
+    return all(ranks[better] < rank for id, rank in ranks.items() if id != better)
+
+
+def context_of(
+    session: Session, context_id: str | None, messages: Mapping[str, Message], completion: Completion | None
 ) -> tuple[values.Message, ...]:
-    """What the model read, as it was sent; for a candidate that no model wrote, the whole path before it."""
+    """What the model read, as it was sent; for an answer that no model wrote, the whole path to `context_id`.
+
+    `messages` holds at least those that the completion names.
+    """
     if completion is not None:
         parts: list[Any] = completion.sent
         return tuple(
@@ -82,9 +96,9 @@ def _context(
             else values.Message(part["role"], part["content"])
             for part in parts
         )
-    if task.context_id is None:
+    if context_id is None:
         return ()
-    return tuple(values.Message(message.role, message.content) for message in load_path(session, task.context_id))
+    return tuple(values.Message(message.role, message.content) for message in load_path(session, context_id))
 
 
 def _candidate(

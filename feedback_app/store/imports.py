@@ -1,4 +1,4 @@
-"""Imported feedback: a conversation, its answers, task and ticket in one transaction, once.
+"""Imported feedback: a conversation, its answers, task and ticket in one transaction, once. And gold tasks likewise.
 
 The task's id comes from the content, so the database itself holds that nothing is imported twice.
 """
@@ -15,6 +15,7 @@ from feedback_app.store.tables import Completion, Conversation, JudgementRow, Me
 from feedback_app.store.talk import insert_rows
 
 PURPOSE = "import"
+GOLD = "gold"  # conversations of tasks whose answer is known: nobody's own words, shown to everybody
 TICKET_S = 600.0  # how long the ticket may be judged by whoever imports
 
 
@@ -54,10 +55,35 @@ class Imports:
             found.expires_at = now + TICKET_S
         return found
 
+    def add_gold(self, person_id: str, brought: Brought, better: int) -> bool:
+        """A task whose answer is known, for everybody to be shown once; False when this content is there already.
+
+        `better` is the place of the better answer in `brought.answers`.
+        """
+        now = self._db.now()
+        with self._db.write("import") as session:
+            if session.get(Task, brought.task_id) is not None:
+                return False
+            task = _new_task(session, person_id, brought, now, GOLD)
+            task.gold = task.candidates[better]
+            insert_rows(session, [task])
+        return True
+
 
 def _new(session: Session, person_id: str, brought: Brought, now: float) -> Ticket:
+    task = _new_task(session, person_id, brought, now, PURPOSE)
+    ticket = Ticket(
+        task_id=task.id, person_id=person_id, order=list(task.candidates), created_at=now, expires_at=now + TICKET_S
+    )
+    insert_rows(session, [task])
+    insert_rows(session, [ticket])
+    return ticket
+
+
+def _new_task(session: Session, person_id: str, brought: Brought, now: float, purpose: str) -> Task:
+    """Store conversation and answers; the task about them, not stored yet."""
     conversation = Conversation(
-        person_id=person_id, purpose=PURPOSE, title=brought.source, created_at=now, updated_at=now
+        person_id=person_id, purpose=purpose, title=brought.source, created_at=now, updated_at=now
     )
     path: list[Message] = []
     for role, content in brought.turns:
@@ -72,16 +98,6 @@ def _new(session: Session, person_id: str, brought: Brought, now: float) -> Tick
         for content in brought.answers
     ]
     conversation.head_id = path[-1].id
-    task = Task(
-        id=brought.task_id,
-        kind=brought.kind,
-        context_id=path[-1].id,
-        candidates=[answer.id for answer in answers],
-        created_at=now,
-    )
-    ticket = Ticket(
-        task_id=task.id, person_id=person_id, order=list(task.candidates), created_at=now, expires_at=now + TICKET_S
-    )
     insert_rows(session, [conversation])
     insert_rows(session, [*path, *answers])
     if brought.unanswered:
@@ -93,6 +109,10 @@ def _new(session: Session, person_id: str, brought: Brought, now: float) -> Tick
                 for answer in answers
             ],
         )
-    insert_rows(session, [task])
-    insert_rows(session, [ticket])
-    return ticket
+    return Task(
+        id=brought.task_id,
+        kind=brought.kind,
+        context_id=path[-1].id,
+        candidates=[answer.id for answer in answers],
+        created_at=now,
+    )

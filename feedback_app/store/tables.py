@@ -124,6 +124,7 @@ class Task(SQLModel, table=True):
     challenger: str | None = Field(default=None, index=True)  # the challenger's version, on a blind vote
     incumbent: str | None = None
     scripted: bool = False  # made for a scripted person: never shown to others
+    gold: str | None = None  # the candidate that is known to be the better one: verdicts tell who can be relied on
     created_at: float
 
 
@@ -166,6 +167,20 @@ class JudgementRow(SQLModel, table=True):
             postgresql_where=text("live"),
         ),
     )
+
+
+class SignalRow(SQLModel, table=True):
+    """One thing that a person did with an answer without being asked: retry, copy, stop, edit, abandoned, thanks."""
+
+    __tablename__ = "signal"
+    id: str = Field(default_factory=new_id, primary_key=True)
+    person_id: str = Field(foreign_key="person.id")
+    message_id: str = Field(foreign_key="message.id", index=True)
+    kind: str
+    amount: float = 1.0  # an edit's distance as a share of the text
+    live: bool = True  # False once its person withdrew, or it turned out not to be so
+    at: float
+    __table_args__ = (UniqueConstraint("person_id", "message_id", "kind"),)
 
 
 class Version(SQLModel, table=True):
@@ -269,7 +284,7 @@ class Snapshot(SQLModel, table=True):
 
 
 class SnapshotPerson(SQLModel, table=True):
-    """How many judgements of one person a snapshot was compiled from."""
+    """How many judgements (and signals, where any are used) of one person a snapshot was compiled from."""
 
     __tablename__ = "snapshot_person"
     snapshot_id: str = Field(primary_key=True, foreign_key="snapshot.id")

@@ -127,6 +127,7 @@ class Tasks:
                 Task.challenger == challenger,
                 Task.scripted == person.scripted,
                 Task.wanted > taken,
+                col(Task.gold).is_(None),
                 ~seen,
             )
             .order_by(col(Task.created_at), col(Task.id))
@@ -134,6 +135,13 @@ class Tasks:
         )
         with self._db.read() as session:
             return session.exec(statement).first()
+
+    def gold_unseen(self, person_id: str) -> list[Task]:
+        """The tasks with a known answer that this person has never been shown, in order of id."""
+        seen = exists().where(col(Ticket.task_id) == Task.id, col(Ticket.person_id) == person_id)
+        statement = select(Task).where(col(Task.gold).is_not(None), ~seen).order_by(col(Task.id))
+        with self._db.read() as session:
+            return list(session.exec(statement))
 
     def versions_in_open_tickets(self, now: float) -> set[str]:
         """The versions that wrote a candidate of any ticket that may still be judged."""

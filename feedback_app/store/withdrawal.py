@@ -6,12 +6,13 @@ so that what was trained on them can still be found. What is not done here: file
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement, delete, exists, or_, select, text, true, update
+from sqlalchemy import ColumnElement, Update, delete, exists, or_, select, text, true, update
 from sqlalchemy.orm import aliased
 from sqlmodel import Session, col
 
 from feedback_app.errors import Conflict
 from feedback_app.store.engine import Database
+from feedback_app.store.imports import GOLD
 from feedback_app.store.people import keep_an_operator, person_of
 from feedback_app.store.tables import (
     ApiKey,
@@ -20,6 +21,7 @@ from feedback_app.store.tables import (
     JudgementRow,
     Message,
     Round,
+    SignalRow,
     SignIn,
     Task,
     Ticket,
@@ -28,7 +30,7 @@ from feedback_app.store.tables import (
 from feedback_app.store.tasks import candidates_of
 
 ERASED = {"kind": "erased"}  # the verdict of an erased judgement
-DRAWN = ("compare", "rank")  # conversations whose prompt the server drew: nobody's own words
+DRAWN = ("compare", "rank", GOLD)  # conversations whose prompt the server drew: nobody's own words
 
 
 class Withdrawals:
@@ -49,12 +51,14 @@ class Withdrawals:
             ids = _resting_on(session, person_id, live=True)
             for batch in _batches(ids):
                 session.execute(update(JudgementRow).where(col(JudgementRow.id).in_(batch)).values(live=False))
+            session.execute(_no_signals(person_id))
         return len(ids)
 
     def resting_on(self, person_id: str) -> list[str]:
-        """Every judgement, live or not, that holds something of this person."""
+        """Every judgement and every signal, live or not, that holds something of this person."""
+        signals = select(col(SignalRow.id)).where(col(SignalRow.person_id) == person_id)
         with self._db.read() as session:
-            return _resting_on(session, person_id, live=False)
+            return [*_resting_on(session, person_id, live=False), *sorted(session.execute(signals).scalars())]
 
     def erase(self, person_id: str) -> dict[str, int]:
         """Empty every text of a person and end their account; returns what was emptied, by kind.
@@ -74,6 +78,7 @@ class Withdrawals:
                     .where(col(JudgementRow.id).in_(batch))
                     .values(live=False, verdict=ERASED, verdict_hash="")
                 )
+            session.execute(_no_signals(person_id))
             messages = _own_messages(session, person_id)
             for batch in _batches(messages):
                 session.execute(update(Message).where(col(Message.id).in_(batch)).values(content=""))
@@ -92,6 +97,10 @@ class Withdrawals:
             finally:
                 raw.close()
         return {"judgements": len(judgements), "messages": len(messages)}
+
+
+def _no_signals(person_id: str) -> Update:
+    return update(SignalRow).where(col(SignalRow.person_id) == person_id).values(live=False)
 
 
 def check_no_round(session: Session) -> None:

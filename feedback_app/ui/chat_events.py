@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from feedback_app.collect import consent
 from feedback_app.collect.judge import undo
+from feedback_app.collect.signals import Signals
 from feedback_app.errors import AlignloopError, NotFound
 from feedback_app.parts import Parts
+from feedback_app.settings import Signal
 from feedback_app.ui import chat_thread, look
 from feedback_app.ui.chat_live import Streams
 from feedback_app.ui.chat_ratings import rate
@@ -46,6 +48,7 @@ class ChatEvents:
         self._streams = Streams()
         self._watch = ModelWatch(parts)
         self._examples = read_examples(parts)
+        self._signals = Signals(parts.store, parts.settings.kept_signals)
         self._acts: dict[str, Callable[[Person, Act], Any]] = {
             "start": self._open,
             "open": self._open,
@@ -66,6 +69,7 @@ class ChatEvents:
             "edit": self._edit,
             "edit-close": self._open,
             "correct": self._correct,
+            "copied": self._copied,
         }
 
     async def act(self, person: Person, act: Act) -> Answer:
@@ -92,6 +96,7 @@ class ChatEvents:
         return await self._page(person, wanted)
 
     async def _new(self, person: Person, act: Act) -> Answer:
+        await asyncio.to_thread(self._signals.left, person, str(act.get("conversation") or ""))
         return await self._page(person, "")
 
     async def _pulse(self, person: Person, act: Act) -> Answer:
@@ -133,6 +138,7 @@ class ChatEvents:
         fresh = not conversation_id
         if fresh:
             conversation_id = (await asyncio.to_thread(self._store.talk.add_conversation, person.id, "chat")).id
+        before = await asyncio.to_thread(self._signals.before_message, person, conversation_id)
         stream = await self._streams.start(
             conversation_id, lambda: self._parts.answers.reply(person, conversation_id, text)
         )
@@ -140,6 +146,8 @@ class ChatEvents:
             if fresh:
                 await asyncio.to_thread(self._store.talk.delete, conversation_id)
             return Answer(error=str(stream.refused), where="composer")
+        if before is not None:
+            await asyncio.to_thread(self._signals.said, person, before, text)
         if not consent.has_consented(person):
             await asyncio.to_thread(consent.consent, self._store, person)
         answer = await self._page(person, conversation_id)
@@ -161,12 +169,17 @@ class ChatEvents:
                 answer = await self._page(person, conversation_id)
                 answer.error, answer.where = str(stream.refused), "composer"
                 return answer
+            if path[-1].role == "assistant":
+                await asyncio.to_thread(self._signals.did, person, Signal.RETRY, message_id)
         return await self._page(person, conversation_id)
 
     async def _stop(self, person: Person, act: Act) -> Answer:
         conversation_id = str(act["conversation"])
         await self._own(person, conversation_id)
+        running = self._streams.get(conversation_id) is not None
         await self._streams.stop(conversation_id)
+        if running:
+            await asyncio.to_thread(self._signals.stopped, person, conversation_id)
         return await self._page(person, conversation_id)
 
     # Ratings: see `chat_ratings`
@@ -177,11 +190,17 @@ class ChatEvents:
 
     async def _correct(self, person: Person, act: Act) -> Answer:
         try:
-            return await self._rate(person, act)
+            answer = await self._rate(person, act)
+            await asyncio.to_thread(self._signals.edited, person, str(act["message"]), str(act.get("correction", "")))
+            return answer
         except AlignloopError as error:
             answer = await self._page(person, str(act["conversation"]), editing=str(act["message"]))
             answer.error = str(error)
             return answer
+
+    async def _copied(self, person: Person, act: Act) -> Answer:
+        await asyncio.to_thread(self._signals.did, person, Signal.COPY, str(act["message"]))
+        return Answer()
 
     async def _edit(self, person: Person, act: Act) -> Answer:
         return await self._page(person, str(act["conversation"]), editing=str(act["message"]))
@@ -211,7 +230,7 @@ class ChatEvents:
                 "top": look.top_bar("/", person.name, person.role, chat_menu()),
                 "model": look.loading_model(state, self._store.now()),
                 "side": chat_thread.side_bar(conversations, current),
-                "thread": body or chat_thread.welcome(self._examples, consent.LINE),
+                "thread": body or chat_thread.welcome(self._examples, consent.line(self._signals.kinds)),
             },
             {
                 "person": person.id,
@@ -220,6 +239,7 @@ class ChatEvents:
                 "busy": stream is not None,
                 "ready": state["name"] == "ready",
                 "sent": False,
+                "copies": Signal.COPY in self._signals.kinds,
             },
         )
         if conversation_id and talked is None:

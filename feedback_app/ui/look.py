@@ -63,8 +63,10 @@ def reaches(role: str, needed: str) -> bool:
     return role in ROLES and ROLES.index(role) >= ROLES.index(needed)
 
 
-def top_bar(current: str, name: str, role: str, before: str = "") -> str:
-    """The bar on top: brand, the pages this role may open, light or dark, and the account."""
+def top_bar(current: str, name: str, role: str, before: str = "", *, switch: bool = True) -> str:
+    """The bar on top: brand, the pages this role may open, light or dark (a page without script has no `switch`),
+    and the account.
+    """
     links = ""
     for path, title, needed in PAGES:
         if reaches(role, needed):
@@ -73,7 +75,7 @@ def top_bar(current: str, name: str, role: str, before: str = "") -> str:
     brand = f'<a class="brand" href="/" aria-label="alignloop">{icon("loop")}<span>alignloop</span></a>'
     mine = attributes(class_="me", href="/account", title="Your account", aria_label=f"{name}, your account")
     account = f"<a{mine}>{icon('person')}<span>{esc(name)}</span></a>"
-    theme = button("theme", symbol="theme", label="Light or dark")
+    theme = button("theme", symbol="theme", label="Light or dark") if switch else ""
     return f'{before}{brand}<nav aria-label="Pages">{links}</nav>{theme}{account}'
 
 

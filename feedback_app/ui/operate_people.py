@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from feedback_app.ui.lineage_view import link, person_path
 from feedback_app.ui.markup import attributes, button, esc
 from feedback_app.ui.operate_panels import METHOD_NAMES, options
 
@@ -48,9 +49,10 @@ def people(listed: Sequence[Person], me: str, secret: str = "") -> str:
                 "disable", "Enable" if person.disabled else "Disable", name=person.name,
                 disabled_now=str(person.disabled).lower(), disabled=person.id == me and not person.disabled,
             )  # fmt: skip
+        name = link(person_path(person.name), person.name)
         off = ' <span class="tag bad">disabled</span>' if person.disabled else ""
         rows.append(
-            f'<tr id="p-{esc(person.id)}"><td><strong>{esc(person.name)}</strong>{off}</td><td>{role}</td>'
+            f'<tr id="p-{esc(person.id)}"><td><strong>{name}</strong>{off}</td><td>{role}</td>'
             f'<td><span class="row end">{tools}</span></td></tr>'
         )
     return (

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from feedback_app.ui.lineage_view import link, version_path
 from feedback_app.ui.loop_strip import Loop
 from feedback_app.ui.markup import ago, count, duration, esc
 from feedback_app.ui.operate_evidence import sparkline, status_tag
@@ -61,8 +62,9 @@ def versions(listed: Sequence[Version], published: Sequence[Publication], names:
             else (version.state, "accent" if version.state == "challenger" else "")
         )
         note = f'<br><span class="small">“{esc(flips[0].note)}”</span>' if flips and flips[0].note else ""
+        name = link(version_path(version.name), version.name)
         rows.append(
-            f"<tr><td><strong>{esc(version.name)}</strong></td><td>{esc(version.kind)}</td>"
+            f"<tr><td><strong>{name}</strong></td><td>{esc(version.kind)}</td>"
             f"<td>{esc(version.parent or '')}</td>"
             f'<td><span class="tag {kind}">{esc(state)}</span></td><td>{esc(when)}{note}</td></tr>'
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,9 +11,12 @@ from playwright.sync_api import expect
 
 from feedback_app.collect.answer import like_ticket
 from feedback_app.collect.judge import judge, like
+from feedback_app.loop.freeze import freeze
 from feedback_app.store.tables import Completion
+from tests.browser.driver import PHONE
 from tests.browser.stage import PASSWORD
 from tests.browser.worker_play import play
+from tests.feedback_app.loop.parts import compared, made_by
 
 if TYPE_CHECKING:
     from tests.browser.driver import Visit
@@ -87,6 +91,39 @@ def test_a_round_can_be_cancelled(visit: Begin, stage: Stage) -> None:
     boss.page.get_by_role("button", name="Cancel the round").click()
     expect(boss.page.get_by_role("button", name="Start round")).to_be_visible()
     assert stage.store.rounds.listing()[0].status == "cancelled"
+
+
+def test_lineage_is_walked_by_keyboard_from_the_operate_page_to_a_version_and_its_people(
+    visit: Begin, stage: Stage, tmp_path: Path
+) -> None:
+    store = stage.store
+    anna = store.people.by_name("anna")
+    assert anna is not None
+    for number in range(5):
+        compared(store, anna, number)
+    turn = store.rounds.add("dpo", None, 0, {"min_pairs": 1})
+    freeze(store, turn, tmp_path)
+    turn = store.rounds.update(turn.id, status="passed")  # type: ignore[arg-type]
+    made_by(store, "policy-0009", turn)
+    boss = visit("operator", "/operate/", size=PHONE, touch=True)
+    boss.page.get_by_role("link", name="policy-0009").press("Enter")
+    expect(boss.find("h1")).to_have_text("Which clicks made policy-0009")
+    expect(boss.find("tr[id^=j-]")).not_to_have_count(0)
+    assert boss.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") <= 0
+    boss.shot("lineage-version-phone", full=True)
+    boss.page.get_by_label("A version or a person").fill("anna")
+    boss.press("Enter")
+    expect(boss.find("h1")).to_have_text("Where the judgements of anna went")
+    boss.page.get_by_role("link", name="policy-0009").press("Enter")
+    expect(boss.find("h1")).to_have_text("Which clicks made policy-0009")
+    hers = visit("anna", "/account")
+    hers.page.get_by_role("link", name="Where my judgements went").press("Enter")
+    expect(hers.find("h1")).to_have_text("Where my judgements went")
+    expect(hers.find("main")).to_contain_text("policy-0009")
+    hers.shot("lineage-mine", full=True)
+    desk = visit("operator", "/lineage/version/policy-0009", scheme="dark")
+    expect(desk.find("h1")).to_have_text("Which clicks made policy-0009")
+    desk.shot("lineage-version-dark", full=True)
 
 
 def test_the_schedule_is_kept_and_what_is_typed_survives_the_clock(visit: Begin, stage: Stage) -> None:

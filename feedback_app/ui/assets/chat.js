@@ -31,6 +31,7 @@ page.acts.delete = (args, node) => {  // one more press says yes; no dialog
   setTimeout(() => { delete node.dataset.sure; node.classList.remove("danger", "sure"); }, 4000);
 };
 page.acts.copy = async ({ message }, node) => {
+  if (page.state.copies) page.act("copied", { message });
   const text = $("#m-" + CSS.escape(message) + " .md").innerText;
   try { await navigator.clipboard.writeText(text); } catch { const area = document.createElement("textarea"); area.value = text; document.body.append(area); area.select(); document.execCommand("copy"); area.remove(); }
   node.classList.add("copied"); node.title = "Copied"; node.setAttribute("aria-label", "Copied");

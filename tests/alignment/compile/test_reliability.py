@@ -13,9 +13,9 @@ from alignment.compile import Rules, compile_rows
 from alignment.compile.cap import most_share, person_factors
 from alignment.compile.reliability import DISAGREEMENT_FLOOR, FLOOR, Known, person_weights, weight_of
 from alignment.compile.survey import Survey
-from alignment.judgement import Judgement
+from alignment.judgement import Judgement, Mark
 from alignment.rows import Row
-from tests.alignment.builders import any_judgements, vote
+from tests.alignment.builders import any_judgements, like, vote
 
 
 def weights(judgements: list[Judgement]) -> dict[str, float]:
@@ -152,3 +152,16 @@ def test_who_withdrew_leaves_what_a_database_without_them_gives(judgements: list
     theirs = {judgement.id for judgement in judgements if judgement.person == gone}
     rows: tuple[Row, ...] = (*compiled.pairs, *compiled.marks, *compiled.sft, *compiled.groups)
     assert not theirs & {id for row in rows for id in row.judgements}
+
+
+def test_gold_verdicts_never_become_rows_and_change_nothing_but_weights() -> None:
+    judged = right_votes("ann", 150)
+    corrected = like(900, "Teh sky.", Mark.BAD, prompt="Question 3?", correction="The sky.")
+    gold = [replace(each, gold=True) for each in right_votes("ann", 30, first=500)]
+    gold += [replace(corrected, gold=False, person="ann"), replace(vote(901, prompt="Only gold?"), gold=True)]
+    with_gold, without = compile_rows([*judged, *gold]), compile_rows(judged)
+    assert [row.judgements for row in with_gold.pairs] == [row.judgements for row in without.pairs]
+    assert [row.split for row in with_gold.pairs] == [row.split for row in without.pairs]
+    assert (with_gold.marks, with_gold.sft) == ((), ())
+    assert with_gold.counts["skipped"]["gold"] == len(gold)
+    assert with_gold.counts["judgements"] == len(judged) + len(gold)

@@ -65,7 +65,7 @@ async def site(store: Store) -> AsyncIterator[Site]:
     from feedback_app.api.door import build_door
     from feedback_app.api.feedback import build_feedback
     from feedback_app.api.health import build_health
-    from feedback_app.settings import Settings
+    from feedback_app.settings import Settings, Signal
     from feedback_app.store.tables import Version
     from serving.client import VllmClient
     from serving.inflight import InFlight
@@ -83,7 +83,7 @@ async def site(store: Store) -> AsyncIterator[Site]:
         app = FastAPI()
         settings = Settings(request_deadline_s=10)
         app.include_router(build_door(store=store, vllm=client, settings=settings, facts=facts, inflight=inflight))
-        app.include_router(build_feedback(store=store))
+        app.include_router(build_feedback(store=store, kept=frozenset({Signal.EDIT})))
         app.include_router(build_health(store=store, vllm=client))
         async with served_app(app) as url:
             site = Site(url, store, fake, client, inflight)

@@ -131,3 +131,31 @@ async def test_what_cannot_be_read_is_400_and_says_why(site: Site, ask: Ask, bod
     assert status == 400
     assert words in error["error"]["message"]
     assert site.store.judgements.live(ticket_id) is None
+
+
+async def test_a_signal_is_refused_unless_its_kind_is_kept(site: Site, ask: Ask) -> None:
+    ticket_id = await a_ticket(ask)
+    status, said = await send(site, "chi", {"ticket": ticket_id, "signal": "copy"})
+    assert (status, "not kept here" in said["error"]["message"]) == (403, True)
+    status, said = await send(site, "ann", {"ticket": ticket_id, "signal": "edit", "amount": 0.4})
+    assert status == 404
+    pair = await a_ticket(ask, n=2)
+    status, said = await send(site, "chi", {"ticket": pair, "signal": "edit", "amount": 0.4})
+    assert (status, "about one answer" in said["error"]["message"]) == (400, True)
+    status, said = await send(site, "chi", {"ticket": ticket_id, "signal": "edit", "amount": 0.4})
+    assert (status, said) == (200, {"signal": "edit", "ticket": ticket_id})
+    (signal,) = site.store.signals.export(["edit"])
+    assert (signal.amount, signal.context[-1].content) == (0.4, "hello")
+
+
+@pytest.mark.parametrize(
+    ("more", "sentence"),
+    [
+        ({"signal": "glance"}, "signal must be one of"),
+        ({"signal": "edit", "amount": 2}, "from 0 to 1"),
+        ({"signal": "edit", "verdict": "good"}, "nothing else"),
+    ],
+)
+async def test_a_signal_that_cannot_be_read_is_named(site: Site, ask: Ask, more: dict[str, Any], sentence: str) -> None:
+    status, said = await send(site, "chi", {"ticket": await a_ticket(ask), **more})
+    assert (status, sentence in said["error"]["message"]) == (400, True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
@@ -12,6 +14,8 @@ from alignment.snapshot import verify_snapshot
 from feedback_app.collect.judge import judge
 from feedback_app.errors import RoundFailed
 from feedback_app.loop.freeze import freeze
+from feedback_app.loop.steps import Loop
+from feedback_app.settings import Settings
 from feedback_app.store.database import Store
 from feedback_app.store.tables import Person
 from tests.feedback_app.builders import show
@@ -89,3 +93,16 @@ def test_personal_data_is_counted_in_the_manifest_and_replaced_when_asked(
         assert ("example.org" in text) == (personal is not Handling.REPLACE), name
         assert ("<EMAIL_2> or <EMAIL_1>" in text) == (personal is Handling.REPLACE), name
     verify_snapshot(Path(snapshot.folder), snapshot.hash)
+
+
+async def test_a_round_is_offered_the_signals_that_the_settings_keep(
+    sqlite_store: Store, ann: Person, tmp_path: Path
+) -> None:
+    for number in range(9):
+        compared(sqlite_store, ann, number)
+    for signals, offered in (("", []), ("copy, edit", ["copy", "edit"])):
+        turn = sqlite_store.rounds.add("dpo", None, 0, {})
+        round_of = SimpleNamespace(store=sqlite_store, settings=Settings(signals=signals), home=tmp_path)
+        snapshot = await Loop.snapshot(cast("Loop", round_of), turn)
+        assert snapshot.manifest["filters"]["rules"]["implicit"] == offered
+        sqlite_store.rounds.update(turn.id, status="passed")  # type: ignore[arg-type]
