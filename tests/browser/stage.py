@@ -24,7 +24,9 @@ from feedback_app.api.app import build_app
 from feedback_app.collect.answer import Answers
 from feedback_app.collect.people import add_person
 from feedback_app.collect.tasks import Comparing
+from feedback_app.loop.history import over_rounds
 from feedback_app.loop.publish import previous_version, promote, rollback
+from feedback_app.loop.rounds import start_round
 from feedback_app.parts import Parts
 from feedback_app.settings import Settings
 from feedback_app.store.database import Store, open_store
@@ -120,7 +122,9 @@ def make_parts(home: Path, vllm: TalkingVllm, **overrides: Any) -> Parts:
         facts=None,
         promote=partial(promote, store, staged=staged),
         rollback=partial(rollback, store, staged=staged),
+        start_round=partial(start_round, store),
         rollback_target=target,
+        over_rounds=partial(over_rounds, store, needed=settings.votes, scripted_count=True),
         limits=asdict(Limits()),
     )
 

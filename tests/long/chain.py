@@ -64,7 +64,7 @@ def one_chain(
             count,
             100 * seed + number,
             marks=False,
-            first=len(judgements),
+            after=len(judgements),
             version=name(number - 1),
         )
         judgements += written
@@ -80,6 +80,7 @@ def one_chain(
             | {"seconds": round(seconds, 1)}
         )
         line["rounds"][-1]["guards"] = broken(line["rounds"][-1])
+        print(json.dumps(line["rounds"][-1]), file=sys.stderr)
         incumbent = spec.out
     return line | {"seconds": round(time.perf_counter() - began, 1)} | provenance()
 

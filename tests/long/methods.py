@@ -111,11 +111,11 @@ class Model:
 
 
 def labels(
-    base: Model, taste: Taste, count: int, seed: int, *, marks: bool, first: int = 0, version: str = "base"
+    base: Model, taste: Taste, count: int, seed: int, *, marks: bool, after: int = 0, version: str = "base"
 ) -> list[Judgement]:
     """`count` scripted judgements: comparisons, or marks of the better and the worse answer of two.
 
-    `first` is the first one's number, `version` the name under which `base` wrote the answers.
+    `after` judgements came before (for their numbers), `version` is the name under which `base` wrote the answers.
     """
     rng = random.Random(f"labels {seed}")
     prompts = prompts_of("compare.jsonl")
@@ -130,17 +130,17 @@ def labels(
         seen = taste.prefer(first.text, second.text, rng)
         if marks:
             better, worse = (second, first) if seen.side == "right" else (first, second)
-            found.append(_mark(first + len(found), prompt, better, Mark.GOOD))
+            found.append(_mark(after + len(found), prompt, better, Mark.GOOD))
             if seen.side != "tie" and len(found) < count:
-                found.append(_mark(first + len(found), prompt, worse, Mark.BAD))
+                found.append(_mark(after + len(found), prompt, worse, Mark.BAD))
             continue
         ranks = {"left": (1, 2), "right": (2, 1), "tie": (1, 1)}[seen.side]
         candidates = tuple(
-            Candidate(f"c{first + len(found)}-{i}", sample.text, version, i, sample.finish_reason, rank=ranks[i])
+            Candidate(f"c{after + len(found)}-{i}", sample.text, version, i, sample.finish_reason, rank=ranks[i])
             for i, sample in enumerate((first, second))
         )
         strength = Strength(seen.strength) if seen.strength else None
-        found.append(_judgement(first + len(found), Kind.COMPARE, prompt, candidates, strength))
+        found.append(_judgement(after + len(found), Kind.COMPARE, prompt, candidates, strength))
     return found
 
 
