@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from feedback_app.ui.markup import esc
@@ -115,7 +115,7 @@ def _scatter(measure: Measure, points: Sequence[Point]) -> str:
     axis = ticks(0.0, max(*moved, 0.1))
     places = [LEFT + (WIDTH - LEFT - RIGHT) * value / axis[-1] for value in moved]
     below = "".join(_text(LEFT + (WIDTH - LEFT - RIGHT) * value / axis[-1], HEIGHT - 8, f"{value:g}") for value in axis)
-    return _figure(measure, marks, places, below, "")
+    return _figure(replace(measure, title=f"{measure.title}, over √KL"), marks, places, below, "")
 
 
 def _figure(measure: Measure, marks: Sequence[Mark], places: Sequence[float], below: str, line: str) -> str:

@@ -107,7 +107,7 @@ def guards(evaluation: Mapping[str, Any], limits: Mapping[str, float]) -> list[G
     language = evaluation.get("language") or {}
     if isinstance(language.get("added"), int | float):
         number = f"{float(language['challenger']):.3f} nats per token, {float(language['base']):.3f} for the base"
-        found.append(Guard("Predicting texts it never saw", number, "shown, no limit", ""))
+        found.append(Guard("Predicting texts it never saw", number, "decides nothing", ""))
     if isinstance(evaluation.get("length_ratio"), int | float):
         ratio, low, high = float(evaluation["length_ratio"]), limits.get("length_low"), limits.get("length_high")
         kind = "" if low is None or high is None else "good"
@@ -134,7 +134,7 @@ def guards(evaluation: Mapping[str, Any], limits: Mapping[str, float]) -> list[G
             )
     if "refusals" in after and "refusals" in before:
         number = f"{float(after['refusals']):.0%}, {float(before['refusals']):.0%} before"
-        found.append(Guard("Refusing to answer", number, "shown, no limit", ""))
+        found.append(Guard("Refusing to answer", number, "decides nothing", ""))
     return found
 
 

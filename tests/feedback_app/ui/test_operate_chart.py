@@ -62,7 +62,7 @@ def test_a_reward_model_is_shown_against_people_over_the_distance_only_where_the
     assert "The reward model against people" not in over_rounds([point(1)])
     html = over_rounds([point(1), point(2, proxy={"gain": 1.5}, distance=1.2), point(3, proxy={"gain": 3.0})])
     assert "The reward model against people" in html
-    assert f'aria-label="{PROXY.title}: 2 1.5, 3 3"' in html
+    assert f'aria-label="{PROXY.title}, over √KL: 2 1.5, 3 3"' in html
 
 
 def test_everything_is_drawn_inside_its_frame() -> None:
