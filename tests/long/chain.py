@@ -47,6 +47,21 @@ TASTE = "warm"
 T_95 = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365, 8: 2.306, 9: 2.262, 10: 2.228}
 
 
+class Base(Model):
+    """The base, asked the same in every round and so answering from memory after the first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._kept: dict[tuple[Any, ...], list[list[Any]]] = {}
+
+    def answers(self, prompts: Sequence[str], seed: int, n: int = 1) -> list[list[Any]]:
+        """As a model's."""
+        key = (tuple(prompts), seed, n)
+        if key not in self._kept:
+            self._kept[key] = super().answers(prompts, seed, n)
+        return self._kept[key]
+
+
 def one_chain(
     start: str, seed: int, rounds: int, count: int, folder: Path, base: Model, rights: Sequence[bool]
 ) -> dict[str, Any]:
@@ -175,7 +190,7 @@ def main(words: Sequence[str] | None = None) -> int:
     left = [each for each in left if each not in done(arguments.out)]
     if left:
         quiet_environment()
-        base = Model()
+        base = Base()
         rights = base.rights()
     for start, seed in left:
         with tempfile.TemporaryDirectory(prefix="alignloop-chain-") as folder:
