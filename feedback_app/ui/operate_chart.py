@@ -64,7 +64,7 @@ def over_rounds(points: Sequence[Point]) -> str:
 
 
 def short(version: object) -> str:
-    """A version's number, for the space below a point: 0007 of policy-0007."""
+    """A version's number, for the space below a point: 7 of policy-0007."""
     text = str(version or "?")
     tail = text.rpartition("-")[2]
     return tail.lstrip("0") or tail if tail.isdigit() else text[-6:]
@@ -161,8 +161,9 @@ def _text(x: float, y: float, text: str, anchor: str = "middle") -> str:
 
 
 def _capability(point: Point) -> tuple[float, float | None, float | None] | None:
-    lost = point["capability"]["lost_to_base"]
-    return -float(lost["points"]), -float(lost["upper"]), None
+    capability = point["capability"]
+    lost = capability["lost_to_base"]
+    return (-float(lost["points"]), -float(lost["upper"]), None) if capability["n"] else None
 
 
 def _language(point: Point) -> tuple[float, float | None, float | None] | None:

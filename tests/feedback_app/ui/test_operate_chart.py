@@ -56,6 +56,8 @@ def test_what_was_not_measured_is_left_out_and_not_drawn_as_zero() -> None:
     alone = over_rounds([older])
     assert "Blind votes for it, ties as half: " not in alone
     assert '<td class="number">–</td>' in alone
+    unasked = {"n": 0, "lost_to_base": {"points": 0.0, "upper": 100.0}}
+    assert "Capability against the base, points: " not in over_rounds([point(1, capability=unasked)])
 
 
 def test_a_reward_model_is_shown_against_people_over_the_distance_only_where_there_was_one() -> None:
