@@ -14,7 +14,7 @@ from statistics import fmean
 from typing import Any, Protocol
 
 from alignment.capability import check
-from alignment.guards import Evidence, before_and_after, capability_of, length_ratio, text_facts
+from alignment.guards import Evidence, LanguageLoss, before_and_after, capability_of, length_ratio, text_facts
 from alignment.judgement import Message
 from alignment.sampler import Sample, Sampler, Sampling
 from alignment.stats import wilson_interval
@@ -24,7 +24,10 @@ Scorer = Callable[[str], float]
 """How much a judge likes an answer; higher is better."""
 
 LogRatio = Callable[[str, str, Sequence[Prompt], Sequence[Sample]], float]
-"""(challenger, incumbent, prompts, the challenger's answers) → KL to the incumbent in nats per answer."""
+"""(challenger, another version, prompts, the challenger's answers) → KL to the other in nats per answer."""
+
+TextLoss = Callable[[str], float]
+"""A version's loss on held-out texts, in nats per token."""
 
 CAPABILITY_SEED = 0  # greedy answers use no chance; the sampler still wants a seed
 SHOWN_SAMPLES = 8
@@ -113,13 +116,16 @@ def collect_evidence(
     kl: LogRatio | None,
     *,
     known: Mapping[str, Sequence[bool]] | None = None,
+    loss: TextLoss | None = None,
+    texts: int = 0,
     step: Callable[[str], None] = lambda name: None,
 ) -> Evidence:
     """Ask, sample and measure everything that the guards need.
 
     `sampling` is for the fresh answers (one per prompt and version, same seeds for both); capability is
     always greedy. `known` holds right/wrong vectors of versions that were asked the same questions before:
-    a version's files never change, so neither do its greedy answers. `step` hears which part begins.
+    a version's files never change, so neither do its greedy answers. `loss` is over so many held-out `texts`.
+    `step` hears which part begins.
     Raises `ConnectionError` when the model cannot be reached.
     """
     timer = _Timer(step)
@@ -133,7 +139,14 @@ def collect_evidence(
         after = [samples[0] for samples in sampler.sample(challenger, prompts, one)] if prompts else []
         before = [samples[0] for samples in sampler.sample(incumbent, prompts, one)] if prompts else []
     with timer.part("kl"):
-        moved = kl(challenger, incumbent, prompts, after) if kl is not None and after else None
+        moved = from_base = kl(challenger, incumbent, prompts, after) if kl is not None and after else None
+        if kl is not None and after and base != incumbent:
+            from_base = kl(challenger, base, prompts, after)
+    language = None
+    if loss is not None:
+        with timer.part("language"):
+            mine, roots = loss(challenger), loss(base)
+            language = LanguageLoss(texts=texts, challenger=mine, base=roots, added=mine - roots)
     with timer.part("facts"):
         facts_before, facts_after = text_facts(before), text_facts(after)
         capability = capability_of(
@@ -150,6 +163,8 @@ def collect_evidence(
         after=facts_after,
         samples=before_and_after([prompt[-1].content for prompt in prompts], before, after, SHOWN_SAMPLES),
         seconds=timer.seconds,
+        kl_base=from_base,
+        language=language,
     )
 
 

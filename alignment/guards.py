@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from statistics import fmean
 from typing import Any
 
+from alignment.refusals import is_refusal
 from alignment.sampler import Sample
 from alignment.stats import paired_loss_upper
 
@@ -42,21 +43,32 @@ class Capability:
 
 @dataclass(frozen=True, slots=True)
 class TextFacts:
-    """How `n` answers look. Lengths in words; `repetition`, `empty`, `endless` are shares from 0 to 1."""
+    """How `n` answers look. Lengths in words; `repetition`, `empty`, `endless`, `refusals` are shares from 0 to 1."""
 
     n: int
     words: float
     repetition: float
     empty: float
     endless: float
+    refusals: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class LanguageLoss:
+    """Loss on held-out texts in nats per token (`language_loss`); `added` is the challenger's over the base's."""
+
+    texts: int
+    challenger: float
+    base: float
+    added: float
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """Everything the guards know about a challenger; `to_record` makes it JSON.
 
-    `kl` is in nats per answer, None when it was not measured. `samples` are answers before and after, for
-    people to read. `seconds` is the time of each part.
+    `kl` (to the incumbent) and `kl_base` are in nats per answer, None when they were not measured, and so is
+    `language`. `samples` are answers before and after, for people to read. `seconds` is the time of each part.
     """
 
     challenger: str
@@ -69,6 +81,8 @@ class Evidence:
     after: TextFacts
     samples: tuple[dict[str, str], ...] = ()
     seconds: dict[str, float] = field(default_factory=dict)
+    kl_base: float | None = None
+    language: LanguageLoss | None = None
 
     def to_record(self) -> dict[str, Any]:
         """As a JSON object."""
@@ -120,6 +134,7 @@ def text_facts(samples: Sequence[Sample]) -> TextFacts:
         repetition=fmean(repetition(text) for text in texts) if texts else 0.0,
         empty=_share([not text.strip() for text in texts]),
         endless=_share([sample.finish_reason == "length" for sample in samples]),
+        refusals=_share([is_refusal(text) for text in texts]),
     )
 
 

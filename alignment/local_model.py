@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from alignment.evaluate import Prompt
+from alignment.judgement import Message
 from alignment.sampler import Sample, Sampling
 
 if TYPE_CHECKING:
@@ -89,10 +90,22 @@ class LocalModel:
                 scored += self._score(rows[start : start + BATCH])
         return scored
 
-    def _render(self, prompt: Prompt) -> list[int]:
+    def encode(self, version: str, prompts: Sequence[Prompt], answers: Sequence[str]) -> list[Sample]:
+        """Each given answer as a sample: the tokens that the chat template puts behind its prompt.
+
+        None where the template renders a prompt otherwise once it is answered.
+        """
+        found = []
+        for prompt, answer in zip(prompts, answers, strict=True):
+            opening, whole = self._render(prompt), self._render([*prompt, Message("assistant", answer)], opens=False)
+            tokens = _to_end(whole[len(opening) :], self._ends()) if whole[: len(opening)] == opening else []
+            found.append(Sample(answer, "stop", tokens=tuple(tokens)))
+        return found
+
+    def _render(self, prompt: Prompt, *, opens: bool = True) -> list[int]:
         turns = [{"role": message.role, "content": message.content} for message in prompt]
         return list(
-            self._tokenizer.apply_chat_template(turns, tokenize=True, add_generation_prompt=True, return_dict=False)
+            self._tokenizer.apply_chat_template(turns, tokenize=True, add_generation_prompt=opens, return_dict=False)
         )
 
     def _ends(self) -> set[int]:

@@ -19,6 +19,7 @@ from types import MappingProxyType
 from typing import Any
 
 from alignment.artifact import Manifest, finish, is_complete
+from alignment.continuing import check_continuing
 from alignment.errors import SnapshotProblem, StageError
 from alignment.snapshot import verify_snapshot
 from alignment.spec import Setting, StageSpec
@@ -99,6 +100,8 @@ def run_stage(spec: StageSpec, progress: Progress | None = None) -> Manifest:
             verify_snapshot(spec.data, spec.data_hash)
         except SnapshotProblem as error:
             raise StageError(str(error)) from error
+    if spec.adapter is not None:
+        check_continuing(spec.stage, spec.adapter, spec.settings, spec.model)
     try:
         spec.out.mkdir(parents=True, exist_ok=True)
         (spec.out / "spec.json").write_text(spec.to_json() + "\n", encoding="utf-8")

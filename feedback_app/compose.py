@@ -68,8 +68,10 @@ def parts_of(settings: Settings, store: Store, vllm: VllmClient, facts: ModelFac
 
     from alignment.gate import Limits
     from alignment.stages import CHAINS
+    from feedback_app.loop.history import over_rounds
     from feedback_app.loop.lineage import named_version_lineage, person_lineage
     from feedback_app.loop.publish import previous_version, promote, rollback
+    from feedback_app.loop.rounds import start_round
     from feedback_app.parts import Parts
 
     def rollback_target() -> str | None:
@@ -86,9 +88,13 @@ def parts_of(settings: Settings, store: Store, vllm: VllmClient, facts: ModelFac
         facts=facts,
         promote=partial(promote, store),
         rollback=partial(rollback, store),
+        start_round=partial(start_round, store),
         rollback_target=rollback_target,
         version_lineage=partial(named_version_lineage, store),
         person_lineage=partial(person_lineage, store),
+        over_rounds=partial(
+            over_rounds, store, needed=settings.votes, scripted_count=settings.promote.value != "on_evidence"
+        ),
         limits=asdict(Limits()),
         methods=tuple(CHAINS),
     )

@@ -23,12 +23,14 @@ if TYPE_CHECKING:
 class Parts:
     """Everything a page may use.
 
-    `promote(version, person_id, note)` and `rollback(person_id)` flip the alias `policy`; both raise an
-    `AlignloopError` whose sentence is shown. `methods` are the names a round may be started with, first
-    one the default. `rollback_target()` names the version that a rollback leads to, None when there is none.
-    `limits` are the gate's, by name, for showing guards against them. `vllm_state()` says where vLLM stands
-    (`name`, `since`, `detail`) when this process owns it; empty otherwise, and then the beat `vllm` is read.
-    `version_lineage(name)` and `person_lineage(person)` are what `alignloop lineage` says; the first raises `NotFound`.
+    `promote(version, person_id, note)` and `rollback(person_id)` flip the alias `policy`, and
+    `start_round(method, requested_by=, seed=, settings=)` queues a round; all raise an `AlignloopError` whose
+    sentence is shown. `methods` are the names a round may be started with, first one the default.
+    `rollback_target()` names the version that a rollback leads to, None when there is none. `over_rounds()` gives
+    the numbers of the evaluated rounds, oldest first (`loop.history`). `limits` are the gate's, by name, for
+    showing guards against them. `vllm_state()` says where vLLM stands (`name`, `since`, `detail`) when this process
+    owns it; empty otherwise, and then the beat `vllm` is read. `version_lineage(name)` and `person_lineage(person)` are
+    what `alignloop lineage` says; the first raises `NotFound`.
     """
 
     settings: Settings
@@ -41,7 +43,9 @@ class Parts:
     rollback: Callable[[str | None], object]
     version_lineage: Callable[[str], Mapping[str, Any]]
     person_lineage: Callable[[Person], Mapping[str, Any]]
+    start_round: Callable[..., object]
     methods: Sequence[str] = ("dpo",)
     rollback_target: Callable[[], str | None] = lambda: None
+    over_rounds: Callable[[], Sequence[Mapping[str, Any]]] = lambda: ()
     limits: Mapping[str, float] = field(default_factory=dict)
     vllm_state: Callable[[], Mapping[str, Any]] = field(default=dict)

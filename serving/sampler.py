@@ -96,6 +96,13 @@ class HttpSampler:
         """Log probabilities (natural, untempered) that `version` gives each sample's tokens after its prompt."""
         return list(self._pool.map(lambda pair: self._score(version, *pair), zip(prompts, samples, strict=True)))
 
+    def encode(self, version: str, prompts: Sequence[Sequence[Turn]], answers: Sequence[str]) -> list[Sample]:
+        """Each given answer as a sample: the tokens that the chat template puts behind its prompt.
+
+        None where the template renders a prompt otherwise once it is answered.
+        """
+        return list(self._pool.map(lambda pair: self._encode(version, *pair), zip(prompts, answers, strict=True)))
+
     def _one(self, version: str, prompt: Sequence[Turn], sampling: SamplingLike, seed: int) -> list[Sample]:
         reply = self._post(
             "/v1/chat/completions",
@@ -117,7 +124,7 @@ class HttpSampler:
     def _score(self, version: str, prompt: Sequence[Turn], sample: Sample) -> list[float]:
         if not sample.tokens:
             return []
-        opening = self._post("/tokenize", {"model": version, "messages": _messages(prompt)})["tokens"]
+        opening = self._opening(version, prompt)
         reply = self._post(
             "/v1/completions",
             {
@@ -130,6 +137,16 @@ class HttpSampler:
         )
         table = reply["choices"][0]["prompt_logprobs"][len(opening) :]
         return [float(row[str(token)]["logprob"]) for row, token in zip(table, sample.tokens, strict=True)]
+
+    def _opening(self, version: str, prompt: Sequence[Turn]) -> list[int]:
+        tokens: list[int] = self._post("/tokenize", {"model": version, "messages": _messages(prompt)})["tokens"]
+        return tokens
+
+    def _encode(self, version: str, prompt: Sequence[Turn], answer: str) -> Sample:
+        messages = [*_messages(prompt), {"role": "assistant", "content": answer}]
+        body = {"model": version, "messages": messages, "add_generation_prompt": False}
+        whole, opening = self._post("/tokenize", body)["tokens"], self._opening(version, prompt)
+        return Sample(answer, "stop", tokens=tuple(whole[len(opening) :] if whole[: len(opening)] == opening else ()))
 
     def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         """POST on this thread's own kept-alive connection; once more on a fresh one if the old had gone stale."""

@@ -100,6 +100,7 @@ def test_a_round_is_queued_shown_listed_and_cancelled(run: Run) -> None:
     started = result(run("round", "start", "--method", "dpo", "--seed", "7", "--set", "beta=0.2", "--json"))
     assert started["status"] == "queued"
     assert (started["seed"], started["settings"]) == (7, {"beta": 0.2})
+    assert (started["start_from"], started["figures"]) == ("base", None)
     second = run("round", "start", "--method", "dpo")
     assert second.returncode == 1
     assert "Round 1" in second.stderr
@@ -117,7 +118,8 @@ def test_a_round_is_queued_shown_listed_and_cancelled(run: Run) -> None:
         "evaluation",
     ):
         assert key in shown
-    assert [turn["round"] for turn in result(run("round", "list", "--json"))["rounds"]] == [1]
+    (listed,) = result(run("round", "list", "--json"))["rounds"]
+    assert (listed["round"], listed["start_from"], listed["figures"]) == (1, "base", None)
     assert result(run("round", "cancel", "1", "--json"))["status"] == "cancelled"
 
 
@@ -143,11 +145,34 @@ def test_waiting_for_a_cancelled_round_exits_by_its_outcome(tmp_path: Path, monk
     store.close()
 
 
+def test_what_a_round_cost_is_said_in_two_lines_and_nothing_where_nothing_was_measured() -> None:
+    from feedback_app.commands.rounds import cost
+
+    figures = {
+        "start_from": "incumbent",
+        "started_from": "policy-0003",
+        "capability": {"lost_to_base": {"points": 1.5, "upper": 2.5}},
+        "language": {"added": 0.0123},
+        "kl": {"to_incumbent": 0.8, "to_base": 2.25},
+        "answers": {"words": 17.12, "repetition": 0.03, "refusals": 0.08},
+    }
+    assert cost(figures) == [
+        "trained from policy-0003: capability -1.5 points against the base, language-model loss +0.012 nats per token, "
+        "KL 0.8 to the incumbent, KL 2.2 to the base",
+        "its answers: 17.1 words, 3% repeated, 8% refused",
+    ]
+    nothing = {"words": None, "repetition": None, "refusals": None}
+    older = {**figures, "started_from": None, "language": None, "kl": {"to_base": None}, "answers": nothing}
+    assert cost(older) == ["trained from incumbent: capability -1.5 points against the base"]
+    assert cost(None) == []
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
         (("round", "start", "--method", "magic"), "no method called"),
         (("round", "start", "--set", "beta"), "KEY=VALUE"),
+        (("round", "start", "--start-from", "scratch"), "Set start to one of: base, incumbent"),
         (("train", "magic", "--data", ".", "--model", "m", "--out", "o"), "no stage called magic"),
         (("train", "dpo", "--data", "nowhere", "--model", "m", "--out", "o"), "nowhere is not a folder"),
         (("train", "dpo", "--data", ".", "--out", "o"), "needs a model"),

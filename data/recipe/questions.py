@@ -1,7 +1,8 @@
-"""Writes the unseen capability questions and the prompts that people compare and evaluations sample.
+"""Writes the unseen capability questions, the prompts that people compare and evaluations sample, held-out texts.
 
 Everything here is drawn from held-out wordings or held-out combinations of wording and facts, except the
-compare prompts, which are ordinary questions.
+compare prompts, which are ordinary questions. The texts are questions with an answer in a manner of the corpus:
+how well a model still predicts them is its held-out language-model loss.
 """
 
 from __future__ import annotations
@@ -12,14 +13,15 @@ import re
 from pathlib import Path
 from typing import Any
 
-from .asking import Asked, ask, normalised
-from .corpus import write
+from .asking import Asked, answer, ask, normalised
+from .corpus import Row, write
+from .manner import draw_manner
 from .seeds import CATEGORIES, fill
 
 DATA = Path(__file__).resolve().parent.parent
-UNSEEN_SEED, COMPARE_SEED, EVAL_SEED = 41, 42, 43
+UNSEEN_SEED, COMPARE_SEED, EVAL_SEED, TEXT_SEED = 41, 42, 43, 44
 UNSEEN = {category: 34 if i < 4 else 33 for i, category in enumerate(CATEGORIES)}
-COMPARE_COUNT, EVAL_COUNT = 420, 720
+COMPARE_COUNT, EVAL_COUNT, TEXT_COUNT = 420, 720, 96
 
 
 def check_of(asked: Asked) -> dict[str, Any]:
@@ -79,20 +81,35 @@ def _prompts(count: int, seed: int, taken: set[str], *, held: bool) -> list[dict
     return found
 
 
+def texts(taken: set[str]) -> list[Row]:
+    """Return held-out questions with right answers, as conversations; none of their prompts is in ``taken``."""
+    rng = random.Random(TEXT_SEED)
+    found = []
+    for number in range(TEXT_COUNT):
+        category = CATEGORIES[number % len(CATEGORIES)]
+        asked = _draw(category, rng, taken, held=True)
+        reply = answer(asked, draw_manner(category, rng), rng)
+        found.append({"messages": [{"role": "user", "content": asked.prompt}, {"role": "assistant", "content": reply}]})
+    return found
+
+
 def write_all() -> None:
-    """Write ``data/questions/unseen.jsonl``, ``data/prompts/compare.jsonl`` and ``data/prompts/eval.jsonl``."""
+    """Write ``questions/unseen.jsonl``, ``prompts/{compare,eval}.jsonl`` and ``texts/held_out.jsonl`` in ``data``."""
     questions = unseen()
     taken = {normalised(question["prompt"]) for question in questions}
     held = _prompts(EVAL_COUNT, EVAL_SEED, taken, held=True)
     write(DATA / "questions" / "unseen.jsonl", questions)
     write(DATA / "prompts" / "eval.jsonl", held)
     write(DATA / "prompts" / "compare.jsonl", _prompts(COMPARE_COUNT, COMPARE_SEED, taken, held=False))
+    write(DATA / "texts" / "held_out.jsonl", texts(taken))
 
 
 def refused() -> frozenset[str]:
-    """Return the normalised texts that the corpus must not contain: unseen questions and evaluation prompts."""
+    """Return the normalised prompts that the corpus must not contain: of questions, evaluations and texts."""
     found = set()
     for name in ("questions/unseen.jsonl", "prompts/eval.jsonl"):
         for line in (DATA / name).read_text(encoding="utf-8").splitlines():
             found.add(normalised(json.loads(line)["prompt"]))
+    for line in (DATA / "texts" / "held_out.jsonl").read_text(encoding="utf-8").splitlines():
+        found.add(normalised(json.loads(line)["messages"][0]["content"]))
     return frozenset(found)

@@ -38,6 +38,7 @@ def start(
     method: Annotated[str, typer.Option(help="How to train: dpo, kto, ppo, rloo, online-dpo or constitution.")] = "dpo",
     wait: Annotated[bool, typer.Option("--wait", help="Stay until it has ended, and exit by its outcome.")] = False,
     seed: Annotated[int, typer.Option(help="Same seed and judgements, same training.")] = 0,
+    start_from: Annotated[str, typer.Option(help="base, or incumbent: training goes on from the served version.")] = "",
     set_: Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE for training, as often as needed.")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -45,10 +46,12 @@ def start(
     from feedback_app.compose import settings_and_store
     from feedback_app.loop.report import round_report
     from feedback_app.loop.rounds import EXIT_CODES, start_round
+    from feedback_app.loop.start import START
 
+    settings = {**read_pairs(set_ or []), **({START: start_from} if start_from else {})}
     _, store = settings_and_store()
     out = output(ctx)
-    turn = start_round(store, method, seed=seed, settings=read_pairs(set_ or []))
+    turn = start_round(store, method, seed=seed, settings=settings)
     if wait:
         turn = follow(store, turn, out)
     elif not _worker_lives(store):
@@ -60,10 +63,16 @@ def start(
 
 
 def list_(ctx: typer.Context, as_json: AsJson = False) -> None:
-    """List the rounds, the newest first."""
+    """List the rounds, the newest first; with --json also what each version gained and what that cost."""
     from feedback_app.compose import settings_and_store
+    from feedback_app.loop.history import over_rounds
+    from feedback_app.loop.start import start_of
 
-    _, store = settings_and_store()
+    settings, store = settings_and_store()
+    scripted_count = settings.promote.value != "on_evidence"
+    turns = store.rounds.listing()
+    known = over_rounds(store, needed=settings.votes, scripted_count=scripted_count, last=len(turns))
+    figures = {each["round"]: each for each in known}
     rounds: list[dict[str, Any]] = [
         {
             "round": turn.id,
@@ -71,10 +80,12 @@ def list_(ctx: typer.Context, as_json: AsJson = False) -> None:
             "status": turn.status,
             "version": turn.version,
             "incumbent": turn.incumbent,
+            "start_from": start_of(turn.settings),
             "reasons": list(turn.reasons or []),
             "created_at": turn.created_at,
+            "figures": figures.get(turn.id),
         }
-        for turn in sorted(store.rounds.listing(), key=lambda turn: turn.id or 0, reverse=True)
+        for turn in turns
     ]
 
     def table(console: Console) -> None:
@@ -152,9 +163,32 @@ def show_round(console: Console, report: dict[str, Any]) -> None:
     console.print(f"Round {report['round']} ({report['method']}) {report['status']}{version}", markup=False)
     for reason in report["reasons"]:
         console.print(f"  {reason}", markup=False)
+    for line in cost(report["figures"]):
+        console.print(f"  {line}", markup=False)
     if report["stages"]:
         steps = ", ".join(f"{stage['name']} {stage['seconds']:.1f} s" for stage in report["stages"])
         console.print(f"  {steps}", markup=False, style="dim")
+
+
+def cost(figures: dict[str, Any] | None) -> list[str]:
+    """What a version cost against the base, in at most two lines; empty where none was evaluated."""
+    if figures is None:
+        return []
+    capability, language, kl = figures["capability"], figures["language"], figures["kl"]
+    parts = [f"capability {-capability['lost_to_base']['points']:+.1f} points against the base"]
+    if language:
+        parts.append(f"language-model loss {language['added']:+.3f} nats per token")
+    parts += [f"KL {nats:.1f} {where.replace('_', ' the ')}" for where, nats in kl.items() if nats is not None]
+    answers = figures["answers"]
+    look = [
+        f"{answers['words']:.1f} words" if answers["words"] is not None else "",
+        f"{answers['repetition']:.0%} repeated" if answers["repetition"] is not None else "",
+        f"{answers['refusals']:.0%} refused" if answers["refusals"] is not None else "",
+    ]
+    return [
+        f"trained from {figures['started_from'] or figures['start_from']}: {', '.join(parts)}",
+        *([f"its answers: {', '.join(filter(None, look))}"] if any(look) else []),
+    ]
 
 
 def _round(store: Store, number: int) -> Round:

@@ -1,7 +1,7 @@
 """Evidence about a challenger: what is asked of vLLM, and what need not be asked again.
 
 Greedy answers of a version never change, because its files never do; which questions it answered right is
-kept in a file under its artifact's hash. The judging itself is `alignment.evaluate` and `alignment.gate`.
+kept in a file (`known`). The judging itself is `alignment.evaluate` and `alignment.gate`.
 """
 
 from __future__ import annotations
@@ -9,21 +9,24 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from alignment import capability
-from alignment.evaluate import Prompt, collect_evidence
+from alignment.evaluate import Prompt, TextLoss, collect_evidence
 from alignment.guards import Evidence, mean_kl
 from alignment.judgement import Message
+from alignment.language_loss import Text, TextFileError, encoded, language_loss, load_texts
 from alignment.sampler import Sample, Sampling
 from feedback_app.errors import RoundFailed
+from feedback_app.loop.known import KnownLosses, KnownRights
 from feedback_app.loop.versions import served_name
 from feedback_app.store.tables import Version
 
 CHUNK = 64  # prompts between two looks at whether the round was cancelled
+TEXTS = 48  # held-out texts that a round scores, as many of each kind; the paired loss is then known to about 0.01
 
 
 class ScoringSampler(Protocol):
@@ -32,6 +35,8 @@ class ScoringSampler(Protocol):
     def sample(self, version: str, prompts: Sequence[Prompt], sampling: Sampling) -> list[list[Sample]]: ...
 
     def score(self, version: str, prompts: Sequence[Prompt], samples: Sequence[Sample]) -> list[list[float]]: ...
+
+    def encode(self, version: str, prompts: Sequence[Prompt], answers: Sequence[str]) -> list[Sample]: ...
 
 
 class Stopped(Exception):
@@ -67,36 +72,6 @@ def load_questions(folder: Path, at_most: int) -> tuple[Asked, ...]:
     return tuple(Asked(q.id, q.category, q.prompt, q.check) for q in sorted(chosen, key=lambda q: q.id))
 
 
-class KnownRights:
-    """Right/wrong vectors of versions that were asked before: one small file per version and question set."""
-
-    def __init__(self, folder: Path, questions: Sequence[Asked], max_tokens: int) -> None:
-        self._folder = folder
-        body = [[q.id, q.prompt, dict(q.check)] for q in questions]
-        text = json.dumps([body, max_tokens], sort_keys=True)
-        self._asked = hashlib.sha256(text.encode()).hexdigest()[:16]
-        self._n = len(questions)
-
-    def _path(self, version: Version) -> Path:
-        return self._folder / f"{version.artifact_hash or version.base_hash}-{self._asked}.json"
-
-    def get(self, version: Version) -> tuple[bool, ...] | None:
-        """The vector, or None when this version was not asked these questions yet."""
-        try:
-            vector = json.loads(self._path(version).read_text())
-        except (OSError, ValueError):
-            return None
-        return tuple(map(bool, vector)) if isinstance(vector, list) and len(vector) == self._n else None
-
-    def put(self, version: Version, rights: Sequence[bool]) -> None:
-        """Keep a vector. A disk that does not take it costs only asking again."""
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            self._path(version).write_text(json.dumps([int(right) for right in rights]))
-        except OSError:
-            return
-
-
 class Interruptible:
     """A sampler that asks a part at a time, and raises `Stopped` once `stop` is set."""
 
@@ -120,6 +95,12 @@ class Interruptible:
             raise Stopped
         return self._sampler.score(version, prompts, samples)
 
+    def encode(self, version: str, prompts: Sequence[Prompt], answers: Sequence[str]) -> list[Sample]:
+        """As the sampler's."""
+        if self._stop.is_set():
+            raise Stopped
+        return self._sampler.encode(version, prompts, answers)
+
 
 def gather(
     sampler: ScoringSampler,
@@ -130,8 +111,13 @@ def gather(
     prompts: Sequence[Prompt],
     sampling: Sampling,
     rights: KnownRights,
+    texts: Sequence[Text] = (),
+    losses: KnownLosses | None = None,
 ) -> Evidence:
-    """Everything the guards need, asking only what is not known. Raises `ConnectionError` without vLLM."""
+    """Everything the guards need, asking only what is not known. Raises `ConnectionError` without vLLM.
+
+    With `losses`, also the loss on the held-out `texts`.
+    """
     new, old, root = (served_name(version) for version in (challenger, incumbent, base))
     known = {
         served_name(version): vector
@@ -145,12 +131,37 @@ def gather(
         ours = [answer.logprobs for answer in answers]
         return mean_kl([sum(logps) for logps in ours], [sum(logps) for logps in theirs])
 
-    evidence = collect_evidence(asking, new, old, root, questions, prompts, sampling, kl, known=known)
+    by_name = {served_name(version): version for version in (challenger, incumbent, base)}
+    loss = None if losses is None else _loss_by(sampler, by_name, base, texts, losses)
+    evidence = collect_evidence(
+        asking, new, old, root, questions, prompts, sampling, kl, known=known, loss=loss, texts=len(texts)
+    )
     for version in (challenger, incumbent, base):
         answers = asking.greedy.get(served_name(version))
         if answers is not None and len(answers) == len(questions):
             rights.put(version, [q.right(text) for q, text in zip(questions, answers, strict=True)])
     return evidence
+
+
+def _loss_by(
+    sampler: ScoringSampler, by_name: Mapping[str, Version], base: Version, texts: Sequence[Text], losses: KnownLosses
+) -> TextLoss | None:
+    """The loss of a version by its served name, from the files or from vLLM; None when no text can be scored."""
+    answers = losses.tokens(base)
+    if answers is None:
+        answers = encoded(sampler, served_name(base), texts)
+        losses.put_tokens(base, answers)
+    if not any(answer.tokens for answer in answers):  # a chat template that renders answered prompts otherwise
+        return None
+
+    def loss(name: str) -> float:
+        known = losses.get(by_name[name])
+        if known is None:
+            known = language_loss(sampler, name, texts, answers)
+            losses.put(by_name[name], known)
+        return known
+
+    return loss
 
 
 class _Remembering:
@@ -165,6 +176,14 @@ class _Remembering:
         if sampling.temperature == 0:
             self.greedy[version] = [samples[0].text for samples in found]
         return found
+
+
+def held_out_texts(path: Path) -> tuple[Text, ...]:
+    """The first `TEXTS` of the shipped held-out texts. Raises `RoundFailed` when they cannot be read."""
+    try:
+        return load_texts(path)[:TEXTS]
+    except TextFileError as error:
+        raise RoundFailed(str(error)) from error
 
 
 def evaluation_prompts(path: Path, at_most: int, system_prompt: str = "") -> tuple[tuple[Message, ...], ...]:

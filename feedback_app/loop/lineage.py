@@ -71,7 +71,7 @@ def check_start(store: Store, incumbent: Version) -> None:
     where = f"The nearest version without them is {clean.name}: promote it" if clean else "No version is without them"
     raise UsageError(
         f"{incumbent.name} was {flag}, so no round continues from it. {where}, or start from the base model "
-        "(leave out --set start=incumbent)."
+        "(leave out --start-from incumbent)."
     )
 
 
@@ -105,6 +105,7 @@ def version_lineage(store: Store, version: Version) -> dict[str, Any]:
         "serving": published is not None and published.version == version.name,
         "flag": flag_of(store, version),
         "ancestors": [each.name for each in ancestry(store, version)[1:]],
+        "parent": version.parent,
         "round": version.round_id,
         "snapshot": {"id": snapshot.id, "hash": snapshot.hash, "folder": snapshot.folder} if snapshot else None,
         "people": [

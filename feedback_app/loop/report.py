@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from alignment.stages import STAGES
+from feedback_app.loop.history import figures
+from feedback_app.loop.start import start_of
 from feedback_app.store.database import Store
 from feedback_app.store.tables import Round, Stage
 
@@ -14,8 +16,10 @@ SAMPLED = ("capability", "sampling")  # the parts of an evaluation that are wait
 def round_report(store: Store, turn: Round) -> dict[str, Any]:
     """One round.
 
-    `stages` hold `name`, `status` and `seconds`; `seconds` splits the whole into `training` (the
-    optimiser's steps), `sampling` (answers for the evaluation) and `rest` (everything else).
+    `start_from` is base or incumbent: what its training was asked to start from; `evaluation.started_from.version`
+    names the version that it then was. `figures` are what it gained and what that cost (`history`). `stages` hold
+    `name`, `status` and `seconds`; `seconds` splits the whole into `training` (the optimiser's steps), `sampling`
+    (answers for the evaluation) and `rest` (everything else).
     """
     assert turn.id is not None
     stages = store.rounds.stages(turn.id)
@@ -27,10 +31,12 @@ def round_report(store: Store, turn: Round) -> dict[str, Any]:
         "reasons": list(turn.reasons or []),
         "version": turn.version,
         "incumbent": turn.incumbent,
+        "start_from": start_of(turn.settings),
         "stages": [_stage(stage, store.now()) for stage in stages],
         "seconds": _seconds(turn, stages, store.now()),
         "rows": dict(turn.rows or {}),
         "evaluation": dict(turn.evaluation or {}),
+        "figures": figures(turn),
         "samples": list(turn.samples or []),
         "seed": turn.seed,
         "settings": dict(turn.settings or {}),

@@ -9,8 +9,8 @@ from typing import Any
 from alignment.errors import StageError
 from alignment.stages import CHAINS, stage_settings
 from feedback_app.errors import NotFound, UsageError
-from feedback_app.loop.lineage import check_start
 from feedback_app.loop.rules import contradictions_of
+from feedback_app.loop.start import check_choice, check_round
 from feedback_app.store.database import Store
 from feedback_app.store.tables import Round
 
@@ -30,20 +30,21 @@ def start_round(
     """Queue a round; a worker takes it within seconds.
 
     Raises `UsageError` on a method that does not exist, a setting for a stage that its chain does not have, and a
-    start from a version that rests on somebody who withdrew; `Conflict` when a round is queued or running.
+    start from an incumbent that cannot be continued (`start`); `Conflict` when a round is queued or running.
     """
     if method not in CHAINS:
         raise UsageError(f"There is no method called {method!r}. A round can be: {', '.join(METHODS)}.")
     chosen = dict(settings or {})
     contradictions_of(chosen)
+    check_choice(chosen)
     try:
         stage_settings(chosen, method, CHAINS[method][-1])
     except StageError as error:
         raise UsageError(str(error)) from error
     published = store.versions.published()
     incumbent = store.versions.get(published.version) if published is not None else None
-    if chosen.get("start") == "incumbent" and incumbent is not None:
-        check_start(store, incumbent)
+    if incumbent is not None:
+        check_round(store, method, chosen, incumbent)
     return store.rounds.add(method, requested_by, seed, chosen)
 
 

@@ -22,16 +22,17 @@ from feedback_app.errors import Conflict, RoundFailed, Unavailable
 from feedback_app.loop import pause
 from feedback_app.loop.evaluation import (
     Interruptible,
-    KnownRights,
     ScoringSampler,
     evaluation_prompts,
     gather,
+    held_out_texts,
     load_questions,
 )
 from feedback_app.loop.freeze import freeze
-from feedback_app.loop.lineage import check_start
+from feedback_app.loop.known import KnownLosses, KnownRights
 from feedback_app.loop.reconcile import Reconcile
-from feedback_app.loop.training import START, Training, artifacts, checked
+from feedback_app.loop.start import check_round, continues, start_of
+from feedback_app.loop.training import Training, artifacts, checked
 from feedback_app.loop.turn import Opinion, Steps
 from feedback_app.loop.versions import base_of, register_artifact
 from feedback_app.loop.votes import challenge
@@ -182,8 +183,7 @@ class Loop:
     def _start_of(self, turn: Round) -> Version:
         """The incumbent, after a look at whether the round may continue from it; somebody may have withdrawn since."""
         incumbent = self._incumbent(turn)
-        if turn.settings.get(START) == "incumbent":
-            check_start(self.store, incumbent)
+        check_round(self.store, turn.method, turn.settings, incumbent)
         return incumbent
 
     def _register(self, turn: Round, artifact: Path) -> Version:
@@ -191,13 +191,14 @@ class Loop:
         self._mine(turn)
         incumbent = self._incumbent(turn)
         base = base_of(self.store, incumbent.base_hash)
+        parent = incumbent if continues(turn.settings, incumbent) else base
         version = register_artifact(
             self.store,
             turn,
             artifact,
             artifact_hash=checked(artifact),
             base=base,
-            parent=incumbent.name if turn.settings.get("start") == "incumbent" else base.name,
+            parent=parent.name,
             home=self.settings.versions_dir,
             next_name=self.next_name,
         )
@@ -208,7 +209,9 @@ class Loop:
             for name, folder in artifacts(self.store, turn.id).items()
             if is_complete(folder)
         }
-        self.store.rounds.update(turn.id, version=version.name, evaluation={"training": metrics, "chain": chain})
+        started = {"start": start_of(turn.settings), "version": parent.name}
+        evaluation = {"training": metrics, "chain": chain, "started_from": started}
+        self.store.rounds.update(turn.id, version=version.name, evaluation=evaluation)
         return version
 
     def _gather(self, turn: Round, version: Version, stop: threading.Event) -> Evidence:
@@ -218,6 +221,7 @@ class Loop:
         prompts = evaluation_prompts(
             data / "prompts" / "eval.jsonl", self.settings.evaluation_prompts, self.settings.system_prompt
         )
+        texts = held_out_texts(data / "texts" / "held_out.jsonl")
         return gather(
             Interruptible(self.sampler, stop),
             version,
@@ -227,6 +231,8 @@ class Loop:
             prompts,
             Sampling(self.temperature, self.max_tokens, seed=turn.seed),
             KnownRights(self.home / "capability", questions, self.max_tokens),
+            texts,
+            KnownLosses(self.home / "capability", texts),
         )
 
     def _keep(self, turn: Round, evidence: Evidence) -> None:

@@ -20,13 +20,12 @@ from alignment.stages import stage_settings
 from feedback_app.errors import RoundFailed
 from feedback_app.loop.child import clear_left_over, run_child
 from feedback_app.loop.rules import CONTRADICTIONS
+from feedback_app.loop.start import FROM_THE_MODEL, START, continues
 from feedback_app.store.database import Store
 from feedback_app.store.tables import Round, Snapshot, Version
 
-START = "start"  # the round's own setting: base (default) or incumbent
 ROUND_SETTINGS = (START, CONTRADICTIONS)  # the round's, and no stage's
 ANSWERS_PROMPTS = ("ppo", "rloo", "online-dpo", "constitution")  # stages that learn from answers of their own
-FROM_THE_MODEL = ("reward",)  # stages that never continue an adapter
 
 
 def stage_command(spec_file: Path, launcher: str = "") -> list[str]:
@@ -117,8 +116,7 @@ class Training:
             settings.setdefault("prompts", str((self._data / "prompts" / "compare.jsonl").resolve()))
         if self._data is not None and stage_name == "constitution":
             settings.setdefault("principles", str((self._data / "principles.txt").resolve()))
-        go_on = turn.settings.get(START) == "incumbent" and incumbent.form == "adapter"
-        go_on = go_on and stage_name not in FROM_THE_MODEL
+        go_on = continues(turn.settings, incumbent) and stage_name not in FROM_THE_MODEL
         assert turn.id is not None
         made = artifacts(self._store, turn.id)
         rows = made.get("constitution") if stage_name != "constitution" else None

@@ -17,6 +17,7 @@ SHELL = (
     '<section class="panel" aria-label="Evidence"><div class="stack" data-region="evidence"></div>'
     f'<div class="row decisions" data-region="decisions"></div>{says("decide")}</section>'
     '<section class="panel" data-region="collected" aria-label="Collected"></section>'
+    '<section class="panel" data-region="over" aria-label="Over the rounds"></section>'
     '<section class="panel" data-region="rounds" aria-label="Rounds"></section>'
     '<section class="panel" data-region="versions" aria-label="Versions"></section>'
     '<div class="halves"><section class="panel" aria-label="People"><div class="stack" data-region="people"></div>'

@@ -10,7 +10,7 @@ from feedback_app.collect import people as accounts
 from feedback_app.collect.people import Role, require
 from feedback_app.errors import AlignloopError, NotFound, UsageError
 from feedback_app.parts import Parts
-from feedback_app.ui import look, operate_panels, operate_people, operate_records
+from feedback_app.ui import look, operate_chart, operate_panels, operate_people, operate_records
 from feedback_app.ui.island import Act, Answer
 from feedback_app.ui.loop_strip import Loop, Tally, read_loop, strip, tally
 from feedback_app.ui.model_watch import ModelWatch
@@ -61,7 +61,9 @@ class OperateEvents:
         method = str(act.get("method") or self._parts.methods[0])
         if method not in self._parts.methods:
             raise UsageError(f"There is no method {method}. Use one of: {', '.join(self._parts.methods)}.")
-        self._store.rounds.add(method, person.id, secrets.randbelow(2**31), {})
+        start = str(act.get("start") or "")
+        settings = {"start": start} if start else {}
+        self._parts.start_round(method, requested_by=person.id, seed=secrets.randbelow(2**31), settings=settings)
         return None
 
     def _cancel(self, person: Person, act: Act) -> str | None:
@@ -132,6 +134,7 @@ class OperateEvents:
             "evidence": operate_panels.evidence(loop, self._latest_tally(loop), self._parts.limits),
             "decisions": operate_panels.decisions(loop, self._parts.rollback_target()),
             "collected": operate_records.collected(loop),
+            "over": operate_chart.over_rounds(self._parts.over_rounds()),
             "rounds": operate_records.history(loop.rounds, loop.now),
             "versions": operate_records.versions(loop.versions, published, names, loop.now),
         }

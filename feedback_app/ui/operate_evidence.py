@@ -100,14 +100,14 @@ def guards(evaluation: Mapping[str, Any], limits: Mapping[str, float]) -> list[G
             )
     if isinstance(evaluation.get("kl"), int | float):
         kl = float(evaluation["kl"])
-        found.append(
-            Guard(
-                "How far it moved (KL)",
-                f"{kl:.1f} nats per answer",
-                _at_most(limits, "kl"),
-                _kind(kl, limits.get("kl")),
-            )
-        )
+        number = f"{kl:.1f} nats per answer"
+        if isinstance(evaluation.get("kl_base"), int | float):
+            number += f", {float(evaluation['kl_base']):.1f} to the base"
+        found.append(Guard("How far it moved (KL)", number, _at_most(limits, "kl"), _kind(kl, limits.get("kl"))))
+    language = evaluation.get("language") or {}
+    if isinstance(language.get("added"), int | float):
+        number = f"{float(language['challenger']):.3f} nats per token, {float(language['base']):.3f} for the base"
+        found.append(Guard("Predicting texts it never saw", number, "decides nothing", ""))
     if isinstance(evaluation.get("length_ratio"), int | float):
         ratio, low, high = float(evaluation["length_ratio"]), limits.get("length_low"), limits.get("length_high")
         kind = "" if low is None or high is None else "good"
@@ -132,6 +132,9 @@ def guards(evaluation: Mapping[str, Any], limits: Mapping[str, float]) -> list[G
             found.append(
                 Guard(name, f"{float(after[key]):.0%}, {float(before[key]):.0%} before", top, _kind(rise, allowed))
             )
+    if "refusals" in after and "refusals" in before:
+        number = f"{float(after['refusals']):.0%}, {float(before['refusals']):.0%} before"
+        found.append(Guard("Refusing to answer", number, "decides nothing", ""))
     return found
 
 

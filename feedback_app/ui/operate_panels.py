@@ -42,6 +42,10 @@ def action(loop: Loop, methods: Sequence[str]) -> str:
         choice = f'<select name="method" aria-label="Method of the round">{listed}</select>'
     else:
         choice = f'<input type="hidden" name="method" value="{esc(methods[0])}">'
+    serving = next((row for row in loop.versions if loop.published and row.name == loop.published.version), None)
+    if serving is not None and serving.form == "adapter":  # else both are the same
+        starts = options([("base", "from the base"), ("incumbent", f"on top of {serving.name}")], "base")
+        choice += f'<select name="start" aria-label="What training starts from">{starts}</select>'
     possible = bool(loop.total["total"])
     start = f'<button type="submit" class="primary"{"" if possible else " disabled"}>Start round</button>'
     return f'{sentence}<form data-act="start-round" class="row start">{choice}{start}</form>'

@@ -50,7 +50,7 @@ class ScriptedSampler:
 
 
 def test_evidence_holds_everything_the_gate_reads_and_is_json() -> None:
-    sampler = ScriptedSampler({"new": -0.5, "old": -1.0}, wrong={"new": 6})
+    sampler = ScriptedSampler({"new": -0.5, "old": -1.0, "base": -1.5}, wrong={"new": 6})
     steps: list[str] = []
     evidence = collect_evidence(
         sampler, "new", "old", "base", QUESTIONS, PROMPTS, SAMPLING, kl_by(sampler), step=steps.append
@@ -59,6 +59,8 @@ def test_evidence_holds_everything_the_gate_reads_and_is_json() -> None:
     assert evidence.capability.vs_base.points == pytest.approx(1.0)
     assert evidence.capability.by_category == {"colours": 0.99, "sums": 0.99}
     assert evidence.kl == pytest.approx(4 * 0.5)
+    assert evidence.kl_base == pytest.approx(4 * 1.0)
+    assert evidence.language is None
     assert evidence.length_ratio == 1.0
     assert evidence.samples[0] == {
         "prompt": "Prompt 0",
@@ -80,7 +82,7 @@ def test_capability_is_greedy_and_an_incumbent_that_is_the_base_is_asked_once() 
 
 
 def test_known_answers_are_not_asked_again() -> None:
-    sampler = ScriptedSampler({"new": 0.0, "old": 0.0})
+    sampler = ScriptedSampler({"new": 0.0, "old": 0.0, "base": 0.0})
     known = {"old": [True] * 600, "base": [False] * 600}
     evidence = collect_evidence(
         sampler, "new", "old", "base", QUESTIONS, PROMPTS, SAMPLING, kl_by(sampler), known=known
@@ -99,7 +101,7 @@ def test_what_could_not_be_measured_is_held() -> None:
 
 
 def test_a_version_that_forgot_its_sums_fails() -> None:
-    sampler = ScriptedSampler({"new": 0.0, "old": 0.0}, wrong={"new": 60})
+    sampler = ScriptedSampler({"new": 0.0, "old": 0.0, "base": 0.0}, wrong={"new": 60})
     evidence = collect_evidence(sampler, "new", "old", "base", QUESTIONS, PROMPTS, SAMPLING, kl_by(sampler))
     assert guard_verdict(evidence).kind is VerdictKind.FAIL
 

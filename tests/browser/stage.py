@@ -24,8 +24,10 @@ from feedback_app.api.app import build_app
 from feedback_app.collect.answer import Answers
 from feedback_app.collect.people import add_person
 from feedback_app.collect.tasks import Comparing
+from feedback_app.loop.history import over_rounds
 from feedback_app.loop.lineage import named_version_lineage, person_lineage
 from feedback_app.loop.publish import previous_version, promote, rollback
+from feedback_app.loop.rounds import start_round
 from feedback_app.parts import Parts
 from feedback_app.settings import Settings
 from feedback_app.store.database import Store, open_store
@@ -121,9 +123,11 @@ def make_parts(home: Path, vllm: TalkingVllm, **overrides: Any) -> Parts:
         facts=None,
         promote=partial(promote, store, staged=staged),
         rollback=partial(rollback, store, staged=staged),
+        start_round=partial(start_round, store),
         rollback_target=target,
         version_lineage=partial(named_version_lineage, store),
         person_lineage=partial(person_lineage, store),
+        over_rounds=partial(over_rounds, store, needed=settings.votes, scripted_count=True),
         limits=asdict(Limits()),
     )
 

@@ -13,9 +13,9 @@ from feedback_app.collect.answer import like_ticket
 from feedback_app.collect.judge import judge, like
 from feedback_app.loop.freeze import freeze
 from feedback_app.store.tables import Completion
-from tests.browser.driver import PHONE
+from tests.browser.driver import DESKTOP, PHONE
 from tests.browser.stage import PASSWORD
-from tests.browser.worker_play import play
+from tests.browser.worker_play import chained, play
 from tests.feedback_app.loop.parts import compared, made_by
 
 if TYPE_CHECKING:
@@ -79,6 +79,12 @@ def test_a_round_from_start_to_promotion_and_back(visit: Begin, stage: Stage) ->
     assert (published.version, published.note) == ("policy-0001", "Needed for the demonstration")
     expect(boss.find('[data-region="versions"]')).to_contain_text("Needed for the demonstration")
 
+    boss.page.get_by_label("What training starts from").select_option("incumbent")
+    boss.page.get_by_role("button", name="Start round").click()
+    boss.page.get_by_role("button", name="Cancel the round").click()
+    expect(boss.page.get_by_role("button", name="Start round")).to_be_visible()
+    assert stage.store.rounds.listing()[0].settings == {"start": "incumbent"}
+
     boss.find("#confirm-rollback summary").click()
     boss.find("#confirm-rollback button[type=submit]").click()
     expect(boss.figure("Serving")).to_have_text("sft-0001")
@@ -124,6 +130,27 @@ def test_lineage_is_walked_by_keyboard_from_the_operate_page_to_a_version_and_it
     desk = visit("operator", "/lineage/version/policy-0009", scheme="dark")
     expect(desk.find("h1")).to_have_text("Which clicks made policy-0009")
     desk.shot("lineage-version-dark", full=True)
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_what_the_rounds_gained_and_cost_is_drawn_at_any_width(
+    visit: Begin, stage: Stage, size: tuple[int, int]
+) -> None:
+    if not any(turn.version == "policy-0105" for turn in stage.store.rounds.listing()):
+        chained(stage.store, 5)
+    boss = visit("operator", "/operate/", size=size)
+    over = boss.find('[data-region="over"]')
+    expect(over.get_by_role("img", name="Capability against the base, points: ")).to_be_visible()
+    expect(over.get_by_role("img", name="Reward gained, by the reward model, over √KL: ")).to_be_visible()
+    over.get_by_text("The same as a table").click()
+    expect(over.get_by_role("row", name="policy-0105 policy-0104")).to_be_visible()
+    for picture in over.locator("svg").all():
+        box = picture.bounding_box()
+        assert box is not None
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= size[0], "no picture leaves the page"
+    assert boss.page.evaluate("document.documentElement.scrollWidth") <= size[0]
+    boss.shot(f"operate-over-{size[0]}", full=True)
 
 
 def test_the_schedule_is_kept_and_what_is_typed_survives_the_clock(visit: Begin, stage: Stage) -> None:

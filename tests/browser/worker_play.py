@@ -15,9 +15,11 @@ EVALUATION: dict[str, Any] = {
         "vs_base": {"n": 600, "lost": 20, "gained": 10, "points": 1.7, "upper": 3.4},
     },
     "kl": 7.4,
+    "kl_base": 7.4,
+    "language": {"texts": 96, "challenger": 1.034, "base": 1.012, "added": 0.022},
     "length_ratio": 1.21,
-    "before": {"n": 64, "words": 14.1, "repetition": 0.02, "empty": 0.0, "endless": 0.0},
-    "after": {"n": 64, "words": 17.1, "repetition": 0.03, "empty": 0.0, "endless": 0.0},
+    "before": {"n": 64, "words": 14.1, "repetition": 0.02, "empty": 0.0, "endless": 0.0, "refusals": 0.08},
+    "after": {"n": 64, "words": 17.1, "repetition": 0.03, "empty": 0.0, "endless": 0.0, "refusals": 0.06},
     "training": {"seconds": 21.4, "held_out_accuracy": 0.67},
 }  # fmt: skip
 SAMPLES = [
@@ -33,6 +35,26 @@ SAMPLES = [
     },
     {"prompt": "What will the weather be tomorrow?", "before": "Sunny.", "after": "I'm sorry, I don't know that."},
 ]
+
+
+def chained(store: Store, count: int) -> None:
+    """So many rounds that ended, each a little further from the base, better liked, and more expensive."""
+    for number in range(1, count + 1):
+        turn = store.rounds.add("ppo", None, number, {"start": "incumbent"})
+        lost = 0.9 * number - 1.4
+        wins = 40 - number
+        evaluation = {
+            **EVALUATION,
+            "capability": {**EVALUATION["capability"], "vs_base": {"n": 600, "points": lost, "upper": lost + 1.7}},
+            "kl": 1.2,
+            "kl_base": 1.2 * number,
+            "language": {"texts": 96, "challenger": 1.0 + 0.01 * number, "base": 1.0, "added": 0.01 * number},
+            "votes": {"wins": wins, "losses": 50 - wins, "ties": 10, "votes": 60},
+            "chain": {"ppo": {"first": {"reward": 0.0}, "last": {"reward": 0.4 * number}}},
+            "started_from": {"start": "incumbent", "version": f"policy-{number + 99:04d}"},
+        }
+        name = f"policy-{number + 100:04d}"
+        store.rounds.update(turn.id or 0, status="passed", version=name, incumbent="sft-0001", evaluation=evaluation)
 
 
 def play(store: Store, name: str, steps: int = 30, ends: str = "held") -> Iterator[str]:

@@ -88,16 +88,21 @@ class Model:
         found = self.plain.sample(self.version, asked([q.prompt for q in questions]), Sampling(0.0, MAX_TOKENS, seed=0))
         return [check(samples[0].text, q.check) for samples, q in zip(found, questions, strict=True)]
 
-    def kl(self, prompts: Sequence[str], seed: int) -> float:
-        """KL to the bare base, nats per answer, on fresh answers at temperature 1."""
+    def kl(self, prompts: Sequence[str], seed: int, to: Path | None = None) -> float:
+        """KL to the bare base, or to the base with the adapter `to`, nats per answer, on fresh answers at T = 1."""
         from alignment.methods.ppo.rollouts import collect
         from alignment.methods.ppo.scoring import batch_of, by_length
 
         rollouts = collect(self.plain, self.version, self.tokenizer, asked(prompts), Sampling(1.0, MAX_TOKENS, seed))
+        other = None
+        if to is not None:
+            other = "other"
+            self.inside.model.load_adapter(str(to), adapter_name=other)
+            self.inside.model.to(self.inside.device)
         sums: dict[str, list[float]] = {"policy": [], "base": []}
         for rows in by_length(rollouts, range(len(rollouts)), 64):
             ids, mask, answer = batch_of(self.inside, rollouts, rows)
-            for name, adapter in (("policy", "default"), ("base", None)):
+            for name, adapter in (("policy", "default"), ("base", other)):
                 with self.inside.frozen(adapter):
                     logps, _ = self.inside.token_logps(ids, mask, answer)
                 counts = answer[:, 1:].sum(dim=1).tolist()
@@ -105,8 +110,13 @@ class Model:
         return mean_kl(sums["policy"], sums["base"])
 
 
-def labels(base: Model, taste: Taste, count: int, seed: int, *, marks: bool) -> list[Judgement]:
-    """`count` scripted judgements: comparisons, or marks of the better and the worse answer of two."""
+def labels(
+    base: Model, taste: Taste, count: int, seed: int, *, marks: bool, after: int = 0, version: str = "base"
+) -> list[Judgement]:
+    """`count` scripted judgements: comparisons, or marks of the better and the worse answer of two.
+
+    `after` judgements came before (for their numbers), `version` is the name under which `base` wrote the answers.
+    """
     rng = random.Random(f"labels {seed}")
     prompts = prompts_of("compare.jsonl")
     rng.shuffle(prompts)
@@ -120,17 +130,17 @@ def labels(base: Model, taste: Taste, count: int, seed: int, *, marks: bool) -> 
         seen = taste.prefer(first.text, second.text, rng)
         if marks:
             better, worse = (second, first) if seen.side == "right" else (first, second)
-            found.append(_mark(len(found), prompt, better, Mark.GOOD))
+            found.append(_mark(after + len(found), prompt, better, Mark.GOOD))
             if seen.side != "tie" and len(found) < count:
-                found.append(_mark(len(found), prompt, worse, Mark.BAD))
+                found.append(_mark(after + len(found), prompt, worse, Mark.BAD))
             continue
         ranks = {"left": (1, 2), "right": (2, 1), "tie": (1, 1)}[seen.side]
         candidates = tuple(
-            Candidate(f"c{len(found)}-{i}", sample.text, "base", i, sample.finish_reason, rank=ranks[i])
+            Candidate(f"c{after + len(found)}-{i}", sample.text, version, i, sample.finish_reason, rank=ranks[i])
             for i, sample in enumerate((first, second))
         )
         strength = Strength(seen.strength) if seen.strength else None
-        found.append(_judgement(len(found), Kind.COMPARE, prompt, candidates, strength))
+        found.append(_judgement(after + len(found), Kind.COMPARE, prompt, candidates, strength))
     return found
 
 

@@ -163,6 +163,9 @@ async def test_samples_repeat_by_seed_and_their_scores_agree(vllm: RealVllm) -> 
     scores = await asyncio.to_thread(sampler.score, "base", prompts, samples)
     for sample, score in zip(samples, scores, strict=True):
         assert score == pytest.approx(sample.logprobs, abs=0.05)  # bf16, and another batch
+    given = await asyncio.to_thread(sampler.encode, "base", prompts, ["a given answer"] * len(prompts))
+    assert len({sample.tokens for sample in given}) == 1
+    assert all(score < 0 for row in await asyncio.to_thread(sampler.score, "base", prompts, given) for score in row)
     sampler.close()
 
 

@@ -63,6 +63,26 @@ async def test_many_threads_may_share_one_sampler(fake: FakeVllm) -> None:
     sampler.close()
 
 
+async def test_a_given_answer_is_the_tokens_that_its_template_puts_behind_the_prompt(fake: FakeVllm) -> None:
+    sampler = HttpSampler(fake.url)
+    answers = [f"a whole answer {number}" for number in range(20)]
+    samples = await asyncio.to_thread(sampler.encode, "base", PROMPTS, answers)
+    assert [sample.text for sample in samples] == answers
+    assert len({len(sample.tokens) for sample in samples}) == 1
+    assert samples[0].tokens
+    sampler.close()
+
+
+async def test_a_template_that_renders_answered_prompts_otherwise_gives_no_tokens(
+    fake: FakeVllm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sampler = HttpSampler(fake.url)
+    monkeypatch.setattr(sampler, "_opening", lambda version, prompt: [99, 98])
+    [sample] = await asyncio.to_thread(sampler.encode, "base", PROMPTS[:1], ["an answer"])
+    assert sample.tokens == ()
+    sampler.close()
+
+
 async def test_a_version_that_is_not_loaded_is_vllms_error(fake: FakeVllm) -> None:
     sampler = HttpSampler(fake.url)
     with pytest.raises(VllmError, match="does not exist") as caught:

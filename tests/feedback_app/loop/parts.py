@@ -80,11 +80,14 @@ def launcher(mode: str) -> str:
 class FakeSampler:
     """Answers every prompt; `right` says of which versions a capability question gets its right answer.
 
-    `asked` counts the prompts by version; `fail` raises instead, once per entry.
+    `asked` and `scored` count the prompts by version, `encoded` all; the base finds a token less likely than others
+    do; `fail` raises instead, once per entry.
     """
 
     answers: dict[str, str] = field(default_factory=dict)
     asked: dict[str, int] = field(default_factory=dict)
+    scored: dict[str, int] = field(default_factory=dict)
+    encoded: int = 0
     fail: list[Exception] = field(default_factory=list)
 
     def sample(self, version: str, prompts: Sequence[Sequence[Message]], sampling: Sampling) -> list[list[Sample]]:
@@ -95,7 +98,12 @@ class FakeSampler:
         return [[Sample(text, "stop", (1, 2, 3), (-1.0, -1.0, -1.0))] for _ in prompts]
 
     def score(self, version: str, prompts: Sequence[Sequence[Message]], samples: Sequence[Sample]) -> list[list[float]]:
-        return [[-1.5] * len(sample.tokens) for sample in samples]
+        self.scored[version] = self.scored.get(version, 0) + len(prompts)
+        return [[-1.5 if version != "base" else -2.0] * len(sample.tokens) for sample in samples]
+
+    def encode(self, version: str, prompts: Sequence[Sequence[Message]], answers: Sequence[str]) -> list[Sample]:
+        self.encoded += len(prompts)
+        return [Sample(answer, "stop", (4, 5)) for answer in answers]
 
 
 @dataclass(frozen=True)

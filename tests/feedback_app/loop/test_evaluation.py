@@ -10,18 +10,21 @@ from pathlib import Path
 import pytest
 
 from alignment.judgement import Message
-from alignment.sampler import Sampling
+from alignment.language_loss import Text
+from alignment.sampler import Sample, Sampling
 from feedback_app.errors import RoundFailed
 from feedback_app.loop.evaluation import (
     CHUNK,
+    TEXTS,
     Asked,
     Interruptible,
-    KnownRights,
     Stopped,
     evaluation_prompts,
     gather,
+    held_out_texts,
     load_questions,
 )
+from feedback_app.loop.known import KnownLosses, KnownRights
 from feedback_app.settings import shipped_data
 from feedback_app.store.tables import Version
 from tests.feedback_app.loop.parts import FakeSampler
@@ -59,6 +62,60 @@ def test_a_versions_greedy_answers_are_asked_for_once(tmp_path: Path) -> None:
     assert sampler.asked == {"policy-0002": 2 + 4, "policy-0003": 2 + 4, "policy-0001": 2 + 4 + 4, "base": 2}
     other = KnownRights(tmp_path, [SKY], 32)
     assert other.get(OLD) is None, "other questions are another matter"
+
+
+HELD_OUT = [Text((Message("user", f"Ask {number}."),), f"Answer {number}.") for number in range(3)]
+
+
+def test_the_kl_to_the_base_and_the_loss_on_held_out_texts_are_measured(tmp_path: Path) -> None:
+    sampler = FakeSampler()
+    rights, losses = KnownRights(tmp_path, [SKY], 32), KnownLosses(tmp_path, HELD_OUT)
+    evidence = gather(sampler, NEW, OLD, BASE, [SKY], PROMPTS, SAMPLING, rights, HELD_OUT, losses)
+    assert evidence.kl == pytest.approx(1.5)  # three tokens at -1.0 against -1.5
+    assert evidence.kl_base == pytest.approx(3.0)  # and against -2.0
+    assert evidence.language is not None
+    assert (evidence.language.texts, evidence.language.challenger, evidence.language.base) == (3, 1.5, 2.0)
+    assert evidence.language.added == -0.5
+    assert "language" in evidence.seconds
+    again = FakeSampler()
+    gather(again, version("policy-0003"), BASE, BASE, [SKY], PROMPTS, SAMPLING, rights, HELD_OUT, losses)
+    assert again.encoded == 0, "one base has one tokenizer"
+    assert again.scored == {"base": 4, "policy-0003": 3}, "the base's loss is known, and its KL is asked for once"
+
+
+def test_a_template_that_renders_answered_prompts_otherwise_leaves_the_loss_unmeasured(tmp_path: Path) -> None:
+    class Otherwise(FakeSampler):
+        def encode(self, version, prompts, answers):  # type: ignore[no-untyped-def]
+            return [Sample(answer, "stop") for answer in answers]
+
+    losses = KnownLosses(tmp_path, HELD_OUT)
+    rights = KnownRights(tmp_path, [SKY], 32)
+    assert gather(Otherwise(), NEW, OLD, BASE, [SKY], PROMPTS, SAMPLING, rights, HELD_OUT, losses).language is None
+
+
+def test_broken_files_of_losses_are_made_again(tmp_path: Path) -> None:
+    losses = KnownLosses(tmp_path, HELD_OUT)
+    losses.put(OLD, 1.25)
+    losses.put_tokens(BASE, [Sample(text.answer, "stop", (7,)) for text in HELD_OUT])
+    assert losses.get(OLD) == 1.25
+    assert [sample.tokens for sample in losses.tokens(BASE) or []] == [(7,)] * 3
+    assert KnownLosses(tmp_path, HELD_OUT[:1]).get(OLD) is None, "other texts are another matter"
+    for path in tmp_path.iterdir():
+        path.write_text("{")
+    assert losses.get(OLD) is None
+    assert losses.tokens(BASE) is None
+
+
+def test_the_shipped_texts_are_answered_questions(tmp_path: Path) -> None:
+    texts = held_out_texts(shipped_data() / "texts" / "held_out.jsonl")
+    assert len(texts) == TEXTS
+    assert all(text.prompt[-1].role == "user" and text.answer for text in texts)
+    broken = tmp_path / "held_out.jsonl"
+    broken.write_text('{"messages": [{"role": "user", "content": "Hi"}]}\n')
+    with pytest.raises(RoundFailed, match=r"held_out\.jsonl, line 1, is not a conversation with an answer"):
+        held_out_texts(broken)
+    with pytest.raises(RoundFailed, match="cannot be read"):
+        held_out_texts(tmp_path / "nothing")
 
 
 def test_a_broken_file_of_known_answers_is_asked_again(tmp_path: Path) -> None:

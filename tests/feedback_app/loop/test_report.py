@@ -34,6 +34,7 @@ def test_a_round_that_has_not_begun_can_be_shown(sqlite_store: Store) -> None:
     turn = sqlite_store.rounds.add("dpo", None, 4, {"beta": 0.2})
     report = round_report(sqlite_store, turn)
     assert {"round", "method", "status", "verdict", "reasons", "version", "incumbent", "stages", "rows"} <= set(report)
+    assert (report["start_from"], report["figures"]) == ("base", None)
     assert (report["status"], report["stages"], report["seed"], report["settings"]) == ("queued", [], 4, {"beta": 0.2})
 
 

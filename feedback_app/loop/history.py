@@ -1,0 +1,112 @@
+"""The loop over its rounds: what each version gained by people's votes, and what it paid for that.
+
+Paid: capability and held-out language-model loss against the base (the alignment tax), distance (KL), and how its
+answers look. Beside the votes stands what a reward model that a round trained on thought it gained: while that
+proxy rises and the votes do not, the round over-optimises (Gao et al. 2022, arXiv:2210.10760, who plot both over
+√KL, as the operator's page does). Numbers as they were kept; nothing is measured or judged here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from alignment.stats import wilson_interval
+from feedback_app.loop.start import start_of
+from feedback_app.loop.votes import Tally, tally
+from feedback_app.store.database import Store
+from feedback_app.store.tables import Round
+
+LAST = 24  # rounds that the page draws
+VOTED = ("held", "passed", "promoted", "rejected")
+
+
+def over_rounds(store: Store, *, needed: int, scripted_count: bool, last: int = LAST) -> list[dict[str, Any]]:
+    """`figures` of the newest rounds whose version was evaluated, oldest first; votes also while they come in."""
+    found: list[dict[str, Any]] = []
+    for turn in store.rounds.listing():
+        known = figures(turn)
+        if known is None or len(found) == last:
+            continue
+        if known["votes"] is None and turn.version and turn.status in VOTED:
+            cast: list[tuple[str, bool]] = [*store.judgements.votes(turn.version)]
+            counted = tally(cast, needed, scripted_count=scripted_count)
+            known["votes"] = _votes(counted)
+        found.append(known)
+    return found[::-1]
+
+
+def figures(turn: Round) -> dict[str, Any] | None:
+    """One round's numbers; None where no version of it was evaluated, and None for each that was not measured.
+
+    `capability`: shares right and `lost` points against base and incumbent, each with its one-sided 95 % bound.
+    `language`: nats per token of version and base on held-out texts. `kl`: nats per answer `to_incumbent` and
+    `to_base`. `distance`: √KL to the version that training started from. `votes`: blind ones against the
+    incumbent, `win_rate` with ties as half and Wilson's interval. `proxy`: mean reward by the round's reward model
+    before and after, as the stage reports it. `answers`: words, and shares that repeat, refuse or do not end.
+    """
+    evaluation = turn.evaluation or {}
+    capability = evaluation.get("capability")
+    if turn.version is None or not capability:
+        return None
+    started = evaluation.get("started_from") or {}
+    after = evaluation.get("after") or {}
+    votes = evaluation.get("votes")
+    return {
+        "round": turn.id,
+        "version": turn.version,
+        "method": turn.method,
+        "status": turn.status,
+        "incumbent": turn.incumbent,
+        "start_from": start_of(turn.settings),
+        "started_from": started.get("version"),
+        "capability": {
+            "n": capability["n"],
+            "share": capability["challenger"],
+            "base": capability["base"],
+            "incumbent": capability["incumbent"],
+            "lost_to_base": _loss(capability["vs_base"]),
+            "lost_to_incumbent": _loss(capability["vs_incumbent"]),
+        },
+        "language": evaluation.get("language"),
+        "kl": {"to_incumbent": evaluation.get("kl"), "to_base": evaluation.get("kl_base")},
+        "distance": _distance(evaluation, turn),
+        "votes": None if votes is None else _votes(Tally(votes["wins"], votes["losses"], votes["ties"])),
+        "proxy": _proxy(evaluation.get("chain") or {}),
+        "answers": {name: after.get(name) for name in ("words", "repetition", "refusals", "endless")},
+        "length_ratio": evaluation.get("length_ratio"),
+    }
+
+
+def _loss(paired: Mapping[str, Any]) -> dict[str, Any]:
+    return {"points": paired["points"], "upper": paired["upper"]}
+
+
+def _distance(evaluation: Mapping[str, Any], turn: Round) -> float | None:
+    started = (evaluation.get("started_from") or {}).get("version")
+    kl = evaluation.get("kl" if started in (None, turn.incumbent) else "kl_base")
+    return None if kl is None else math.sqrt(max(0.0, float(kl)))  # the estimate may be a little below zero
+
+
+def _votes(counted: Tally) -> dict[str, Any] | None:
+    if not counted.votes:
+        return None
+    won = counted.wins + counted.ties / 2
+    return {
+        "n": counted.votes,
+        "wins": counted.wins,
+        "losses": counted.losses,
+        "ties": counted.ties,
+        "win_rate": won / counted.votes,
+        "interval": list(wilson_interval(won, counted.votes)),
+    }
+
+
+def _proxy(chain: Mapping[str, Any]) -> dict[str, float] | None:
+    for made in reversed(list(chain.values())):
+        first, last = (made.get(end) or {} for end in ("first", "last"))
+        if "reward" in first and "reward" in last:
+            before, after = float(first["reward"]), float(last["reward"])
+            return {"before": before, "after": after, "gain": after - before}
+    return None
