@@ -42,7 +42,8 @@ def test_failed_gold_lowers_the_weight_to_the_floor_and_passed_gold_raises_it() 
 
 
 def test_without_reliability_everybody_weighs_the_same() -> None:
-    judged = [*right_votes("good", 60, gold=True), *right_votes("bad", 60, first=100, gold=False)]
+    gold = [*right_votes("good", 60, gold=True), *right_votes("bad", 60, first=100, gold=False)]
+    judged = [*gold, *right_votes("good", 60, first=200), *right_votes("bad", 60, first=300)]
     weighed, alike = (compile_rows(judged, rules=Rules(reliability=on)).pairs for on in (True, False))
     assert len({row.weight for row in weighed}) == 2
     assert len({row.weight for row in alike}) == 1
