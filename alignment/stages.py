@@ -14,11 +14,11 @@ import json
 import math
 import time
 from collections.abc import Callable, Mapping
-from importlib.metadata import PackageNotFoundError, version
 from types import MappingProxyType
 from typing import Any
 
 from alignment.artifact import Manifest, finish, is_complete
+from alignment.checkpoints import PROGRESS, Checkpoint, clear, fetch, library_versions
 from alignment.errors import SnapshotProblem, StageError
 from alignment.snapshot import verify_snapshot
 from alignment.spec import Setting, StageSpec
@@ -40,6 +40,29 @@ STAGES: Mapping[str, str] = MappingProxyType(
     }
 )
 """Where each stage's function lives; imported only when it runs, because training libraries take seconds."""
+
+COMMON = ("step", "steps", "loss", "seconds_left")
+_PREFERENCES = ("margin", "accuracy")
+_ANSWERS = ("reward", "kl", "entropy", "length")
+LIVE: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "pretrain": COMMON,
+        "sft": COMMON,
+        "dpo": (*COMMON, *_PREFERENCES),
+        "kto": (*COMMON, *_PREFERENCES),
+        "reward": (*COMMON, *_PREFERENCES, "reward"),
+        "ppo": (*COMMON, *_ANSWERS),
+        "rloo": (*COMMON, *_ANSWERS),
+        "online-dpo": (*COMMON, *_ANSWERS, *_PREFERENCES),
+        "constitution": ("step", "steps", "seconds_left", "pairs", "revised"),  # makes rows, so has no loss
+    }
+)
+"""What every progress record of a stage after the one of step 0 holds, beside what only that method knows.
+
+`margin` and `accuracy` are those of rewards within a preference, `reward` is in spreads of the starting
+model's (in `reward` itself raw), `kl` to the reference in nats per answer, `entropy` in nats per token,
+`length` in tokens.
+"""
 
 CHAINS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
@@ -72,7 +95,6 @@ def stage_settings(settings: Mapping[str, Setting], method: str, stage: str) -> 
 
 
 _CANNOT_WRITE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES}
-_LIBRARIES = ("torch", "transformers", "trl", "peft", "tokenizers", "safetensors")
 
 
 def stage_function(name: str) -> Callable[[StageSpec, Progress], dict[str, Any]]:
@@ -85,7 +107,7 @@ def stage_function(name: str) -> Callable[[StageSpec, Progress], dict[str, Any]]
 
 
 def run_stage(spec: StageSpec, progress: Progress | None = None) -> Manifest:
-    """Run one stage and seal what it made.
+    """Run one stage and seal what it made; one that died in this folder, or in `spec.resume`, is continued.
 
     Writes `spec.json`, `progress.jsonl` (one record a line, numbered from 1), the stage's own files,
     `manifest.json` and last `COMPLETE` into `spec.out`; `progress` also gets every numbered record.
@@ -103,10 +125,14 @@ def run_stage(spec: StageSpec, progress: Progress | None = None) -> Manifest:
         spec.out.mkdir(parents=True, exist_ok=True)
         (spec.out / "spec.json").write_text(spec.to_json() + "\n", encoding="utf-8")
         started = time.perf_counter()
-        with _ProgressFile(spec, progress) as record:
+        checkpoint = fetch(spec)
+        with _ProgressFile(spec, progress, checkpoint) as record:
             metrics = run(spec, record)
+        clear(spec.out)
         metrics = {**metrics, "seconds": round(time.perf_counter() - started, 3)}
-        return finish(spec.out, json.loads(spec.to_json()), metrics, _library_versions())
+        if checkpoint is not None:
+            metrics["resumed_at"] = checkpoint.step
+        return finish(spec.out, json.loads(spec.to_json()), metrics, library_versions())
     except OSError as error:
         if error.errno not in _CANNOT_WRITE:
             raise
@@ -116,16 +142,22 @@ def run_stage(spec: StageSpec, progress: Progress | None = None) -> Manifest:
 
 
 class _ProgressFile:
-    """Numbers records, appends them to `progress.jsonl` and refuses a loss that is not a number."""
+    """Numbers records, appends them to `progress.jsonl` and refuses a loss that is not a number.
 
-    def __init__(self, spec: StageSpec, listener: Progress | None) -> None:
+    After a checkpoint the numbers go on behind those of the records that were kept.
+    """
+
+    def __init__(self, spec: StageSpec, listener: Progress | None, checkpoint: Checkpoint | None) -> None:
         self._stage = spec.stage
-        self._path = spec.out / "progress.jsonl"
+        self._path = spec.out / PROGRESS
         self._listener = listener
+        self._goes_on = checkpoint is not None
         self._number = 0
 
     def __enter__(self) -> _ProgressFile:
-        self._file = self._path.open("w", encoding="utf-8")
+        if self._goes_on:
+            self._number = len(self._path.read_text(encoding="utf-8").splitlines())
+        self._file = self._path.open("a" if self._goes_on else "w", encoding="utf-8")
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -144,13 +176,3 @@ class _ProgressFile:
         self._file.flush()
         if self._listener is not None:
             self._listener(numbered)
-
-
-def _library_versions() -> dict[str, str]:
-    versions = {}
-    for name in _LIBRARIES:
-        try:
-            versions[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return versions

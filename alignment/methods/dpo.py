@@ -36,6 +36,8 @@ def train(spec: StageSpec, progress: Progress) -> dict[str, Any]:
     the right order), `logps_chosen`, `seconds_left`. Returns the metrics.
     Raises `StageError` with one sentence when the data are unusable or the loss is not finite.
     """
+    from alignment.methods.resuming import train_on
+
     if spec.model is None:
         raise StageError("dpo needs a model to start from; name one.")
     settings = DpoSettings.read(spec.settings)
@@ -56,7 +58,7 @@ def train(spec: StageSpec, progress: Progress) -> dict[str, Any]:
     trainer = build_trainer(spec, settings, tokenizer, pairs, progress)
     reference = trainer.logps(_dataset(held_out)) if held_out else ([], [])
     set_up = time.perf_counter()
-    trainer.train()
+    train_on(trainer, spec)
     trained = time.perf_counter()
     metrics: dict[str, Any] = {
         "rows": {"train": len(pairs), "held_out": len(held_out)},

@@ -15,6 +15,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from alignment.errors import StageError
 from alignment.methods.packing import PackedRow, batches, pack
 from alignment.methods.tokenizer import MAX_LENGTH, encode_chats, train_tokenizer
 
@@ -62,7 +63,7 @@ class PretrainSettings:
         return cls(**{name: known[name](value) for name, value in values.items()})
 
 
-class NonFiniteLossError(RuntimeError):
+class NonFiniteLossError(StageError):
     """The loss became infinite or not a number: the weights are spoilt and the run stops."""
 
 

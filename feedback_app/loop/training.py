@@ -1,28 +1,35 @@
 """One training stage of a round: attempts, each a child process with a folder of its own.
 
-A complete attempt that an earlier worker did not live to record is adopted; anything else that it left is
-cleared and a new attempt begins. The child gets files only (`alignment.spec`).
+A complete attempt that an earlier worker did not live to record is adopted. One that died in the middle is
+continued by the next attempt, in a folder of its own, from its last checkpoint: when its worker died or was
+stopped, and twice when its process alone was killed. The child gets files only (`alignment.spec`).
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import shlex
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from alignment.artifact import is_complete, verify
+from alignment.checkpoints import clear, holds_one
 from alignment.errors import ArtifactProblem
 from alignment.spec import Setting, StageSpec
 from alignment.stages import stage_settings
-from feedback_app.errors import RoundFailed
+from feedback_app.errors import RoundFailed, StageKilled
 from feedback_app.loop.child import clear_left_over, run_child
 from feedback_app.loop.rules import CONTRADICTIONS
 from feedback_app.store.database import Store
 from feedback_app.store.tables import Round, Snapshot, Version
 
+log = logging.getLogger(__name__)
+
+AGAIN = 2  # attempts after the first, when the stage's process is killed and has left a checkpoint
 START = "start"  # the round's own setting: base (default) or incumbent
 ROUND_SETTINGS = (START, CONTRADICTIONS)  # the round's, and no stage's
 ANSWERS_PROMPTS = ("ppo", "rloo", "online-dpo", "constitution")  # stages that learn from answers of their own
@@ -57,11 +64,25 @@ class Training:
         adopted = await asyncio.to_thread(self._adopt, stage.id)
         if adopted is not None:
             return adopted
-        folder = await asyncio.to_thread(self._folder, turn.id, stage_name, stage.id)
-        attempt = await asyncio.to_thread(self._store.rounds.add_attempt, stage.id, str(folder))
+        for further in reversed(range(1 + AGAIN)):
+            folder = await asyncio.to_thread(self._folder, turn.id, stage_name, stage.id)
+            spec = self._spec(turn, stage_name, snapshot, incumbent, folder)
+            spec = replace(spec, resume=await asyncio.to_thread(self._unfinished, stage.id))
+            try:
+                await self._attempt(stage.id, spec)
+                break
+            except StageKilled as error:
+                if not further or not await asyncio.to_thread(holds_one, folder):
+                    raise
+                log.warning("%s goes on from its last checkpoint: %s", stage_name, error)
+        await asyncio.to_thread(forget_checkpoints, self._store, turn.id)
+        return folder
+
+    async def _attempt(self, stage_id: int, spec: StageSpec) -> None:
+        folder = spec.out
+        attempt = await asyncio.to_thread(self._store.rounds.add_attempt, stage_id, str(folder))
         assert attempt.id is not None
         attempt_id = attempt.id
-        spec = self._spec(turn, stage_name, snapshot, incumbent, folder)
         try:
             folder.mkdir(parents=True, exist_ok=True)
             (folder / "spec.json").write_text(spec.to_json() + "\n", encoding="utf-8")
@@ -83,7 +104,11 @@ class Training:
             self._store.rounds.update_attempt(attempt_id, status="failed")
             raise
         await asyncio.to_thread(self._store.rounds.update_attempt, attempt_id, status="done")
-        return folder
+
+    def _unfinished(self, stage_id: int) -> Path | None:
+        """The newest attempt's folder that holds a checkpoint to go on from."""
+        folders = [Path(attempt.folder) for attempt in self._store.rounds.attempts(stage_id)]
+        return next((folder for folder in reversed(folders) if holds_one(folder)), None)
 
     def _adopt(self, stage_id: int) -> Path | None:
         """The newest attempt that is complete, whoever ran it; groups of incomplete ones are cleared."""
@@ -137,6 +162,14 @@ class Training:
     def _keep(self, attempt_id: int, records: Sequence[dict[str, Any]]) -> None:
         for record in records:
             self._store.rounds.add_progress(attempt_id, int(record["number"]), record)
+
+
+def forget_checkpoints(store: Store, round_id: int) -> None:
+    """Remove what attempts of a round left to go on from: the stage is done, or the round is over."""
+    for stage in store.rounds.stages(round_id):
+        assert stage.id is not None
+        for attempt in store.rounds.attempts(stage.id):
+            clear(Path(attempt.folder))
 
 
 def artifacts(store: Store, round_id: int) -> dict[str, Path]:

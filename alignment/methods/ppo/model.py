@@ -145,6 +145,12 @@ class OneBase:
             scale = 1 / float(text.logits_scaling)
         self._scale = 1.0 if scale is None else float(scale)
 
+    def load_policy(self, values: Sequence[torch.Tensor]) -> None:
+        """Put values, in the order of `policy`, into the policy's parameters."""
+        with torch.no_grad():
+            for parameter, value in zip(self.policy, values, strict=True):
+                parameter.copy_(value)
+
     def use(self, adapter: str) -> None:
         """Make one adapter the active one. The policy's parameters keep their gradients whenever it is active."""
         self.model.set_adapter(adapter)

@@ -148,7 +148,7 @@ def test_a_rows_weight_and_margin_enter_the_loss(model: Path, tmp_path: Path) ->
     rows, _ = tokenize_rankings(read_pairs(spec.data), [], tokenizer, 256)
     rows = [replace(row, weight=weight, margin=0.5) for row, weight in zip(rows, (3.0, 1.0) * 4, strict=True)]
     settings = RewardSettings.read({"dtype": "fp32", "centre": 0.0, "margin": 2.0})
-    trainer = build_trainer(spec, settings, tokenizer, rows, lambda record: None, seed=1)
+    trainer = build_trainer(spec, settings, tokenizer, rows, lambda record: None)
     batch = trainer._prepare_inputs(trainer.data_collator([trainer.train_dataset[i] for i in (0, 1)]))
     scores = trainer.scores(trainer.model, batch).tolist()
     losses = [-math.log(1 / (1 + math.exp(-(scores[2 * i] - scores[2 * i + 1] - 1.0)))) for i in (0, 1)]
