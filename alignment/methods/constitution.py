@@ -164,7 +164,8 @@ def read_principles(path: str) -> list[str]:
     """The principles of a text file, one a line; lines that begin with # are comments. Raises `StageError`."""
     if not path:
         raise StageError(
-            "constitution needs a text file of principles, one a line: name it with the setting principles."
+            "constitution needs at least one principle and has 0: name a text file, one a line, with the setting "
+            "principles."
         )
     try:
         lines = Path(path).read_text(encoding="utf-8").splitlines()

@@ -149,9 +149,9 @@ def test_a_loss_that_is_not_finite_stops_the_run(folder: Path, tmp_path: Path) -
 
 
 def test_unknown_settings_and_missing_data_are_refused(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="no setting depth"):
+    with pytest.raises(StageError, match="no setting depth"):
         pretrain.train(spec(folder, tmp_path, depth=3), lambda row: None)
-    with pytest.raises(FileNotFoundError, match=r"train\.jsonl"):
+    with pytest.raises(StageError, match=r"at least one conversation in train\.jsonl .* has 0"):
         pretrain.train(spec(tmp_path, tmp_path / "out"), lambda row: None)
 
 
