@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 Setting = bool | int | float | str
+PROCESS = "process"  # rollouts from the very model that is trained
+VLLM = "vllm"  # or from vLLM, which is handed the policy before each step
 CHECKPOINT_S = 20.0  # seconds between two checkpoints at least: a short run writes none
 
 

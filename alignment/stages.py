@@ -8,6 +8,7 @@ another machine makes no difference. What may not be done here: knowing a traini
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import importlib
 import json
@@ -20,11 +21,15 @@ from typing import Any
 from alignment.artifact import Manifest, finish, is_complete
 from alignment.checkpoints import PROGRESS, Checkpoint, clear, fetch, library_versions
 from alignment.errors import SnapshotProblem, StageError
+from alignment.sampler import Elsewhere
 from alignment.snapshot import verify_snapshot
-from alignment.spec import Setting, StageSpec
+from alignment.spec import PROCESS, Setting, StageSpec
 
 Progress = Callable[[Mapping[str, Any]], None]
 """Takes one record, for instance {"step": 3, "steps": 30, "loss": 0.61, "seconds_left": 4.2}."""
+
+Outside = Callable[[StageSpec], Elsewhere]
+"""Opens the sampler of a stage whose setting `rollouts_from` is not `process`."""
 
 STAGES: Mapping[str, str] = MappingProxyType(
     {
@@ -106,11 +111,12 @@ def stage_function(name: str) -> Callable[[StageSpec, Progress], dict[str, Any]]
     return found
 
 
-def run_stage(spec: StageSpec, progress: Progress | None = None) -> Manifest:
+def run_stage(spec: StageSpec, progress: Progress | None = None, *, outside: Outside | None = None) -> Manifest:
     """Run one stage and seal what it made; one that died in this folder, or in `spec.resume`, is continued.
 
     Writes `spec.json`, `progress.jsonl` (one record a line, numbered from 1), the stage's own files,
     `manifest.json` and last `COMPLETE` into `spec.out`; `progress` also gets every numbered record.
+    `outside` opens vLLM for the stages that were told to sample from it (`rollouts_from`).
     Raises `StageError` with one sentence when the stage cannot run or went wrong; then there is no `COMPLETE`.
     """
     run = stage_function(spec.stage)
@@ -127,7 +133,7 @@ def run_stage(spec: StageSpec, progress: Progress | None = None) -> Manifest:
         started = time.perf_counter()
         checkpoint = fetch(spec)
         with _ProgressFile(spec, progress, checkpoint) as record:
-            metrics = run(spec, record)
+            metrics = _with_rollouts(run, spec, outside)(spec, record)
         clear(spec.out)
         metrics = {**metrics, "seconds": round(time.perf_counter() - started, 3)}
         if checkpoint is not None:
@@ -139,6 +145,36 @@ def run_stage(spec: StageSpec, progress: Progress | None = None) -> Manifest:
         raise StageError(
             f"{spec.stage} could not write to {spec.out}: {error.strerror}. Free some space and start again."
         ) from error
+
+
+def rolls_out_elsewhere(spec: StageSpec) -> bool:
+    """Whether the stage was told to sample from a model in another process."""
+    return spec.settings.get("rollouts_from", PROCESS) != PROCESS
+
+
+def _with_rollouts(
+    run: Callable[..., dict[str, Any]], spec: StageSpec, outside: Outside | None
+) -> Callable[[StageSpec, Progress], dict[str, Any]]:
+    """The stage's function, with a sampler elsewhere where the spec asks for one."""
+    if not rolls_out_elsewhere(spec):
+        return run
+    if outside is None:
+        raise StageError(
+            f"{spec.stage} was told to take its rollouts from vLLM and was handed none: start it with alignloop, as a "
+            "round or with alignloop train, or set rollouts_from=process."
+        )
+
+    def sampling(spec: StageSpec, progress: Progress) -> dict[str, Any]:
+        try:
+            with contextlib.closing(outside(spec)) as sampler:
+                return run(spec, progress, sampler=sampler)
+        except ConnectionError as error:
+            raise StageError(
+                f"{spec.stage} could not take its rollouts from vLLM: {error}. "
+                "Start it and correct vllm_url, or set rollouts_from=process."
+            ) from error
+
+    return sampling
 
 
 class _ProgressFile:

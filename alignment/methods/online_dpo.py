@@ -21,6 +21,7 @@ from alignment.methods.adapters import save_adapter
 from alignment.methods.against_reward import asked_prompts, folders, one_base
 from alignment.methods.loading import load_tokenizer
 from alignment.methods.online_dpo_settings import OnlineDpoSettings
+from alignment.methods.outside import publisher
 from alignment.methods.ppo.model import OneBase
 from alignment.methods.ppo.rewards import Unit, answer_rewards, kl_per_answer
 from alignment.methods.ppo.rollouts import BatchSampler, Rollout, collect
@@ -45,7 +46,8 @@ def train(spec: StageSpec, progress: Progress, *, sampler: Sampler | None = None
 
     Progress records: `step`, `steps`, `loss`, `margin` and `accuracy` (of the implicit rewards, before each
     update), `pairs` (that were no tie), `reward` (mean over answers, in spreads of the starting model's), `kl`
-    (nats per answer), `entropy` (nats per token), `length` (tokens), `seconds_left`. Returns the metrics.
+    (nats per answer), `entropy` (nats per token), `length` (tokens), `sampler_gap`, `seconds_left`.
+    `sampler` is as in `ppo`. Returns the metrics.
     Raises `StageError` with one sentence when the data are unusable or the loss is not finite.
     """
     source, _ = folders(spec)
@@ -56,7 +58,7 @@ def train(spec: StageSpec, progress: Progress, *, sampler: Sampler | None = None
     model = one_base(spec, settings, tokenizer)
     run = OnlineDpoRun(model, settings, spec.seed)
     asked = drawn(prompts, spec.seed)
-    inside = sampler or BatchSampler(model, tokenizer)
+    inside, publish = sampler or BatchSampler(model, tokenizer), publisher(sampler, spec)
     history: list[dict[str, Any]] = []
     checkpoints = LoopCheckpoints(spec)
     if state := checkpoints.state():
@@ -67,8 +69,9 @@ def train(spec: StageSpec, progress: Progress, *, sampler: Sampler | None = None
         progress({"step": 0, "steps": settings.steps})
     set_up = time.perf_counter()
     for step in range(checkpoints.step, settings.steps):
+        version = publish(model.model, step) if publish else "policy"
         sampling = Sampling(settings.temperature, settings.max_tokens, seed=spec.seed * 1_000_003 + step, n=2)
-        record = run.step(collect(inside, "policy", tokenizer, list(islice(asked, settings.pairs)), sampling), step)
+        record = run.step(collect(inside, version, tokenizer, list(islice(asked, settings.pairs)), sampling), step)
         left = (time.perf_counter() - set_up) / (step + 1 - checkpoints.step) * (settings.steps - step - 1)
         history.append(record)
         progress({"step": step + 1, "steps": settings.steps, **record, "seconds_left": round(left, 1)})
@@ -146,6 +149,7 @@ class OnlineDpoRun:
             "kl": round(kl_per_answer(scored.old, scored.reference, scored.mask), 4),
             "entropy": round(scored.entropy, 4),
             "length": round(float(scored.mask.sum(dim=1).float().mean()), 2),
+            **({} if scored.gap is None else {"sampler_gap": round(scored.gap, 6)}),
         }
 
     def _update(

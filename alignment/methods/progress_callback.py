@@ -10,7 +10,18 @@ from transformers import TrainerCallback
 
 from alignment.stages import Progress
 
-NAMES = ("loss", "margin", "accuracy", "logps_chosen", "logps_rejected", "grad_norm", "entropy", "reward", "kl")
+NAMES = (
+    "loss",
+    "margin",
+    "accuracy",
+    "logps_chosen",
+    "logps_rejected",
+    "grad_norm",
+    "entropy",
+    "reward",
+    "kl",
+    "sampler_gap",
+)
 LENGTH = "completions/mean_length"  # what TRL's online trainers call it
 
 

@@ -1,7 +1,7 @@
 """REINFORCE leave-one-out against a reward model: TRL's `RLOOTrainer`, our reward model as its reward.
 
 Ahmadian et al. 2024 (arXiv:2402.14740): several answers to each prompt, each measured against the mean of
-the others, so no value head is needed. Everything runs in this process.
+the others, so no value head is needed. Everything runs in this process, unless a sampler elsewhere answers.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import math
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 from alignment.checkpoints import newest
@@ -17,20 +18,22 @@ from alignment.errors import StageError
 from alignment.methods.adapters import lora_config, save_adapter, trainer_arguments, wants_bf16
 from alignment.methods.against_reward import asked_prompts, folders
 from alignment.methods.loading import load_model, load_tokenizer
+from alignment.methods.outside import publisher
 from alignment.methods.ppo.model import OneBase
 from alignment.methods.ppo.rewards import Unit
 from alignment.methods.reward_function import RewardFunction
 from alignment.methods.rloo_settings import RlooSettings
+from alignment.sampler import Sampler
 from alignment.spec import StageSpec
 from alignment.stages import Progress
 
 
-def train(spec: StageSpec, progress: Progress) -> dict[str, Any]:
+def train(spec: StageSpec, progress: Progress, *, sampler: Sampler | None = None) -> dict[str, Any]:
     """Train an adapter against `spec.reward` and save it into `spec.out`.
 
     Progress records: `step`, `steps`, `epoch`, `loss`, `reward` (mean, in spreads of the starting model's, less
     the KL penalty), `kl` (to the reference, nats per answer), `entropy` (nats per token), `length`
-    (tokens), `seconds_left`; a step is one update. Returns the metrics.
+    (tokens), `sampler_gap`, `seconds_left`; a step is one update. `sampler` is as in `ppo`. Returns the metrics.
     Raises `StageError` with one sentence when the data are unusable or the loss is not finite.
     """
     from datasets import Dataset
@@ -82,7 +85,12 @@ def train(spec: StageSpec, progress: Progress) -> dict[str, Any]:
     rewards = RewardFunction(judge, tokenizer, clip=settings.reward_clip, missing_end=settings.missing_end)
     if found := newest(spec):
         rewards.unit = Unit(**found.notes["unit"])
-    trainer = RLOOTrainer(
+    kind: Any = RLOOTrainer
+    if sampler is not None:
+        from alignment.methods.rloo_trainer import OutsideRlooTrainer
+
+        kind = partial(OutsideRlooTrainer, sampler=sampler, publish=publisher(sampler, spec))
+    trainer = kind(
         model=model,
         reward_funcs=rewards,
         args=config,

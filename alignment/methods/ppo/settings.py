@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from alignment.methods.scale import rate_for
-from alignment.methods.settings import DTYPES, read_settings, require
-from alignment.spec import Setting
+from alignment.methods.settings import DTYPES, ROLLOUTS_FROM, read_settings, require
+from alignment.spec import PROCESS, Setting
 
 SMALL_MODEL_RATE = 5e-4
 
@@ -29,6 +29,7 @@ class PpoSettings:
     Rewards: `reward_clip` in units of the starting model's spread (0: none), `missing_end` is taken off an
     unfinished answer, `whiten_rewards` scales each step's rewards.
     `mix` is the coefficient of the pretraining-mix term over the dataset's SFT rows.
+    `rollouts_from` is process, or vllm at `vllm_url`: it samples under a name of the policy's own.
     """
 
     steps: int = 8
@@ -62,6 +63,8 @@ class PpoSettings:
     dtype: str = "auto"
     min_prompts: int = 8
     threads: int = 0
+    rollouts_from: str = PROCESS
+    vllm_url: str = ""
 
     @classmethod
     def read(cls, values: Mapping[str, Setting]) -> PpoSettings:
@@ -91,6 +94,9 @@ class PpoSettings:
                 )
                 >= 0,
                 f"dtype must be one of {', '.join(DTYPES)}": settings.dtype in DTYPES,
+                f"rollouts_from must be one of {', '.join(ROLLOUTS_FROM)}": settings.rollouts_from in ROLLOUTS_FROM,
+                "rollouts_from=vllm needs vllm_url, as http://127.0.0.1:8161": settings.rollouts_from == PROCESS
+                or bool(settings.vllm_url),
             },
         )
         return settings

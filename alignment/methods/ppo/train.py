@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -19,6 +19,7 @@ from alignment.errors import StageError
 from alignment.methods.adapters import save_adapter
 from alignment.methods.against_reward import asked_prompts, folders, one_base
 from alignment.methods.loading import load_tokenizer
+from alignment.methods.outside import publisher
 from alignment.methods.ppo.advantages import generalised_advantages, whitened
 from alignment.methods.ppo.kl import controller
 from alignment.methods.ppo.losses import policy_loss, value_loss
@@ -34,19 +35,14 @@ from alignment.sampler import Sampler, Sampling
 from alignment.spec import StageSpec
 from alignment.stages import Progress
 
-Publish = Callable[[OneBase, int], str]
-"""Makes the policy as it is now known to a sampler outside, under the version's name that it returns."""
 
-
-def train(
-    spec: StageSpec, progress: Progress, *, sampler: Sampler | None = None, publish: Publish | None = None
-) -> dict[str, Any]:
+def train(spec: StageSpec, progress: Progress, *, sampler: Sampler | None = None) -> dict[str, Any]:
     """Train an adapter against `spec.reward` and save it into `spec.out`.
 
     Progress records: `step`, `steps`, `loss` (policy), `value_loss`, `reward` (mean over answers, in spreads of
     the starting model's), `kl` (to the reference, nats per answer), `beta`, `entropy` (nats per token),
     `clipped` (share of tokens), `length` (tokens), `finished` (share), `sampler_gap`, `seconds_left`.
-    `sampler` answers instead of the model in this process; `publish` then hands it the policy before each step.
+    `sampler` answers instead of the model in this process; an `Elsewhere` is handed the policy before each step.
     Returns the metrics. Raises `StageError` with one sentence when the data are unusable or a loss is not finite.
     """
     source, _ = folders(spec)
@@ -58,7 +54,7 @@ def train(
     model = one_base(spec, settings, tokenizer)
     run = PpoRun(model, settings, spec.seed, mix)
     asked = drawn(prompts, spec.seed)
-    inside = sampler or BatchSampler(model, tokenizer)
+    inside, publish = sampler or BatchSampler(model, tokenizer), publisher(sampler, spec)
     sampling_s = 0.0
     history: list[dict[str, Any]] = []
     stopped = ""
@@ -71,7 +67,7 @@ def train(
         progress({"step": 0, "steps": settings.steps})
     set_up = time.perf_counter()
     for step in range(checkpoints.step, settings.steps):
-        version = publish(model, step) if publish else "policy"
+        version = publish(model.model, step) if publish else "policy"
         started = time.perf_counter()
         sampling = Sampling(settings.temperature, settings.max_tokens, seed=spec.seed * 1_000_003 + step)
         rollouts = collect(inside, version, tokenizer, list(islice(asked, settings.rollouts)), sampling)
