@@ -120,7 +120,10 @@ class OneBase:
                 "train it without the setting full."
             )
         if not _same_model(facts.base, source):
-            raise StageError(f"The reward model in {folder} was made from {facts.base}, not from {source}.")
+            raise StageError(
+                f"The reward model in {folder} was made from {facts.base}, not from {source}, and here they share the "
+                "base: train one from the model that the policy starts from."
+            )
         for number in range(facts.members):
             where = member(folder, number)
             raw = json.loads((where / "adapter_config.json").read_text(encoding="utf-8"))
