@@ -71,13 +71,12 @@ CASES = {
 
 @dataclass(frozen=True)
 class Ran:
-    """Folders by case: uninterrupted in two processes, killed, and continued in another folder and in the same."""
+    """Folders by case: uninterrupted in two processes, killed, and continued in another folder; how the killed ended."""
 
     straight: dict[str, Path]
     again: dict[str, Path]
     killed: dict[str, Path]
     resumed: dict[str, Path]
-    in_place: Path
     statuses: dict[str, int]
 
 
@@ -153,7 +152,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
         ]
     statuses = dict(zip(((s.out.parent.name, s.out.name) for s, _ in jobs), run_all(folder, jobs, 2), strict=True))
     of_killed = {name: statuses["killed", path.name] for name, path in killed.items()}
-    return Ran(straight, again, killed, resumed, folder / "in-place", of_killed)
+    return Ran(straight, again, killed, resumed, of_killed)
 
 
 def made(folder: Path) -> dict[str, bytes]:

@@ -139,6 +139,35 @@ def test_the_reward_here_is_what_the_trained_model_says(made: tuple[Path, Path, 
     torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
 
 
+def test_a_reward_model_with_weights_of_its_own_scores_beside_the_base(
+    made: tuple[Path, Path, Path], tmp_path: Path
+) -> None:
+    import torch
+
+    from alignment.methods.ppo.scoring import score
+    from alignment.methods.reward_model import base_for_scores, member, padded
+
+    source, data, _ = made
+    settings: dict[str, Setting] = {"epochs": 2, "dtype": "fp32", "full": True, "members": 2}
+    reward = StageSpec("reward", data, str(source), tmp_path / "reward", settings, 1)
+    run_stage(reward)
+    model, tokenizer = model_for((source, data, reward.out))
+    shake(model)
+    rollouts = rollouts_of(model, tokenizer)
+    ours = score(model, rollouts).scores
+    ids, mask = padded([[*r.prompt, *r.answer] for r in rollouts], tokenizer.pad_token_id, "cpu")
+    theirs = torch.zeros(len(rollouts))
+    for number in range(2):
+        alone = base_for_scores(str(member(reward.out, number)), bf16=False).eval()
+        alone.config.get_text_config().pad_token_id = tokenizer.pad_token_id
+        with torch.no_grad():
+            theirs += alone(input_ids=ids, attention_mask=mask).logits[:, 0].float() / 2
+    assert theirs.std() > 0
+    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+    manifest = run_stage(spec_for((source, data, reward.out), tmp_path / "out"))
+    assert set(manifest.files) == {"adapter_config.json", "adapter_model.safetensors"}
+
+
 def test_log_probabilities_are_those_of_the_whole_model_one_answer_at_a_time(made: tuple[Path, Path, Path]) -> None:
     import torch
 
