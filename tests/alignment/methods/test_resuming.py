@@ -71,7 +71,7 @@ CASES = {
 
 @dataclass(frozen=True)
 class Ran:
-    """Folders by case: uninterrupted in two processes, killed, and continued in another folder; how the killed ended."""
+    """Folders by case: uninterrupted in two processes, killed, continued in another folder; how the killed ended."""
 
     straight: dict[str, Path]
     again: dict[str, Path]
