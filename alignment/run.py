@@ -14,8 +14,12 @@ import signal
 import sys
 import traceback
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from alignment.errors import AlignmentError
+
+if TYPE_CHECKING:
+    from alignment.stages import Outside
 
 _PR_SET_PDEATHSIG = 1
 
@@ -43,8 +47,11 @@ def quiet_environment() -> None:
         os.environ.setdefault(name, value)
 
 
-def main(arguments: list[str]) -> int:
-    """Run the stage that the spec file names; 0 when its folder is complete, 1 when it failed, 2 on wrong usage."""
+def main(arguments: list[str], outside: Outside | None = None) -> int:
+    """Run the stage that the spec file names; 0 when its folder is complete, 1 when it failed, 2 on wrong usage.
+
+    `outside` is as in `run_stage`.
+    """
     if len(arguments) != 1:
         print("usage: python -m alignment.run SPEC.json", file=sys.stderr)
         return 2
@@ -61,7 +68,7 @@ def main(arguments: list[str]) -> int:
         print(f"{arguments[0]} is not a stage's spec: {error}", file=sys.stderr)
         return 2
     try:
-        run_stage(spec)
+        run_stage(spec, outside=outside)
     except AlignmentError as error:
         traceback.print_exc()
         _write_error(spec.out, str(error))

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 from alignment.judgement import Message
 
@@ -37,4 +38,20 @@ class Sampler(Protocol):
 
     def sample(self, version: str, prompts: Sequence[Sequence[Message]], sampling: Sampling) -> list[list[Sample]]:
         """Per prompt, `sampling.n` samples, in order. Raises `ConnectionError` when the model cannot be reached."""
+        ...
+
+
+@runtime_checkable
+class Elsewhere(Sampler, Protocol):
+    """A sampler in another process, which answers as the policy only after it was handed it."""
+
+    def publish(self, adapter: Path, step: int) -> str:
+        """Take the adapter in a folder as the policy of a step and forget the one before; returns its name here.
+
+        Raises `ConnectionError` when it cannot be handed over.
+        """
+        ...
+
+    def close(self) -> None:
+        """Forget the policy."""
         ...

@@ -11,6 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 Setting = bool | int | float | str
+PROCESS = "process"  # rollouts from the very model that is trained
+VLLM = "vllm"  # or from vLLM, which is handed the policy before each step
+CHECKPOINT_S = 20.0  # seconds between two checkpoints at least: a short run writes none
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +24,8 @@ class StageSpec:
     its manifest's hash, `model` the base model (folder or hub name; None when training from nothing),
     `adapter` an adapter folder to continue from, `reward` the folder of a reward model for stages that learn
     from one, `out` the folder this attempt alone writes.
+    `resume` is the folder of an earlier attempt at the very same, which is continued from its last checkpoint;
+    a checkpoint is written at most every `checkpoint_s` seconds (negative: never).
     """
 
     stage: str
@@ -32,6 +37,8 @@ class StageSpec:
     adapter: Path | None = None
     data_hash: str = ""
     reward: Path | None = None
+    resume: Path | None = None
+    checkpoint_s: float = CHECKPOINT_S
 
     def to_json(self) -> str:
         """The file's text; keys sorted so that equal specs are equal bytes."""
@@ -46,6 +53,8 @@ class StageSpec:
                 "adapter": str(self.adapter) if self.adapter else None,
                 "data_hash": self.data_hash,
                 "reward": str(self.reward) if self.reward else None,
+                "resume": str(self.resume) if self.resume else None,
+                "checkpoint_s": self.checkpoint_s,
             },
             sort_keys=True,
             indent=1,
@@ -65,4 +74,6 @@ class StageSpec:
             adapter=Path(raw["adapter"]) if raw.get("adapter") else None,
             data_hash=raw.get("data_hash", ""),
             reward=Path(raw["reward"]) if raw.get("reward") else None,
+            resume=Path(raw["resume"]) if raw.get("resume") else None,
+            checkpoint_s=float(raw.get("checkpoint_s", CHECKPOINT_S)),
         )

@@ -8,24 +8,29 @@ another machine makes no difference. What may not be done here: knowing a traini
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import importlib
 import json
 import math
 import time
 from collections.abc import Callable, Mapping
-from importlib.metadata import PackageNotFoundError, version
 from types import MappingProxyType
 from typing import Any
 
 from alignment.artifact import Manifest, finish, is_complete
+from alignment.checkpoints import PROGRESS, Checkpoint, clear, fetch, library_versions
 from alignment.continuing import check_continuing
 from alignment.errors import SnapshotProblem, StageError
+from alignment.sampler import Elsewhere
 from alignment.snapshot import verify_snapshot
-from alignment.spec import Setting, StageSpec
+from alignment.spec import PROCESS, Setting, StageSpec
 
 Progress = Callable[[Mapping[str, Any]], None]
 """Takes one record, for instance {"step": 3, "steps": 30, "loss": 0.61, "seconds_left": 4.2}."""
+
+Outside = Callable[[StageSpec], Elsewhere]
+"""Opens the sampler of a stage whose setting `rollouts_from` is not `process`."""
 
 STAGES: Mapping[str, str] = MappingProxyType(
     {
@@ -41,6 +46,29 @@ STAGES: Mapping[str, str] = MappingProxyType(
     }
 )
 """Where each stage's function lives; imported only when it runs, because training libraries take seconds."""
+
+COMMON = ("step", "steps", "loss", "seconds_left")
+_PREFERENCES = ("margin", "accuracy")
+_ANSWERS = ("reward", "kl", "entropy", "length")
+LIVE: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "pretrain": COMMON,
+        "sft": COMMON,
+        "dpo": (*COMMON, *_PREFERENCES),
+        "kto": (*COMMON, *_PREFERENCES),
+        "reward": (*COMMON, *_PREFERENCES, "reward"),
+        "ppo": (*COMMON, *_ANSWERS),
+        "rloo": (*COMMON, *_ANSWERS),
+        "online-dpo": (*COMMON, *_ANSWERS, *_PREFERENCES),
+        "constitution": ("step", "steps", "seconds_left", "pairs", "revised"),  # makes rows, so has no loss
+    }
+)
+"""What every progress record of a stage after the one of step 0 holds, beside what only that method knows.
+
+`margin` and `accuracy` are those of rewards within a preference, `reward` is in spreads of the starting
+model's (in `reward` itself raw), `kl` to the reference in nats per answer, `entropy` in nats per token,
+`length` in tokens.
+"""
 
 CHAINS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
@@ -73,7 +101,6 @@ def stage_settings(settings: Mapping[str, Setting], method: str, stage: str) -> 
 
 
 _CANNOT_WRITE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES}
-_LIBRARIES = ("torch", "transformers", "trl", "peft", "tokenizers", "safetensors")
 
 
 def stage_function(name: str) -> Callable[[StageSpec, Progress], dict[str, Any]]:
@@ -85,11 +112,12 @@ def stage_function(name: str) -> Callable[[StageSpec, Progress], dict[str, Any]]
     return found
 
 
-def run_stage(spec: StageSpec, progress: Progress | None = None) -> Manifest:
-    """Run one stage and seal what it made.
+def run_stage(spec: StageSpec, progress: Progress | None = None, *, outside: Outside | None = None) -> Manifest:
+    """Run one stage and seal what it made; one that died in this folder, or in `spec.resume`, is continued.
 
     Writes `spec.json`, `progress.jsonl` (one record a line, numbered from 1), the stage's own files,
     `manifest.json` and last `COMPLETE` into `spec.out`; `progress` also gets every numbered record.
+    `outside` opens vLLM for the stages that were told to sample from it (`rollouts_from`).
     Raises `StageError` with one sentence when the stage cannot run or went wrong; then there is no `COMPLETE`.
     """
     run = stage_function(spec.stage)
@@ -106,10 +134,14 @@ def run_stage(spec: StageSpec, progress: Progress | None = None) -> Manifest:
         spec.out.mkdir(parents=True, exist_ok=True)
         (spec.out / "spec.json").write_text(spec.to_json() + "\n", encoding="utf-8")
         started = time.perf_counter()
-        with _ProgressFile(spec, progress) as record:
-            metrics = run(spec, record)
+        checkpoint = fetch(spec)
+        with _ProgressFile(spec, progress, checkpoint) as record:
+            metrics = _with_rollouts(run, spec, outside)(spec, record)
+        clear(spec.out)
         metrics = {**metrics, "seconds": round(time.perf_counter() - started, 3)}
-        return finish(spec.out, json.loads(spec.to_json()), metrics, _library_versions())
+        if checkpoint is not None:
+            metrics["resumed_at"] = checkpoint.step
+        return finish(spec.out, json.loads(spec.to_json()), metrics, library_versions())
     except OSError as error:
         if error.errno not in _CANNOT_WRITE:
             raise
@@ -118,17 +150,53 @@ def run_stage(spec: StageSpec, progress: Progress | None = None) -> Manifest:
         ) from error
 
 
-class _ProgressFile:
-    """Numbers records, appends them to `progress.jsonl` and refuses a loss that is not a number."""
+def rolls_out_elsewhere(spec: StageSpec) -> bool:
+    """Whether the stage was told to sample from a model in another process."""
+    return spec.settings.get("rollouts_from", PROCESS) != PROCESS
 
-    def __init__(self, spec: StageSpec, listener: Progress | None) -> None:
+
+def _with_rollouts(
+    run: Callable[..., dict[str, Any]], spec: StageSpec, outside: Outside | None
+) -> Callable[[StageSpec, Progress], dict[str, Any]]:
+    """The stage's function, with a sampler elsewhere where the spec asks for one."""
+    if not rolls_out_elsewhere(spec):
+        return run
+    if outside is None:
+        raise StageError(
+            f"{spec.stage} was told to take its rollouts from vLLM and was handed none: start it with alignloop, as a "
+            "round or with alignloop train, or set rollouts_from=process."
+        )
+
+    def sampling(spec: StageSpec, progress: Progress) -> dict[str, Any]:
+        try:
+            with contextlib.closing(outside(spec)) as sampler:
+                return run(spec, progress, sampler=sampler)
+        except ConnectionError as error:
+            raise StageError(
+                f"{spec.stage} could not take its rollouts from vLLM: {error}. "
+                "Start it and correct vllm_url, or set rollouts_from=process."
+            ) from error
+
+    return sampling
+
+
+class _ProgressFile:
+    """Numbers records, appends them to `progress.jsonl` and refuses a loss that is not a number.
+
+    After a checkpoint the numbers go on behind those of the records that were kept.
+    """
+
+    def __init__(self, spec: StageSpec, listener: Progress | None, checkpoint: Checkpoint | None) -> None:
         self._stage = spec.stage
-        self._path = spec.out / "progress.jsonl"
+        self._path = spec.out / PROGRESS
         self._listener = listener
+        self._goes_on = checkpoint is not None
         self._number = 0
 
     def __enter__(self) -> _ProgressFile:
-        self._file = self._path.open("w", encoding="utf-8")
+        if self._goes_on:
+            self._number = len(self._path.read_text(encoding="utf-8").splitlines())
+        self._file = self._path.open("a" if self._goes_on else "w", encoding="utf-8")
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -147,13 +215,3 @@ class _ProgressFile:
         self._file.flush()
         if self._listener is not None:
             self._listener(numbered)
-
-
-def _library_versions() -> dict[str, str]:
-    versions = {}
-    for name in _LIBRARIES:
-        try:
-            versions[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return versions

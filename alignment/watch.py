@@ -29,7 +29,8 @@ BEYOND = 4.0
 class Milestone:
     """A policy on the way: the step it was seen at, its KL to the start (nats per answer), its mean proxy reward.
 
-    `wins` of `judged` blind judgements were for it and against the start; a tie is half a win.
+    `wins` of `judged` blind judgements were for it and against the start; a tie is half a win. `adapter` is the
+    folder where it can be had.
     """
 
     step: int
@@ -37,6 +38,7 @@ class Milestone:
     proxy: float
     wins: float = 0.0
     judged: int = 0
+    adapter: str = ""
 
     @property
     def distance(self) -> float:

@@ -10,6 +10,7 @@
     ├── Conflict              another judgement or round stands in the way         HTTP 409
     ├── Unavailable           vLLM, the database or the disk cannot be reached     exit 1, HTTP 503
     └── RoundFailed           a stage of a round ended without an artifact         exit 1
+        └── StageKilled       its process was killed from outside                  exit 1
 
 The message of an error is shown as it is; the traceback goes to the log. This module imports nothing.
 """
@@ -86,3 +87,7 @@ class Unavailable(AlignloopError):
 
 class RoundFailed(AlignloopError):
     """A stage of a round ended without an artifact; serving is unchanged."""
+
+
+class StageKilled(RoundFailed):
+    """A signal ended a stage's process; what it had learned up to its last checkpoint is not lost."""

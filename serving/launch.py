@@ -61,6 +61,8 @@ def command(
         *("--served-model-name", *served_names),
         *("--enable-lora", "--max-lora-rank", str(max_lora_rank), "--max-loras", str(max_loras)),
         *("--shutdown-timeout", str(SHUTDOWN_S)),
+        # First come, first served among people; a policy in training asks with a lower priority than theirs.
+        *("--scheduling-policy", "priority"),
         "--disable-uvicorn-access-log",
         # It would name vLLM's version to every client, and sit on another event when token counts are asked for.
         *("--fingerprint-mode", "none"),

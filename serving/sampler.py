@@ -8,9 +8,10 @@ from __future__ import annotations
 import http.client
 import json
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
@@ -72,7 +73,16 @@ class HttpSampler:
     `ConnectionError`) when vLLM cannot be reached and `VllmError` when it refuses.
     """
 
-    def __init__(self, base_url: str, concurrency: int = 8, *, timeout_s: float = 300.0) -> None:
+    def __init__(
+        self,
+        base_url: str,
+        concurrency: int = 8,
+        *,
+        timeout_s: float = 300.0,
+        extra: Mapping[str, Any] = MappingProxyType({}),
+    ) -> None:
+        """`extra` goes into every request for samples as it is."""
+        self._extra = extra
         address = urlsplit(base_url)
         self._base_url, self._timeout_s = base_url, timeout_s
         self._scheme, self._host, self._port = address.scheme, address.hostname or "127.0.0.1", address.port
@@ -116,6 +126,7 @@ class HttpSampler:
                 "logprobs": True,
                 "top_logprobs": 0,
                 "return_token_ids": True,
+                **self._extra,
             },
         )
         choices = sorted(reply["choices"], key=lambda choice: int(choice["index"]))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
+from alignment.checkpoints import trainer_folder
 from alignment.methods.scale import threads_for
 
 POLICY = "default"
@@ -41,16 +43,39 @@ def lora_config(
 def save_adapter(model: Any, out: Path) -> None:
     """Write the policy's adapter alone, as safetensors, readable for a vLLM that runs as another user."""
     model.save_pretrained(out, selected_adapters=[POLICY], safe_serialization=True)
-    (out / "README.md").unlink(missing_ok=True)  # PEFT's empty model card
+    tidy(out)
     (out / "adapter_model.safetensors").chmod(0o644)
 
 
+def tidy(folder: Path) -> None:
+    """Leave nothing of chance in an adapter's folder: PEFT writes a set in any order, and an empty model card."""
+    (folder / "README.md").unlink(missing_ok=True)
+    config = folder / "adapter_config.json"
+    if not config.is_file():
+        return
+    told = json.loads(config.read_text(encoding="utf-8"))
+    if isinstance(told.get("target_modules"), list):
+        told["target_modules"].sort()
+    config.write_text(json.dumps(told, indent=2, sort_keys=True), encoding="utf-8")
+
+
 def trainer_arguments(
-    out: Path, *, seed: int, hidden: int, steps: int, batch: int, rate: float, bf16: bool, threads: int, records: int
+    out: Path,
+    *,
+    seed: int,
+    hidden: int,
+    steps: int,
+    batch: int,
+    rate: float,
+    bf16: bool,
+    threads: int,
+    records: int,
+    part: int = 0,
 ) -> dict[str, Any]:
     """What all our Hugging Face trainers are told alike, and the number of threads set for this process.
 
-    `records` is about how many log lines a run writes; `hidden` is the model's hidden size.
+    `records` is about how many log lines a run writes; `hidden` is the model's hidden size;
+    `part` numbers the trainers of one stage. Checkpoints are asked for by `resuming`, not by the trainer.
     """
     import torch
 
@@ -59,7 +84,7 @@ def trainer_arguments(
     if chosen is not None:
         torch.set_num_threads(chosen)
     return {
-        "output_dir": str(out),
+        "output_dir": str(trainer_folder(out, part)),
         "learning_rate": rate,
         "lr_scheduler_type": "linear",
         "max_steps": steps,

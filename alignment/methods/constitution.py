@@ -15,7 +15,7 @@ import random
 import re
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +82,8 @@ def train(
     `adviser` advises instead of what the spec names. Returns the metrics.
     Raises `StageError` with one sentence when there are no principles or prompts, or the adviser is away.
     """
+    from alignment.methods.resuming import LoopCheckpoints
+
     if spec.model is None:
         raise StageError("constitution needs a model to start from; name one.")
     settings = ConstitutionSettings.read(spec.settings)
@@ -94,24 +96,38 @@ def train(
         adviser = _address(settings) if settings.url else inside
     advisers_name = settings.adviser if settings.url else "policy"
     began = time.perf_counter()
-    progress({"step": 0, "steps": len(prompts)})
     council = Council(adviser, advisers_name, principles, settings, spec.seed)
     pairs: list[PairRow] = []
     revised: list[SftRow] = []
-    for start in range(0, len(prompts), PART):
+    checkpoints = LoopCheckpoints(spec)
+    if state := checkpoints.state():
+        council.rng.setstate(state["order"])
+        pairs = [PairRow(**_with_turns(record)) for record in state["pairs"]]
+        revised = [SftRow(**_with_turns(record)) for record in state["revised"]]
+    else:
+        progress({"step": 0, "steps": len(prompts)})
+
+    def so_far() -> dict[str, Any]:
+        return {
+            "order": council.rng.getstate(),
+            "pairs": [asdict(row) for row in pairs],
+            "revised": [asdict(row) for row in revised],
+        }
+
+    for start in range(checkpoints.step, len(prompts), PART):
         part = prompts[start : start + PART]
         try:
             answers = inside.sample(
                 "policy", part, Sampling(settings.temperature, settings.max_tokens, spec.seed + start, n=2)
             )
             if settings.choose:
-                pairs += council.choose(part, answers)
+                pairs.extend(council.choose(part, answers))
             if settings.revise:
-                revised += council.revise(part, [samples[0] for samples in answers])
+                revised.extend(council.revise(part, [samples[0] for samples in answers]))
         except ConnectionError as error:
             raise StageError(f"constitution could not ask its model: {error}. Start it, or correct url.") from error
         done = start + len(part)
-        left = (time.perf_counter() - began) / done * (len(prompts) - done)
+        left = (time.perf_counter() - began) / (done - checkpoints.step) * (len(prompts) - done)
         progress(
             {
                 "step": done,
@@ -121,6 +137,8 @@ def train(
                 "seconds_left": round(left, 1),
             }
         )
+        if done < len(prompts):
+            checkpoints.offer(done, so_far)
     from_people: tuple[list[PairRow], list[SftRow]] = ([], [])
     if settings.people:
         from_people = (_of(spec.data, "pairs", read_pairs), _of(spec.data, "sft", read_sft))
@@ -146,7 +164,8 @@ def read_principles(path: str) -> list[str]:
     """The principles of a text file, one a line; lines that begin with # are comments. Raises `StageError`."""
     if not path:
         raise StageError(
-            "constitution needs a text file of principles, one a line: name it with the setting principles."
+            "constitution needs at least one principle and has 0: name a text file, one a line, with the setting "
+            "principles."
         )
     try:
         lines = Path(path).read_text(encoding="utf-8").splitlines()
@@ -168,11 +187,11 @@ class Council:
         self._name = name
         self._principles = principles
         self._sampling = Sampling(0.0, settings.max_tokens, seed)
-        self._rng = random.Random(seed)
+        self.rng = random.Random(seed)
 
     def revise(self, prompts: Sequence[Prompt], answers: Sequence[Sample]) -> list[SftRow]:
         """A row for each answer that its revision changed; empty and cut revisions give none."""
-        principles = [self._rng.choice(self._principles) for _ in prompts]
+        principles = [self.rng.choice(self._principles) for _ in prompts]
         critiques = self._ask(
             [_critique(p, a.text, rule) for p, a, rule in zip(prompts, answers, principles, strict=True)]
         )
@@ -193,7 +212,7 @@ class Council:
     def choose(self, prompts: Sequence[Prompt], answers: Sequence[Sequence[Sample]]) -> list[PairRow]:
         """A pair for each two finished, different answers of which the same was chosen in both orders."""
         usable = [
-            (prompt, first, second, self._rng.choice(self._principles))
+            (prompt, first, second, self.rng.choice(self._principles))
             for prompt, (first, second) in zip(prompts, answers, strict=True)
             if first.finish_reason == second.finish_reason == "stop" and not same_answer(first.text, second.text)
         ]
@@ -275,6 +294,11 @@ def _address(settings: ConstitutionSettings) -> Sampler:
     from alignment.methods.openai_address import AddressSampler
 
     return AddressSampler(settings.url, key=os.environ.get("OPENAI_API_KEY", ""))
+
+
+def _with_turns(record: Mapping[str, Any]) -> dict[str, Any]:
+    """A row's fields out of a checkpoint, with its prompt as messages again."""
+    return {**record, "prompt": tuple(Message(**turn) for turn in record["prompt"])}
 
 
 def _of(folder: Path, name: str, read: Any) -> list[Any]:

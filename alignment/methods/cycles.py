@@ -37,17 +37,20 @@ def moved(after: Logps, before: Logps) -> float:
 
 
 class UntilMoved(TrainerCallback):  # type: ignore[misc]  # transformers ships no types
-    """Ends the run after the first cycle in which `distance` reached `enough`; `seen` has one distance a cycle."""
+    """Ends the run after the first cycle in which `distance` reached `enough`.
+
+    The distances are in the trainer's log, under `distance`: what is continued from a checkpoint still has them.
+    """
 
     def __init__(self, distance: Callable[[], float], cycle: int, enough: float) -> None:
         self._distance = distance
         self._cycle = cycle
         self._enough = enough
-        self.seen: list[float] = []
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """At the end of a cycle, look how far the model has gone."""
         if state.global_step % self._cycle == 0:
-            self.seen.append(self._distance())
-            if self.seen[-1] >= self._enough:
+            distance = self._distance()
+            state.log_history.append({"distance": distance, "step": state.global_step})
+            if distance >= self._enough:
                 control.should_training_stop = True

@@ -42,6 +42,7 @@ def train(spec: StageSpec, progress: Progress) -> dict[str, Any]:
     Raises `StageError` with one sentence when the data are unusable or the loss is not finite.
     """
     from alignment.methods.cycles import UntilMoved
+    from alignment.methods.resuming import train_on
 
     if spec.model is None:
         raise StageError("dpo needs a model to start from; name one.")
@@ -64,19 +65,19 @@ def train(spec: StageSpec, progress: Progress) -> dict[str, Any]:
     answers, answers_left = _answers(spec.data, pairs, tokenizer, max_length) if settings.sft else ([], 0)
     trainer = build_trainer(spec, settings, tokenizer, pairs, progress, answers)
     reference = trainer.logps(_dataset(held_out)) if held_out else ([], [])
-    cycles = UntilMoved(distance_on(trainer, held_out, pairs), trainer.cycle, MOVED)
-    trainer.add_callback(cycles)
+    trainer.add_callback(UntilMoved(distance_on(trainer, held_out, pairs), trainer.cycle, MOVED))
     set_up = time.perf_counter()
-    trainer.train()
+    train_on(trainer, spec)
     trained = time.perf_counter()
+    distances = [entry["distance"] for entry in trainer.state.log_history if "distance" in entry]
     metrics: dict[str, Any] = {
         "rows": {"train": len(pairs), "held_out": len(held_out)},
         "left_out": {"prompt_too_long": left.prompt_too_long, "answer_too_long": left.answer_too_long},
         "tokens": sum(2 * len(pair.prompt) + len(pair.chosen) + len(pair.rejected) for pair in pairs),
         "steps": trainer.state.global_step,
-        "epochs": settings.epochs_for(len(pairs)) * len(cycles.seen),
-        "cycles": len(cycles.seen),
-        "moved": round(cycles.seen[-1], 3),
+        "epochs": settings.epochs_for(len(pairs)) * len(distances),
+        "cycles": len(distances),
+        "moved": round(distances[-1], 3),
         "rate": trainer.args.learning_rate,
         "loss": settings.loss,
         "beta": settings.beta,

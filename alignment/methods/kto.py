@@ -34,6 +34,8 @@ def train(spec: StageSpec, progress: Progress) -> dict[str, Any]:
     `kl` (the batch's estimate), `seconds_left`. Returns the metrics.
     Raises `StageError` with one sentence when the data are unusable or the loss is not finite.
     """
+    from alignment.methods.resuming import train_on
+
     if spec.model is None:
         raise StageError("kto needs a model to start from; name one.")
     settings = KtoSettings.read(spec.settings)
@@ -52,7 +54,7 @@ def train(spec: StageSpec, progress: Progress) -> dict[str, Any]:
     trainer = build_trainer(spec, settings, tokenizer, marks, progress)
     before = trainer.logps([(mark.prompt, mark.completion) for mark in held_out])
     set_up = time.perf_counter()
-    trainer.train()
+    train_on(trainer, spec)
     trained = time.perf_counter()
     metrics: dict[str, Any] = {
         "rows": {"train": len(marks), "held_out": len(held_out), "likes": likes, "dislikes": len(marks) - likes},

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -21,11 +21,13 @@ from alignment.methods.adapters import save_adapter
 from alignment.methods.against_reward import asked_prompts, folders, one_base
 from alignment.methods.loading import load_tokenizer
 from alignment.methods.online_dpo_settings import OnlineDpoSettings
+from alignment.methods.outside import publisher
 from alignment.methods.ppo.model import OneBase
 from alignment.methods.ppo.rewards import Unit, answer_rewards, kl_per_answer
 from alignment.methods.ppo.rollouts import BatchSampler, Rollout, collect
 from alignment.methods.ppo.scoring import Scored, batch_of, score
 from alignment.methods.prompts_for import drawn
+from alignment.methods.resuming import LoopCheckpoints
 from alignment.sampler import Sampler, Sampling
 from alignment.spec import StageSpec
 from alignment.stages import Progress
@@ -44,7 +46,8 @@ def train(spec: StageSpec, progress: Progress, *, sampler: Sampler | None = None
 
     Progress records: `step`, `steps`, `loss`, `margin` and `accuracy` (of the implicit rewards, before each
     update), `pairs` (that were no tie), `reward` (mean over answers, in spreads of the starting model's), `kl`
-    (nats per answer), `entropy` (nats per token), `length` (tokens), `seconds_left`. Returns the metrics.
+    (nats per answer), `entropy` (nats per token), `length` (tokens), `sampler_gap`, `seconds_left`.
+    `sampler` is as in `ppo`. Returns the metrics.
     Raises `StageError` with one sentence when the data are unusable or the loss is not finite.
     """
     source, _ = folders(spec)
@@ -55,16 +58,25 @@ def train(spec: StageSpec, progress: Progress, *, sampler: Sampler | None = None
     model = one_base(spec, settings, tokenizer)
     run = OnlineDpoRun(model, settings, spec.seed)
     asked = drawn(prompts, spec.seed)
-    inside = sampler or BatchSampler(model, tokenizer)
-    progress({"step": 0, "steps": settings.steps})
-    set_up = time.perf_counter()
+    inside, publish = sampler or BatchSampler(model, tokenizer), publisher(sampler, spec)
     history: list[dict[str, Any]] = []
-    for step in range(settings.steps):
+    checkpoints = LoopCheckpoints(spec)
+    if state := checkpoints.state():
+        run.load_state(state["run"])
+        history = state["history"]
+        next(islice(asked, checkpoints.step * settings.pairs - 1, None))
+    else:
+        progress({"step": 0, "steps": settings.steps})
+    set_up = time.perf_counter()
+    for step in range(checkpoints.step, settings.steps):
+        version = publish(model.model, step) if publish else "policy"
         sampling = Sampling(settings.temperature, settings.max_tokens, seed=spec.seed * 1_000_003 + step, n=2)
-        record = run.step(collect(inside, "policy", tokenizer, list(islice(asked, settings.pairs)), sampling), step)
-        left = (time.perf_counter() - set_up) / (step + 1) * (settings.steps - step - 1)
+        record = run.step(collect(inside, version, tokenizer, list(islice(asked, settings.pairs)), sampling), step)
+        left = (time.perf_counter() - set_up) / (step + 1 - checkpoints.step) * (settings.steps - step - 1)
         history.append(record)
         progress({"step": step + 1, "steps": settings.steps, **record, "seconds_left": round(left, 1)})
+        if step + 1 < settings.steps:
+            checkpoints.offer(step + 1, lambda: {"run": run.state(), "history": history})
     save_adapter(model.model, spec.out)
     return {
         "prompts": len(prompts),
@@ -94,6 +106,22 @@ class OnlineDpoRun:
         self._rate = settings.rate_for(model.hidden_size)
         self._optimiser = torch.optim.AdamW(model.policy, lr=self._rate, betas=(0.9, 0.95), weight_decay=0.0)
 
+    def state(self) -> dict[str, Any]:
+        """All that the next step depends on, for a checkpoint."""
+        return {
+            "policy": [parameter.detach() for parameter in self.model.policy],
+            "optimiser": self._optimiser.state_dict(),
+            "unit": None if self.unit is None else (self.unit.mean, self.unit.std),
+            "order": self._rng.getstate(),
+        }
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Go on where `state` was taken; this run has taken no step yet."""
+        self.model.load_policy(state["policy"])
+        self._optimiser.load_state_dict(state["optimiser"])
+        self.unit = Unit(*state["unit"]) if state["unit"] else None
+        self._rng.setstate(state["order"])
+
     def step(self, rollouts: Sequence[Rollout], number: int) -> dict[str, Any]:
         """Learn from one step's rollouts, two of each prompt side by side; `number` counts from 0."""
         settings = self.settings
@@ -121,6 +149,7 @@ class OnlineDpoRun:
             "kl": round(kl_per_answer(scored.old, scored.reference, scored.mask), 4),
             "entropy": round(scored.entropy, 4),
             "length": round(float(scored.mask.sum(dim=1).float().mean()), 2),
+            **({} if scored.gap is None else {"sampler_gap": round(scored.gap, 6)}),
         }
 
     def _update(

@@ -11,11 +11,13 @@ import json
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from alignment.errors import StageError
 from alignment.methods.packing import PackedRow, batches, pack
+from alignment.methods.settings import read_settings
 from alignment.methods.tokenizer import MAX_LENGTH, encode_chats, train_tokenizer
 
 if TYPE_CHECKING:
@@ -54,31 +56,32 @@ class PretrainSettings:
 
     @classmethod
     def read(cls, values: Mapping[str, Any]) -> PretrainSettings:
-        """Return settings from ``values``; raises ValueError for a name that does not exist."""
-        known: dict[str, Callable[[Any], Any]] = {entry.name: type(entry.default) for entry in fields(cls)}
-        unknown = sorted(set(values) - set(known))
-        if unknown:
-            raise ValueError(f"pretraining has no setting {', '.join(unknown)}; it has {', '.join(sorted(known))}")
-        return cls(**{name: known[name](value) for name, value in values.items()})
+        """Return settings from ``values``; raises StageError for a name that does not exist."""
+        return read_settings(cls, "pretrain", values)
 
 
-class NonFiniteLossError(RuntimeError):
+class NonFiniteLossError(StageError):
     """The loss became infinite or not a number: the weights are spoilt and the run stops."""
 
 
 def read_chats(data: Path) -> list[list[dict[str, str]]]:
     """Return the conversations of a data folder: ``train.jsonl`` of {"messages"}, or ``corpus.txt`` of plain lines.
 
-    Raises FileNotFoundError when the folder holds neither.
+    Raises StageError with the count when the folder holds neither, or nothing to learn from.
     """
     rows, text = data / "train.jsonl", data / "corpus.txt"
+    found: list[list[dict[str, str]]] = []
     if rows.exists():
         with rows.open(encoding="utf-8") as lines:
-            return [json.loads(line)["messages"] for line in lines if line.strip()]
-    if text.exists():
+            found = [json.loads(line)["messages"] for line in lines if line.strip()]
+    elif text.exists():
         with text.open(encoding="utf-8") as lines:
-            return [[{"role": "assistant", "content": line.strip()}] for line in lines if line.strip()]
-    raise FileNotFoundError(f"no train.jsonl and no corpus.txt in {data}")
+            found = [[{"role": "assistant", "content": line.strip()}] for line in lines if line.strip()]
+    if not found:
+        raise StageError(
+            f"pretrain needs at least one conversation in train.jsonl or one line in corpus.txt; {data} has 0."
+        )
+    return found
 
 
 def rate_at(step: int, settings: PretrainSettings) -> float:
@@ -179,7 +182,7 @@ def train(spec: StageSpec, progress: Callable[[dict[str, Any]], None]) -> dict[s
 
     A tokenizer is taken from ``spec.model`` when given and trained otherwise. An interrupted run with the same
     ``out`` continues from its last checkpoint.
-    Raises NonFiniteLossError when training breaks down, FileNotFoundError without data, ValueError on settings.
+    Raises NonFiniteLossError when training breaks down, StageError with one sentence on data and settings.
     """
     import torch
     from transformers import AutoTokenizer
@@ -194,6 +197,11 @@ def train(spec: StageSpec, progress: Callable[[dict[str, Any]], None]) -> dict[s
         sample = (message["content"] for chat in chats[:TOKENIZER_ROWS] for message in chat)
         tokenizer = train_tokenizer(sample, settings.vocabulary)
     rows, left_out = _rows(tokenizer, chats, settings)
+    if not rows:
+        raise StageError(
+            f"{left_out} of {len(chats)} conversations are longer than {settings.row_length} tokens, and pretrain "
+            "needs at least one that fits: collect shorter ones or raise row_length."
+        )
     del chats
     model = new_model(tokenizer, settings)
     optimizers = _optimizers(model, settings)

@@ -7,14 +7,17 @@ read by `ppo`, `rloo` and `online-dpo`, and can neither be served nor published.
 
 from __future__ import annotations
 
+import shutil
 import statistics
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from alignment.checkpoints import newest
 from alignment.errors import StageError
-from alignment.methods.adapters import lora_config, trainer_arguments, wants_bf16
+from alignment.methods.adapters import lora_config, tidy, trainer_arguments, wants_bf16
 from alignment.methods.loading import load_tokenizer, window
 from alignment.methods.reward_model import RewardFacts, base_for_scores, member
 from alignment.methods.reward_settings import RewardSettings, check_rows
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
     from alignment.methods.ranking_trainer import RankingTrainer
 
 RECORDS = 200  # progress records of a run, about
+_FINISHED = "finished"  # in a checkpoint: not right beside the adapter, or the trainer would load those too
 _MEMBER_STRIDE = 7919  # member k is trained from seed + k · this
 
 
@@ -39,6 +43,8 @@ def train(spec: StageSpec, progress: Progress) -> dict[str, Any]:
     them when there are held-out rows.
     Raises `StageError` with one sentence when the data are unusable or the loss is not finite.
     """
+    from alignment.methods.resuming import train_on
+
     if spec.model is None:
         raise StageError("reward needs a model to start from; name one.")
     if spec.adapter is not None:
@@ -48,27 +54,26 @@ def train(spec: StageSpec, progress: Progress) -> dict[str, Any]:
     tokenizer = load_tokenizer(spec.model)
     max_length = settings.max_length or window(spec.model, tokenizer)
     rankings, held_out, left = _rows(spec, settings, tokenizer, max_length)
-    accuracies: list[float] = []
-    scores: list[float] = []
+    done = _Done.of(spec)
     spent = 0.0
-    ends: dict[str, Any] = {}
-    for number in range(settings.members):
+    for number in range(done.members, settings.members):
         report = _part_of(progress, number, settings.members)
-        trainer = build_trainer(spec, settings, tokenizer, rankings, report, seed=spec.seed + number * _MEMBER_STRIDE)
+        trainer = build_trainer(spec, settings, tokenizer, rankings, report, number=number)
         started = time.perf_counter()
-        trainer.train()
+        train_on(trainer, spec, before=number * trainer.args.max_steps, notes=done.carried)
         spent += time.perf_counter() - started
         if held_out:
-            accuracies.append(statistics.fmean(trainer.right(held_out)))
-        scores += _scores(trainer, rankings)
+            done.accuracies.append(statistics.fmean(trainer.right(held_out)))
+        done.scores += _scores(trainer, rankings)
         _save(trainer, settings, member(spec.out, number))
-        ends = ends or _ends(trainer)
+        done.ends = done.ends or _ends(trainer)
+        done.members += 1
     facts = RewardFacts(
         form="full" if settings.full else "adapter",
         members=settings.members,
         base=spec.model,
-        mean=statistics.fmean(scores),
-        std=max(statistics.pstdev(scores), 1e-6),
+        mean=statistics.fmean(done.scores),
+        std=max(statistics.pstdev(done.scores), 1e-6),
     )
     facts.write(spec.out)
     pairs = sum(ranking.ties == [1, 1] for ranking in rankings)
@@ -89,11 +94,44 @@ def train(spec: StageSpec, progress: Progress) -> dict[str, Any]:
         "dtype": "bf16" if trainer.args.bf16 else "fp32",
         "score_mean": round(facts.mean, 4),
         "score_std": round(facts.std, 4),
-        **ends,
-        **({"held_out_accuracy": round(statistics.fmean(accuracies), 4)} if accuracies else {}),
+        **done.ends,
+        **({"held_out_accuracy": round(statistics.fmean(done.accuracies), 4)} if done.accuracies else {}),
         "seconds_set_up": round(time.perf_counter() - began - spent, 3),
         "seconds_training": round(spent, 3),
     }
+
+
+@dataclass
+class _Done:
+    """What the members that are trained already say, and their folders carried from attempt to attempt."""
+
+    out: Path
+    members: int = 0
+    accuracies: list[float] = field(default_factory=list)
+    scores: list[float] = field(default_factory=list)
+    ends: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, spec: StageSpec) -> _Done:
+        """As the stage's last checkpoint has it; nothing at the beginning."""
+        found = newest(spec)
+        if found is None:
+            return cls(spec.out)
+        done = cls(spec.out, **found.notes)
+        for number in range(done.members):
+            shutil.copytree(member(found.folder / _FINISHED, number), member(spec.out, number), dirs_exist_ok=True)
+        return done
+
+    def carried(self, folder: Path) -> dict[str, Any]:
+        """The notes for a checkpoint, whose folder gets a copy of every finished member."""
+        for number in range(self.members):
+            shutil.copytree(member(self.out, number), member(folder / _FINISHED, number), dirs_exist_ok=True)
+        return {
+            "members": self.members,
+            "accuracies": self.accuracies,
+            "scores": self.scores,
+            "ends": self.ends,
+        }
 
 
 def _rows(
@@ -132,9 +170,9 @@ def build_trainer(
     rankings: Sequence[TokenizedRanking],
     progress: Progress,
     *,
-    seed: int,
+    number: int = 0,
 ) -> RankingTrainer:
-    """The trainer of one member, ready to go. Its head and its adapter are drawn from `seed`."""
+    """The trainer of one member, ready to go. Its head and its adapter are drawn from a seed of its own."""
     from transformers import set_seed
     from trl import RewardConfig
 
@@ -142,6 +180,7 @@ def build_trainer(
     from alignment.methods.ranking_trainer import RankingTrainer
 
     bf16 = wants_bf16(settings.dtype)
+    seed = spec.seed + number * _MEMBER_STRIDE
     set_seed(seed)
     model = base_for_scores(str(spec.model), bf16=bf16 and not settings.full)
     model.config.get_text_config().pad_token_id = tokenizer.pad_token_id
@@ -160,6 +199,7 @@ def build_trainer(
             bf16=bf16,
             threads=settings.threads,
             records=RECORDS,
+            part=number,
         ),
     )
     scaled = [
@@ -195,7 +235,7 @@ def _scores(trainer: RankingTrainer, rankings: Sequence[TokenizedRanking]) -> li
 def _save(trainer: RankingTrainer, settings: RewardSettings, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     trainer.model.save_pretrained(folder, safe_serialization=True)
-    (folder / "README.md").unlink(missing_ok=True)  # PEFT's empty model card
+    tidy(folder)
 
 
 def _part_of(progress: Progress, number: int, members: int) -> Progress:

@@ -27,7 +27,7 @@ class RewardFunction:
         self._tokenizer = tokenizer
         self._clip = clip
         self._missing_end = missing_end
-        self._unit: Unit | None = None
+        self.unit: Unit | None = None
 
     def __call__(
         self, prompts: Sequence[Any], completions: Sequence[Any], completion_ids: Sequence[Sequence[int]], **_: Any
@@ -46,11 +46,11 @@ class RewardFunction:
                 whole, [len(rows[row][0]) for row in part], self._model.pad, self._model.device
             )
             scores[torch.tensor(part, device=self._model.device)] = self._model.judge(ids, mask, answer).scores
-        if self._unit is None:
-            self._unit = Unit.of(scores)
+        if self.unit is None:
+            self.unit = Unit.of(scores)
         finished = torch.tensor(
             [bool(answer) and answer[-1] == self._tokenizer.eos_token_id for _, answer in rows],
             device=self._model.device,
         )
-        rewards = answer_rewards(self._unit(scores), finished, clip=self._clip, missing_end=self._missing_end)
+        rewards = answer_rewards(self.unit(scores), finished, clip=self._clip, missing_end=self._missing_end)
         return list(map(float, rewards.tolist()))

@@ -1,7 +1,7 @@
 """REINFORCE leave-one-out against a reward model: TRL's `RLOOTrainer`, our reward model as its reward.
 
 Ahmadian et al. 2024 (arXiv:2402.14740): several answers to each prompt, each measured against the mean of
-the others, so no value head is needed. Everything runs in this process.
+the others, so no value head is needed. Everything runs in this process, unless a sampler elsewhere answers.
 """
 
 from __future__ import annotations
@@ -10,25 +10,30 @@ import math
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
+from alignment.checkpoints import newest
 from alignment.errors import StageError
 from alignment.methods.adapters import lora_config, save_adapter, trainer_arguments, wants_bf16
 from alignment.methods.against_reward import asked_prompts, folders
 from alignment.methods.loading import load_model, load_tokenizer
+from alignment.methods.outside import publisher
 from alignment.methods.ppo.model import OneBase
+from alignment.methods.ppo.rewards import Unit
 from alignment.methods.reward_function import RewardFunction
 from alignment.methods.rloo_settings import RlooSettings
+from alignment.sampler import Sampler
 from alignment.spec import StageSpec
 from alignment.stages import Progress
 
 
-def train(spec: StageSpec, progress: Progress) -> dict[str, Any]:
+def train(spec: StageSpec, progress: Progress, *, sampler: Sampler | None = None) -> dict[str, Any]:
     """Train an adapter against `spec.reward` and save it into `spec.out`.
 
     Progress records: `step`, `steps`, `epoch`, `loss`, `reward` (mean, in spreads of the starting model's, less
-    the KL penalty), `kl` and `entropy` (nats per token), `length` (tokens), `seconds_left`; a step
-    is one update. Returns the metrics.
+    the KL penalty), `kl` (to the reference, nats per answer), `entropy` (nats per token), `length`
+    (tokens), `sampler_gap`, `seconds_left`; a step is one update. `sampler` is as in `ppo`. Returns the metrics.
     Raises `StageError` with one sentence when the data are unusable or the loss is not finite.
     """
     from datasets import Dataset
@@ -37,6 +42,7 @@ def train(spec: StageSpec, progress: Progress) -> dict[str, Any]:
     from trl import RLOOConfig, RLOOTrainer
 
     from alignment.methods.progress_callback import ProgressCallback
+    from alignment.methods.resuming import train_on
 
     source, reward = folders(spec)
     settings = RlooSettings.read(spec.settings)
@@ -76,9 +82,17 @@ def train(spec: StageSpec, progress: Progress) -> dict[str, Any]:
         beta=settings.beta,
         epsilon=settings.clip,
     )
-    trainer = RLOOTrainer(
+    rewards = RewardFunction(judge, tokenizer, clip=settings.reward_clip, missing_end=settings.missing_end)
+    if found := newest(spec):
+        rewards.unit = Unit(**found.notes["unit"])
+    kind: Any = RLOOTrainer
+    if sampler is not None:
+        from alignment.methods.rloo_trainer import OutsideRlooTrainer
+
+        kind = partial(OutsideRlooTrainer, sampler=sampler, publish=publisher(sampler, spec))
+    trainer = kind(
         model=model,
-        reward_funcs=RewardFunction(judge, tokenizer, clip=settings.reward_clip, missing_end=settings.missing_end),
+        reward_funcs=rewards,
         args=config,
         train_dataset=Dataset.from_list([{"prompt": [asdict(turn) for turn in prompt]} for prompt in prompts]),
         processing_class=tokenizer,
@@ -87,7 +101,13 @@ def train(spec: StageSpec, progress: Progress) -> dict[str, Any]:
     )
     trainer.remove_callback(PrinterCallback)
     set_up = time.perf_counter()
-    trainer.train()
+    # Between rollouts alone: what was sampled and not yet learned from is in no checkpoint.
+    train_on(
+        trainer,
+        spec,
+        every=per_generation * settings.iterations,
+        notes=lambda folder: {"unit": asdict(rewards.unit) if rewards.unit else None},
+    )
     history = [entry for entry in trainer.state.log_history if "loss" in entry]
     if not history or not all(math.isfinite(entry["loss"]) for entry in history):
         raise StageError("rloo ended because its loss is not a number any more. Use a smaller rate.")
@@ -101,13 +121,14 @@ def train(spec: StageSpec, progress: Progress) -> dict[str, Any]:
         "rank": settings.rank,
         "dtype": "bf16" if bf16 else "fp32",
         "started_from": "adapter" if spec.adapter else "model",
-        "first": _figures(history[0]),
-        "last": _figures(history[-1]),
+        "first": _rounded(history[0]),
+        "last": _rounded(history[-1]),
         "seconds_set_up": round(set_up - began, 3),
         "seconds_training": round(time.perf_counter() - set_up, 3),
     }
 
 
-def _figures(entry: Mapping[str, Any]) -> dict[str, float]:
-    names = {"loss": "loss", "reward": "reward", "kl": "kl", "entropy": "entropy", "completions/mean_length": "length"}
-    return {name: round(float(entry[key]), 4) for key, name in names.items() if key in entry}
+def _rounded(entry: Mapping[str, Any]) -> dict[str, float]:
+    from alignment.methods.progress_callback import figures
+
+    return {name: round(value, 4) for name, value in figures(entry).items()}

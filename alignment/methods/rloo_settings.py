@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from alignment.methods.scale import rate_for
-from alignment.methods.settings import DTYPES, read_settings, require
-from alignment.spec import Setting
+from alignment.methods.settings import DTYPES, ROLLOUTS_FROM, read_settings, require
+from alignment.spec import PROCESS, Setting
 
 SMALL_MODEL_RATE = 1e-3
 
@@ -20,6 +20,7 @@ class RlooSettings:
     of the others; `iterations` of updates on them in minibatches of `minibatch` answers. `beta` is the KL
     penalty's coefficient; `reward_clip` in units of the starting model's spread (0: none); `missing_end` is
     taken off an unfinished answer; prompts are the dataset's and those of the JSONL file `prompts`.
+    `rollouts_from` is process, or vllm at `vllm_url`: it samples under a name of the policy's own.
     """
 
     steps: int = 16
@@ -41,6 +42,8 @@ class RlooSettings:
     dtype: str = "auto"
     min_prompts: int = 8
     threads: int = 0
+    rollouts_from: str = PROCESS
+    vllm_url: str = ""
 
     @classmethod
     def read(cls, values: Mapping[str, Setting]) -> RlooSettings:
@@ -60,6 +63,9 @@ class RlooSettings:
                 "temperature must be above 0": settings.temperature > 0,
                 "beta and rate must not be negative": min(settings.beta, settings.rate) >= 0,
                 f"dtype must be one of {', '.join(DTYPES)}": settings.dtype in DTYPES,
+                f"rollouts_from must be one of {', '.join(ROLLOUTS_FROM)}": settings.rollouts_from in ROLLOUTS_FROM,
+                "rollouts_from=vllm needs vllm_url, as http://127.0.0.1:8161": settings.rollouts_from == PROCESS
+                or bool(settings.vllm_url),
             },
         )
         return settings

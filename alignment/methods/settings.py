@@ -7,7 +7,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from alignment.errors import StageError
-from alignment.spec import Setting
+from alignment.spec import PROCESS, VLLM, Setting
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _WORDS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 DTYPES = ("auto", "bf16", "fp32")
+ROLLOUTS_FROM = (PROCESS, VLLM)
 
 
 def read_settings(kind: type[Settings], stage: str, values: Mapping[str, Setting]) -> Settings:

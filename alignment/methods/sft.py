@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from alignment.spec import StageSpec
+from alignment.checkpoints import trainer_folder
+from alignment.errors import StageError
+from alignment.snapshot import read_sft
+from alignment.spec import StageSpec
+from alignment.stages import Progress
 
 DEFAULTS: dict[str, bool | int | float | str] = {
     "epochs": 1.0,
@@ -24,44 +26,63 @@ DEFAULTS: dict[str, bool | int | float | str] = {
 }
 
 
-class SftDataError(ValueError):
+class SftDataError(StageError):
     """The rows cannot be trained on: none, or none with an assistant's turn."""
 
 
 def read_rows(data: Path) -> list[dict[str, Any]]:
-    """Return the {"messages"} rows of ``train.jsonl`` or ``sft.jsonl`` in ``data``.
+    """The {"messages"} rows of ``train.jsonl``, or the training rows worth imitating of a dataset's ``sft.jsonl``.
 
-    Raises FileNotFoundError when neither is there, SftDataError when no row has an assistant's turn.
+    Raises SftDataError with the counts when there is no such file, or no row with an assistant's turn.
     """
-    paths = [path for path in (data / "train.jsonl", data / "sft.jsonl") if path.exists()]
-    if not paths:
-        raise FileNotFoundError(f"no train.jsonl and no sft.jsonl in {data}")
-    lines = paths[0].read_text(encoding="utf-8").splitlines()
-    rows = [{"messages": json.loads(line)["messages"]} for line in lines if line.strip()]
-    rows = [row for row in rows if any(message["role"] == "assistant" for message in row["messages"])]
-    if not rows:
-        raise SftDataError(f"{paths[0]} has no conversation with an assistant's turn")
-    return rows
+    conversations, imitated = data / "train.jsonl", data / "sft.jsonl"
+    if conversations.exists():
+        lines = [line for line in conversations.read_text(encoding="utf-8").splitlines() if line.strip()]
+        rows = [{"messages": json.loads(line)["messages"]} for line in lines]
+        kept = [row for row in rows if any(message["role"] == "assistant" for message in row["messages"])]
+        if not kept:
+            raise SftDataError(
+                f"sft needs at least one conversation with an assistant's turn; 0 of {len(rows)} have one."
+            )
+        return kept
+    if not imitated.exists():
+        raise SftDataError(
+            f"sft needs at least one row worth imitating; {data} has 0: no train.jsonl and no sft.jsonl."
+        )
+    found = read_sft(data, "train")
+    if not found:
+        raise SftDataError("sft needs at least one row worth imitating; this snapshot has 0: collect corrections.")
+    return [
+        {
+            "messages": [
+                *({"role": turn.role, "content": turn.content} for turn in row.prompt),
+                {"role": "assistant", "content": row.completion},
+            ]
+        }
+        for row in found
+    ]
 
 
-def train(spec: StageSpec, progress: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+def train(spec: StageSpec, progress: Progress) -> dict[str, Any]:
     """Finetune ``spec.model`` on ``spec.data`` and write the whole model to ``spec.out``; return its metrics.
 
     Rows longer than ``max_length`` tokens are dropped and counted in ``left_out``, never cut.
-    Raises SftDataError or FileNotFoundError on data, ValueError on settings or without a start model, and
-    NonFiniteLossError when training breaks down.
+    Progress records: `step`, `steps`, `epoch`, `loss`, `seconds_left` and what else the trainer logs.
+    Raises `StageError` (SftDataError on data) with one sentence, and NonFiniteLossError when training breaks down.
     """
     from datasets import Dataset
-    from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
+    from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback
     from trl import SFTConfig, SFTTrainer
 
     from alignment.methods.pretrain import NonFiniteLossError, save
+    from alignment.methods.progress_callback import ProgressCallback
+    from alignment.methods.resuming import train_on
 
     if spec.model is None:
-        raise ValueError("supervised finetuning starts from a model: give one, or pretrain first")
+        raise StageError("sft needs a model to start from; name one, or pretrain first.")
     unknown = sorted(set(spec.settings) - set(DEFAULTS))
     if unknown:
-        raise ValueError(f"supervised finetuning has no setting {', '.join(unknown)}; it has {', '.join(DEFAULTS)}")
+        raise StageError(f"sft has no setting {', '.join(unknown)}; it has {', '.join(DEFAULTS)}.")
     settings: dict[str, Any] = {**DEFAULTS, **spec.settings}
     tokenizer = AutoTokenizer.from_pretrained(spec.model)
     model = AutoModelForCausalLM.from_pretrained(spec.model, dtype="float32")
@@ -69,25 +90,14 @@ def train(spec: StageSpec, progress: Callable[[dict[str, Any]], None]) -> dict[s
     lengths = [len(tokenizer.apply_chat_template(row["messages"], return_dict=False)) for row in rows]
     kept = [row for row, length in zip(rows, lengths, strict=True) if length <= settings["max_length"]]
     if not kept:
-        raise SftDataError(f"every row is longer than {settings['max_length']} tokens")
+        raise SftDataError(
+            f"{len(rows)} of {len(rows)} rows are longer than {settings['max_length']} tokens, and sft needs at least "
+            "one that fits: collect shorter ones or raise max_length."
+        )
     started = time.monotonic()
 
-    class Report(TrainerCallback):  # type: ignore[misc]
-        """Passes the trainer's log lines on and stops a run whose loss is not finite."""
-
-        def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **_: Any) -> None:
-            if not logs or "loss" not in logs:
-                return
-            if not math.isfinite(logs["loss"]):
-                raise NonFiniteLossError(
-                    f"the loss was {logs['loss']} at step {state.global_step}; lower learning_rate"
-                )
-            pace = (time.monotonic() - started) / max(1, state.global_step)
-            left = pace * (state.max_steps - state.global_step)
-            progress({"step": state.global_step, "steps": state.max_steps, "loss": logs["loss"], "seconds_left": left})
-
     config = SFTConfig(
-        output_dir=str(spec.out / "run"),
+        output_dir=str(trainer_folder(spec.out)),
         num_train_epochs=settings["epochs"],
         max_steps=settings["max_steps"],
         per_device_train_batch_size=settings["batch_size"],
@@ -113,9 +123,10 @@ def train(spec: StageSpec, progress: Callable[[dict[str, Any]], None]) -> dict[s
         args=config,
         train_dataset=Dataset.from_list(kept),
         processing_class=tokenizer,
-        callbacks=[Report()],
+        callbacks=[ProgressCallback(progress)],
     )
-    result = trainer.train()
+    trainer.remove_callback(PrinterCallback)
+    result = train_on(trainer, spec)
     if not math.isfinite(result.training_loss):
         raise NonFiniteLossError(f"the mean loss was {result.training_loss}; lower learning_rate")
     save(trainer.model, tokenizer, spec.out)

@@ -37,6 +37,7 @@ def train(
     from alignment.run import quiet_environment
     from alignment.spec import StageSpec
     from alignment.stages import STAGES, run_stage
+    from feedback_app.loop.stage import VllmOutside
 
     if stage not in STAGES:
         raise UsageError(f"There is no stage called {stage}. Stages: {', '.join(STAGES)}.")
@@ -49,7 +50,7 @@ def train(
     quiet_environment()
     spec = StageSpec(stage, data, model or None, out, settings, seed, adapter, reward=reward)
     with _Bar(output(ctx)) as bar:
-        manifest = run_stage(spec, bar)
+        manifest = run_stage(spec, bar, outside=VllmOutside)
     result = {"stage": stage, "out": str(out), "hash": manifest.hash, "metrics": manifest.metrics}
     output(ctx).done(result, lambda console: console.print(f"{stage} is done: {out}", markup=False))
 

@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from feedback_app.errors import RoundFailed
+from feedback_app.errors import RoundFailed, StageKilled
 
 GRACE_S = 5.0
 POLL_S = 0.3
@@ -68,7 +68,7 @@ async def run_child(
     """Run `command` until it ends, handing over each progress record that it writes into `folder` (which exists).
 
     Cancelling this coroutine ends the child's whole process group first. Raises `RoundFailed` with the
-    reason the child left in `error.json`, or the signal that killed it.
+    reason the child left in `error.json`, and `StageKilled` with the signal that killed it.
     """
     tail = ProgressTail(folder / "progress.jsonl")
     with log_of(folder).open("ab") as log:
@@ -96,7 +96,7 @@ async def run_child(
     if records := tail.read():
         await on_progress(records)
     if process.returncode != 0:
-        raise RoundFailed(_why(process.returncode or 0, folder))
+        raise _why(process.returncode or 0, folder)
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
@@ -115,16 +115,18 @@ def _signal_group(pid: int, number: signal.Signals) -> None:
         os.killpg(pid, number)
 
 
-def _why(code: int, folder: Path) -> str:
+def _why(code: int, folder: Path) -> RoundFailed:
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        return str(json.loads((folder / "error.json").read_text())["message"])
+        return RoundFailed(str(json.loads((folder / "error.json").read_text())["message"]))
     if code < 0:
         name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
-        return (
+        return StageKilled(
             f"Training was killed ({name}), perhaps for want of memory. Serving is unchanged; "
             f"start the round again, or look into {log_of(folder)}."
         )
-    return f"Training ended with exit code {code}. Serving is unchanged; {log_of(folder)} holds what it said."
+    return RoundFailed(
+        f"Training ended with exit code {code}. Serving is unchanged; {log_of(folder)} holds what it said."
+    )
 
 
 def clear_left_over(pid: int | None, folder: Path) -> bool:

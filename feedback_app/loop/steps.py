@@ -97,6 +97,7 @@ class Loop:
             launcher=self.settings.train_launcher if self.settings.train_on is TrainOn.ELSEWHERE else "",
             model=self.settings.model_source,
             data=self.settings.data,
+            vllm="" if self.settings.train_on is TrainOn.PAUSE else self.settings.vllm_address,
         )
         incumbent = await asyncio.to_thread(self._start_of, turn)
         if self.settings.train_on is not TrainOn.PAUSE:

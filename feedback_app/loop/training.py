@@ -1,47 +1,68 @@
 """One training stage of a round: attempts, each a child process with a folder of its own.
 
-A complete attempt that an earlier worker did not live to record is adopted; anything else that it left is
-cleared and a new attempt begins. The child gets files only (`alignment.spec`).
+A complete attempt that an earlier worker did not live to record is adopted. One that died in the middle is
+continued by the next attempt, in a folder of its own, from its last checkpoint: when its worker died or was
+stopped, and twice when its process alone was killed. The child gets files only (`alignment.spec`).
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import shlex
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from alignment.artifact import is_complete, verify
+from alignment.checkpoints import clear, holds_one
 from alignment.errors import ArtifactProblem
-from alignment.spec import Setting, StageSpec
-from alignment.stages import stage_settings
-from feedback_app.errors import RoundFailed
+from alignment.spec import VLLM, Setting, StageSpec
+from alignment.stages import rolls_out_elsewhere, stage_settings
+from feedback_app.errors import RoundFailed, StageKilled
 from feedback_app.loop.child import clear_left_over, run_child
 from feedback_app.loop.rules import CONTRADICTIONS
 from feedback_app.loop.start import FROM_THE_MODEL, START, continues
 from feedback_app.store.database import Store
 from feedback_app.store.tables import Round, Snapshot, Version
+from serving.errors import ServingError
+from serving.rollouts import forget
 
+log = logging.getLogger(__name__)
+
+AGAIN = 2  # attempts after the first, when the stage's process is killed and has left a checkpoint
 ROUND_SETTINGS = (START, CONTRADICTIONS)  # the round's, and no stage's
 ANSWERS_PROMPTS = ("ppo", "rloo", "online-dpo", "constitution")  # stages that learn from answers of their own
 
 
-def stage_command(spec_file: Path, launcher: str = "") -> list[str]:
+def stage_command(spec: StageSpec, launcher: str = "") -> list[str]:
     """The child's command; `launcher` (as on a command line) goes in front of it."""
-    return [*shlex.split(launcher), sys.executable, "-m", "alignment.run", str(spec_file)]
+    module = "feedback_app.loop.stage" if rolls_out_elsewhere(spec) else "alignment.run"
+    return [*shlex.split(launcher), sys.executable, "-m", module, str(spec.out / "spec.json")]
 
 
 class Training:
     """Runs training stages for the rounds of one store."""
 
-    def __init__(self, store: Store, home: Path, *, launcher: str = "", model: str, data: Path | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        home: Path,
+        *,
+        launcher: str = "",
+        model: str,
+        data: Path | None = None,
+        vllm: str = "",
+    ) -> None:
         """`home` is where attempts' folders go, `model` the base model's folder or hub name.
 
         `data` is the folder of what ships: stages which answer prompts themselves take its compare prompts
-        beside the snapshot's, and `constitution` its principles.
+        beside the snapshot's, and `constitution` its principles. `vllm` is the address of one that a policy in
+        training may be sampled from; empty when there is none meanwhile.
         """
+        self._vllm = vllm
         self._store = store
         self._data = data
         self._home = home.resolve()
@@ -56,11 +77,37 @@ class Training:
         adopted = await asyncio.to_thread(self._adopt, stage.id)
         if adopted is not None:
             return adopted
-        folder = await asyncio.to_thread(self._folder, turn.id, stage_name, stage.id)
-        attempt = await asyncio.to_thread(self._store.rounds.add_attempt, stage.id, str(folder))
+        for further in reversed(range(1 + AGAIN)):
+            await self._forget_rollouts(stage.id)
+            folder = await asyncio.to_thread(self._folder, turn.id, stage_name, stage.id)
+            spec = self._spec(turn, stage_name, snapshot, incumbent, folder)
+            spec = replace(spec, resume=await asyncio.to_thread(self._unfinished, stage.id))
+            try:
+                await self._attempt(stage.id, spec)
+                break
+            except StageKilled as error:
+                if not further or not await asyncio.to_thread(holds_one, folder):
+                    raise
+                log.warning("%s goes on from its last checkpoint: %s", stage_name, error)
+        await asyncio.to_thread(forget_checkpoints, self._store, turn.id)
+        return folder
+
+    async def _forget_rollouts(self, stage_id: int) -> None:
+        """Have vLLM forget the policies of attempts that died; those of others unload their own."""
+        attempts = await asyncio.to_thread(self._store.rounds.attempts, stage_id)
+        left = [Path(attempt.folder) for attempt in attempts if _rolled_out(Path(attempt.folder))]
+        if not self._vllm or not left:
+            return
+        try:
+            await forget(self._vllm, left)
+        except ServingError as error:
+            log.warning("what earlier attempts left in vLLM stays there: %s", error)
+
+    async def _attempt(self, stage_id: int, spec: StageSpec) -> None:
+        folder = spec.out
+        attempt = await asyncio.to_thread(self._store.rounds.add_attempt, stage_id, str(folder))
         assert attempt.id is not None
         attempt_id = attempt.id
-        spec = self._spec(turn, stage_name, snapshot, incumbent, folder)
         try:
             folder.mkdir(parents=True, exist_ok=True)
             (folder / "spec.json").write_text(spec.to_json() + "\n", encoding="utf-8")
@@ -74,7 +121,7 @@ class Training:
             await asyncio.to_thread(self._keep, attempt_id, records)
 
         try:
-            command = stage_command(folder / "spec.json", self._launcher)
+            command = stage_command(spec, self._launcher)
             await run_child(command, folder, progress, on_start=started)
             await asyncio.to_thread(checked, folder)
         except BaseException:
@@ -82,7 +129,11 @@ class Training:
             self._store.rounds.update_attempt(attempt_id, status="failed")
             raise
         await asyncio.to_thread(self._store.rounds.update_attempt, attempt_id, status="done")
-        return folder
+
+    def _unfinished(self, stage_id: int) -> Path | None:
+        """The newest attempt's folder that holds a checkpoint to go on from."""
+        folders = [Path(attempt.folder) for attempt in self._store.rounds.attempts(stage_id)]
+        return next((folder for folder in reversed(folders) if holds_one(folder)), None)
 
     def _adopt(self, stage_id: int) -> Path | None:
         """The newest attempt that is complete, whoever ran it; groups of incomplete ones are cleared."""
@@ -116,6 +167,13 @@ class Training:
             settings.setdefault("prompts", str((self._data / "prompts" / "compare.jsonl").resolve()))
         if self._data is not None and stage_name == "constitution":
             settings.setdefault("principles", str((self._data / "principles.txt").resolve()))
+        if settings.get("rollouts_from") == VLLM:
+            if not self._vllm:
+                raise RoundFailed(
+                    f"{stage_name} cannot take its rollouts from vLLM, which is stopped while training runs "
+                    "(ALIGNLOOP_TRAIN_ON=pause): set rollouts_from=process."
+                )
+            settings.setdefault("vllm_url", self._vllm)
         go_on = continues(turn.settings, incumbent) and stage_name not in FROM_THE_MODEL
         assert turn.id is not None
         made = artifacts(self._store, turn.id)
@@ -135,6 +193,22 @@ class Training:
     def _keep(self, attempt_id: int, records: Sequence[dict[str, Any]]) -> None:
         for record in records:
             self._store.rounds.add_progress(attempt_id, int(record["number"]), record)
+
+
+def _rolled_out(folder: Path) -> bool:
+    """Whether an attempt sampled through vLLM."""
+    try:
+        return rolls_out_elsewhere(StageSpec.from_json((folder / "spec.json").read_text(encoding="utf-8")))
+    except (OSError, KeyError, ValueError):
+        return False
+
+
+def forget_checkpoints(store: Store, round_id: int) -> None:
+    """Remove what attempts of a round left to go on from: the stage is done, or the round is over."""
+    for stage in store.rounds.stages(round_id):
+        assert stage.id is not None
+        for attempt in store.rounds.attempts(stage.id):
+            clear(Path(attempt.folder))
 
 
 def artifacts(store: Store, round_id: int) -> dict[str, Path]:

@@ -21,6 +21,7 @@ from feedback_app.loop.evaluation import ScoringSampler
 from feedback_app.loop.reconcile import BEAT, Reconcile
 from feedback_app.loop.schedule import start_due
 from feedback_app.loop.steps import Loop
+from feedback_app.loop.training import forget_checkpoints
 from feedback_app.loop.turn import take_turn
 from feedback_app.loop.versions import Facts, register_model
 from feedback_app.loop.votes import settle
@@ -206,6 +207,7 @@ class Worker:
         if turn.version is not None:
             self.store.versions.set_state(turn.version, "dropped")  # nobody has examined it to the end
         self.store.rounds.update(round_id, status=status, reasons=[reason])
+        forget_checkpoints(self.store, round_id)
         log.warning("round %s %s: %s", round_id, status, reason)
 
     def _settle(self) -> Round | None:

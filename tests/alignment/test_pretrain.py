@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from alignment.errors import StageError
 from alignment.methods import pretrain, sft
 from alignment.methods.packing import batches, pack
 from alignment.methods.tokenizer import encode_chats, train_tokenizer
@@ -148,9 +149,9 @@ def test_a_loss_that_is_not_finite_stops_the_run(folder: Path, tmp_path: Path) -
 
 
 def test_unknown_settings_and_missing_data_are_refused(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="no setting depth"):
+    with pytest.raises(StageError, match="no setting depth"):
         pretrain.train(spec(folder, tmp_path, depth=3), lambda row: None)
-    with pytest.raises(FileNotFoundError, match=r"train\.jsonl"):
+    with pytest.raises(StageError, match=r"at least one conversation in train\.jsonl .* has 0"):
         pretrain.train(spec(tmp_path, tmp_path / "out"), lambda row: None)
 
 
@@ -164,7 +165,7 @@ def test_finetuning_continues_from_a_pretrained_model(folder: Path, tmp_path: Pa
     settings = {"max_steps": 3, "batch_size": 4, "log_every": 1}
     result = sft.train(StageSpec("sft", data, str(tmp_path / "base"), tmp_path / "out", settings, 1), seen.append)
     assert result["steps"] == 3
-    assert [row["step"] for row in seen] == [1, 2, 3]
+    assert [row["step"] for row in seen] == [0, 1, 2, 3]
     assert weights(tmp_path / "out") != weights(tmp_path / "base")
 
 
@@ -172,7 +173,7 @@ def test_finetuning_refuses_rows_without_an_answer_and_a_missing_model(folder: P
     data = tmp_path / "rows"
     data.mkdir()
     (data / "train.jsonl").write_text(json.dumps({"messages": [{"role": "user", "content": "Hi"}]}), encoding="utf-8")
-    with pytest.raises(sft.SftDataError, match="assistant"):
+    with pytest.raises(sft.SftDataError, match="0 of 1 have one"):
         sft.read_rows(data)
-    with pytest.raises(ValueError, match="starts from a model"):
+    with pytest.raises(StageError, match="needs a model to start from"):
         sft.train(StageSpec("sft", folder, None, tmp_path / "out"), lambda row: None)

@@ -57,6 +57,29 @@ def make_tiny_model(folder: Path, *, seed: int = 0, architecture: str = "llama",
     return folder
 
 
+def make_tiny_encoder(folder: Path, *, seed: int = 0, window: int = 256) -> Path:
+    """Write a random BERT with the same tokenizer: a backbone that scores and cannot answer."""
+    import torch
+    from transformers import BertConfig, BertModel
+
+    tokenizer = byte_tokenizer(window)
+    torch.manual_seed(seed)
+    model = BertModel(
+        BertConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=64,
+            intermediate_size=128,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            max_position_embeddings=window,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+    )
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
 def byte_tokenizer(window: int) -> Any:
     """A tokenizer of single bytes and a few special tokens."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers

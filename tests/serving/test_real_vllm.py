@@ -17,6 +17,7 @@ import pytest
 from serving.client import VllmClient, VllmError
 from serving.group import members
 from serving.model_check import check_model
+from serving.rollouts import VllmRollouts
 from serving.sampler import HttpSampler
 from tests.serving.real import START_S, RealVllm, real_vllm
 from tests.waiting import until
@@ -167,6 +168,52 @@ async def test_samples_repeat_by_seed_and_their_scores_agree(vllm: RealVllm) -> 
     assert len({sample.tokens for sample in given}) == 1
     assert all(score < 0 for row in await asyncio.to_thread(sampler.score, "base", prompts, given) for score in row)
     sampler.close()
+
+
+async def test_a_policy_in_training_is_sampled_token_by_token_and_leaves_nothing_behind(
+    client: VllmClient, vllm: RealVllm, adapter: Callable[[Path, int], Path], tmp_path: Path
+) -> None:
+    from transformers import AutoTokenizer
+
+    ends = AutoTokenizer.from_pretrained(vllm.model).eos_token_id
+    rollouts = VllmRollouts(vllm.url, tmp_path)
+    prompts = [[Turn("user", f"number {number}")] for number in range(24)]
+    answers = []
+    for step in (1, 2):
+        name = await asyncio.to_thread(rollouts.publish, adapter(vllm.model, step), step)
+        answers.append(await asyncio.to_thread(rollouts.sample, name, prompts, Sampling(1.0, 60, n=2)))
+    assert answers[0] != answers[1]
+    samples = [sample for row in answers[1] for sample in row]
+    assert all(len(sample.tokens) == len(sample.logprobs) > 0 for sample in samples)
+    finished = [sample for sample in samples if sample.finish_reason == "stop"]
+    assert finished
+    assert all(sample.tokens[-1] == ends for sample in finished)
+    assert [model.name for model in await client.models()] == ["base", name]
+    await asyncio.to_thread(rollouts.close)
+    assert [model.name for model in await client.models()] == ["base"]
+
+
+async def test_ppo_through_vllm_sees_the_probabilities_that_it_computes_itself(
+    client: VllmClient, vllm: RealVllm, tmp_path: Path
+) -> None:
+    from alignment.compile import compile_rows
+    from alignment.snapshot import write_snapshot
+    from alignment.spec import StageSpec
+    from alignment.stages import run_stage
+    from feedback_app.loop.stage import VllmOutside
+    from tests.alignment.builders import vote
+
+    votes = [vote(i, f"Gladly, friend {i}!", f"No {i}.", (1, 2), prompt=f"Question {i}?") for i in range(12)]
+    write_snapshot(compile_rows(votes), votes, tmp_path / "data", filters={}, watermark=0)
+    model, shared = str(vllm.model), {"dtype": "bf16"}
+    reward = StageSpec("reward", tmp_path / "data", model, tmp_path / "reward", {"epochs": 1, **shared}, 1)
+    await asyncio.to_thread(run_stage, reward)
+    settings = {"steps": 2, "rollouts": 16, "max_tokens": 12, "rollouts_from": "vllm", "vllm_url": vllm.url, **shared}
+    ppo = StageSpec("ppo", tmp_path / "data", model, tmp_path / "ppo", settings, 1, reward=reward.out)
+    metrics = (await asyncio.to_thread(run_stage, ppo, outside=VllmOutside)).metrics
+    for end in ("first", "last"):
+        assert 0 < metrics[end]["sampler_gap"] < 0.05, "bf16 in two programs, nats per token"
+    assert [served.name for served in await client.models()] == ["base"]
 
 
 async def test_after_a_kill_of_the_engine_vllm_comes_back_and_adapters_can_be_loaded_again(

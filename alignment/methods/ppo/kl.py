@@ -9,10 +9,8 @@ from typing import Protocol
 class Controller(Protocol):
     """Holds the coefficient β of the penalty −β·(log π − log π_ref) that every token pays."""
 
-    @property
-    def beta(self) -> float:
-        """The coefficient for the next rollouts."""
-        ...
+    beta: float
+    """The coefficient for the next rollouts."""
 
     def saw(self, kl: float) -> None:
         """Take the mean KL to the reference, nats per answer, of the last rollouts."""

@@ -27,10 +27,20 @@ class Mix:
         self._texts = texts
         self._coefficient = coefficient
         self._order = drawn(range(len(texts)), seed)
+        self.drawn = 0  # texts so far: where a run that is interrupted goes on
+
+    def skip(self, count: int) -> None:
+        """Leave out the texts that an interrupted run has seen."""
+        for _ in range(count):
+            self._next()
+
+    def _next(self) -> tuple[list[int], list[int]]:
+        self.drawn += 1
+        return self._texts[next(self._order)]
 
     def backward(self, model: OneBase) -> float:
         """Add the gradient of the next texts; returns their mean loss in nats per token."""
-        chosen = [self._texts[next(self._order)] for _ in range(min(ROWS, len(self._texts)))]
+        chosen = [self._next() for _ in range(min(ROWS, len(self._texts)))]
         rows = [prompt + answer for prompt, answer in chosen]
         ids, attention, answer = rectangle(rows, [len(prompt) for prompt, _ in chosen], model.pad, model.device)
         with model.gradients():

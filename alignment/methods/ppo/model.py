@@ -2,16 +2,17 @@
 
 The policy is the base with the adapter that is trained. The reference is the base with its adapters off, or,
 when training continues an adapter, with a frozen copy of that one. Each reward model is an adapter and a
-head of one row. The value head reads what the first reward model sees and starts as its head does (Ouyang
-et al. 2022, arXiv:2203.02155, appendix C.4, start the value function from the reward model); as that
-adapter is frozen, its hidden states are computed once per rollout and training the values costs next to
-nothing. What may not be done here: losses, sampling.
+head of one row; one whose weights were all trained (`full`) stands beside the base, at the price of its
+memory. The value head reads what the first reward model sees and starts as its head does (Ouyang et al. 2022,
+arXiv:2203.02155, appendix C.4, start the value function from the reward model); as that model is frozen, its
+hidden states are computed once per rollout and training the values costs next to nothing.
+What may not be done here: losses, sampling.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,7 @@ from torch import nn
 from alignment.errors import StageError
 from alignment.methods.adapters import POLICY, lora_config
 from alignment.methods.loading import load_model
-from alignment.methods.reward_model import member, read_facts
+from alignment.methods.reward_model import base_for_scores, head, member, read_facts
 
 REFERENCE = "reference"
 
@@ -97,6 +98,7 @@ class OneBase:
             self.model.load_adapter(str(adapter), adapter_name=REFERENCE)
         self._reference = REFERENCE if adapter is not None else None
         self._heads: list[torch.Tensor] = []
+        self._scorers: list[Any] = []  # of a reward model with weights of its own; else its adapters score
         if reward is not None:
             self._add_rewards(reward, source)
         self._check_config(base)
@@ -114,13 +116,15 @@ class OneBase:
         from safetensors.torch import load_file
 
         facts = read_facts(folder)
-        if facts.form != "adapter":
-            raise StageError(
-                f"The reward model in {folder} has weights of its own, and here it must share the base: "
-                "train it without the setting full."
-            )
         if not _same_model(facts.base, source):
-            raise StageError(f"The reward model in {folder} was made from {facts.base}, not from {source}.")
+            raise StageError(
+                f"The reward model in {folder} was made from {facts.base}, not from {source}, and here they must "
+                "read the same tokens: train one from the model that the policy starts from."
+            )
+        if facts.form == "full":
+            for number in range(facts.members):
+                self._add_scorer(member(folder, number))
+            return
         for number in range(facts.members):
             where = member(folder, number)
             raw = json.loads((where / "adapter_config.json").read_text(encoding="utf-8"))
@@ -137,6 +141,15 @@ class OneBase:
             if outcome.unexpected_keys:
                 raise StageError(f"{where} does not fit this model: {outcome.unexpected_keys[0]} has no place in it.")
 
+    def _add_scorer(self, where: Path) -> None:
+        """A member with weights of its own, frozen, beside the base."""
+        whole = base_for_scores(str(where), bf16=self.bf16)
+        score = head(whole)
+        if not isinstance(score, nn.Linear) or not hasattr(whole, "score"):
+            raise StageError(f"{where} has no head that is called score, as decoders have; train one from a decoder.")
+        self._heads.append(score.weight.detach().float().reshape(-1).to(self.device))
+        self._scorers.append(whole.base_model.requires_grad_(False).to(self.device).eval())
+
     def _check_config(self, base: Any) -> None:
         text = base.config.get_text_config()
         self._softcap = getattr(text, "final_logit_softcapping", None)
@@ -144,6 +157,12 @@ class OneBase:
         if scale is None and getattr(text, "logits_scaling", None):
             scale = 1 / float(text.logits_scaling)
         self._scale = 1.0 if scale is None else float(scale)
+
+    def load_policy(self, values: Sequence[torch.Tensor]) -> None:
+        """Put values, in the order of `policy`, into the policy's parameters."""
+        with torch.no_grad():
+            for parameter, value in zip(self.policy, values, strict=True):
+                parameter.copy_(value)
 
     def use(self, adapter: str) -> None:
         """Make one adapter the active one. The policy's parameters keep their gradients whenever it is active."""
@@ -226,14 +245,28 @@ class OneBase:
         rows = torch.arange(len(ids), device=ids.device)
         scores = torch.zeros(len(ids), device=ids.device)
         states: list[torch.Tensor] = []
-        for number, head in enumerate(self._heads):
-            with self.frozen(f"reward-{number}"):
-                hidden = self.backbone(ids, mask)
-                scores += hidden[rows, last].float() @ head / len(self._heads)
+        for number, weights in enumerate(self._heads):
+            with self._scoring(number) as states_of:
+                hidden = states_of(ids, mask)
+                scores += hidden[rows, last].float() @ weights / len(self._heads)
                 if number == 0:
                     before = answer[:, 1:].bool()
                     states = [row[chosen] for row, chosen in zip(hidden[:, :-1], before, strict=True)]
         return Judged(scores, states)
+
+    @contextmanager
+    def _scoring(self, number: int) -> Iterator[Callable[[torch.Tensor, torch.Tensor], torch.Tensor]]:
+        """What makes last hidden states (N, T, H) of ids and mask (N, T) as one member sees them."""
+        if not self._scorers:
+            with self.frozen(f"reward-{number}"):
+                yield self.backbone
+            return
+        with torch.no_grad(), self.autocast():
+            yield (
+                lambda ids, mask: (
+                    self._scorers[number](input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state
+                )
+            )
 
     def value_head(self) -> ValueHead:
         """A new value head, as the first reward model's."""

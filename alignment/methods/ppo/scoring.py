@@ -79,14 +79,16 @@ def score(model: OneBase, rollouts: Sequence[Rollout]) -> Scored:
         tokens += len(entropy)
     assert states is not None
     finished = torch.tensor([r.finished for r in rollouts], device=model.device)
-    return Scored(old, reference, mask, states, scores, finished, entropies / max(1, tokens), _gap(rollouts, old))
+    gap = sampler_gap(old, [r.logged for r in rollouts])
+    return Scored(old, reference, mask, states, scores, finished, entropies / max(1, tokens), gap)
 
 
-def _gap(rollouts: Sequence[Rollout], old: torch.Tensor) -> float | None:
-    logged = [(row, r.logged) for row, r in enumerate(rollouts) if r.logged]
-    if not logged:
+def sampler_gap(old: torch.Tensor, logged: Sequence[Sequence[float]]) -> float | None:
+    """The mean |old − the sampler's own| in nats per token; None when it gave none. `old` is (B, T), padded."""
+    told = [(row, theirs) for row, theirs in enumerate(logged) if theirs]
+    if not told:
         return None
     differences = [
-        (old[row, : len(theirs)] - torch.tensor(theirs, device=old.device)).abs().sum() for row, theirs in logged
+        (old[row, : len(theirs)] - torch.tensor(theirs, device=old.device)).abs().sum() for row, theirs in told
     ]
-    return float(torch.stack(differences).sum()) / sum(len(theirs) for _, theirs in logged)
+    return float(torch.stack(differences).sum()) / sum(len(theirs) for _, theirs in told)

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from alignment.methods.scale import rate_for
-from alignment.methods.settings import DTYPES, read_settings, require
-from alignment.spec import Setting
+from alignment.methods.settings import DTYPES, ROLLOUTS_FROM, read_settings, require
+from alignment.spec import PROCESS, Setting
 
 SMALL_MODEL_RATE = 5e-4
 
@@ -25,10 +25,12 @@ class PpoSettings:
     KL: `beta` is the penalty per token against the reference; with `target_kl` above 0 it is steered
     towards that many nats per answer, by `kl_gain` a step. An epoch ends early when the policy has moved by
     `stop_step_kl` nats per token from the rollouts' (0: never), the run when it is `stop_kl` nats per answer
-    away from the reference (0: never).
+    away from the reference (0: never). With `milestones` above 0 the policy is kept each time √KL has grown by that
+    much, for a watch to judge (`alignment.watch`); such a run begins anew when it is killed.
     Rewards: `reward_clip` in units of the starting model's spread (0: none), `missing_end` is taken off an
     unfinished answer, `whiten_rewards` scales each step's rewards.
     `mix` is the coefficient of the pretraining-mix term over the dataset's SFT rows.
+    `rollouts_from` is process, or vllm at `vllm_url`: it samples under a name of the policy's own.
     """
 
     steps: int = 8
@@ -48,6 +50,7 @@ class PpoSettings:
     kl_gain: float = 0.1
     stop_kl: float = 0.0
     stop_step_kl: float = 0.1
+    milestones: float = 0.0
     reward_clip: float = 5.0
     missing_end: float = 1.0
     whiten_rewards: bool = False
@@ -62,6 +65,8 @@ class PpoSettings:
     dtype: str = "auto"
     min_prompts: int = 8
     threads: int = 0
+    rollouts_from: str = PROCESS
+    vllm_url: str = ""
 
     @classmethod
     def read(cls, values: Mapping[str, Setting]) -> PpoSettings:
@@ -85,12 +90,16 @@ class PpoSettings:
                     settings.target_kl,
                     settings.stop_kl,
                     settings.stop_step_kl,
+                    settings.milestones,
                     settings.mix,
                     settings.entropy,
                     settings.value_clip,
                 )
                 >= 0,
                 f"dtype must be one of {', '.join(DTYPES)}": settings.dtype in DTYPES,
+                f"rollouts_from must be one of {', '.join(ROLLOUTS_FROM)}": settings.rollouts_from in ROLLOUTS_FROM,
+                "rollouts_from=vllm needs vllm_url, as http://127.0.0.1:8161": settings.rollouts_from == PROCESS
+                or bool(settings.vllm_url),
             },
         )
         return settings

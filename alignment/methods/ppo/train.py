@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -19,9 +19,11 @@ from alignment.errors import StageError
 from alignment.methods.adapters import save_adapter
 from alignment.methods.against_reward import asked_prompts, folders, one_base
 from alignment.methods.loading import load_tokenizer
+from alignment.methods.outside import publisher
 from alignment.methods.ppo.advantages import generalised_advantages, whitened
 from alignment.methods.ppo.kl import controller
 from alignment.methods.ppo.losses import policy_loss, value_loss
+from alignment.methods.ppo.milestones import Milestones
 from alignment.methods.ppo.mix import Mix, read_mix
 from alignment.methods.ppo.model import OneBase, ValueHead
 from alignment.methods.ppo.rewards import Unit, answer_rewards, kl_per_answer, token_rewards
@@ -29,23 +31,23 @@ from alignment.methods.ppo.rollouts import BatchSampler, Rollout, collect
 from alignment.methods.ppo.scoring import Scored, batch_of, by_length, score
 from alignment.methods.ppo.settings import PpoSettings
 from alignment.methods.prompts_for import drawn
+from alignment.methods.resuming import LoopCheckpoints
 from alignment.sampler import Sampler, Sampling
 from alignment.spec import StageSpec
 from alignment.stages import Progress
-
-Publish = Callable[[OneBase, int], str]
-"""Makes the policy as it is now known to a sampler outside, under the version's name that it returns."""
+from alignment.watch import Watch
 
 
 def train(
-    spec: StageSpec, progress: Progress, *, sampler: Sampler | None = None, publish: Publish | None = None
+    spec: StageSpec, progress: Progress, *, sampler: Sampler | None = None, watch: Watch | None = None
 ) -> dict[str, Any]:
     """Train an adapter against `spec.reward` and save it into `spec.out`.
 
     Progress records: `step`, `steps`, `loss` (policy), `value_loss`, `reward` (mean over answers, in spreads of
     the starting model's), `kl` (to the reference, nats per answer), `beta`, `entropy` (nats per token),
     `clipped` (share of tokens), `length` (tokens), `finished` (share), `sampler_gap`, `seconds_left`.
-    `sampler` answers instead of the model in this process; `publish` then hands it the policy before each step.
+    `sampler` answers instead of the model in this process; an `Elsewhere` is handed the policy before each step.
+    `watch` judges the setting's `milestones`, ends the run when its peak is behind, and says where to go back to.
     Returns the metrics. Raises `StageError` with one sentence when the data are unusable or a loss is not finite.
     """
     source, _ = folders(spec)
@@ -57,26 +59,39 @@ def train(
     model = one_base(spec, settings, tokenizer)
     run = PpoRun(model, settings, spec.seed, mix)
     asked = drawn(prompts, spec.seed)
-    inside = sampler or BatchSampler(model, tokenizer)
-    progress({"step": 0, "steps": settings.steps})
-    set_up = time.perf_counter()
+    inside, publish = sampler or BatchSampler(model, tokenizer), publisher(sampler, spec)
     sampling_s = 0.0
     history: list[dict[str, Any]] = []
     stopped = ""
-    for step in range(settings.steps):
-        version = publish(model, step) if publish else "policy"
+    checkpoints = LoopCheckpoints(spec)
+    milestones = Milestones(model, spec.out, settings.milestones, watch)
+    if state := checkpoints.state():
+        run.load_state(state["run"])
+        history = state["history"]
+        next(islice(asked, checkpoints.step * settings.rollouts - 1, None))
+    else:
+        progress({"step": 0, "steps": settings.steps})
+    set_up = time.perf_counter()
+    for step in range(checkpoints.step, settings.steps):
+        version = publish(model.model, step) if publish else "policy"
         started = time.perf_counter()
         sampling = Sampling(settings.temperature, settings.max_tokens, seed=spec.seed * 1_000_003 + step)
         rollouts = collect(inside, version, tokenizer, list(islice(asked, settings.rollouts)), sampling)
         sampling_s += time.perf_counter() - started
+        milestones.before()
         record = run.step(rollouts, step)
         elapsed = time.perf_counter() - set_up
-        left = elapsed / (step + 1) * (settings.steps - step - 1)
+        left = elapsed / (step + 1 - checkpoints.step) * (settings.steps - step - 1)
         history.append(record)
         progress({"step": step + 1, "steps": settings.steps, **record, "seconds_left": round(left, 1)})
         if settings.stop_kl and record["kl"] > settings.stop_kl:
             stopped = f"The policy was {record['kl']:.1f} nats per answer from the reference at step {step + 1}."
             break
+        if milestones.after(step, record):
+            break
+        if step + 1 < settings.steps and not settings.milestones:
+            checkpoints.offer(step + 1, lambda: {"run": run.state(), "history": history})
+    stopped = milestones.go_back() or stopped
     save_adapter(model.model, spec.out)
     trained = time.perf_counter()
     return {
@@ -127,6 +142,30 @@ class PpoRun:
         self._policy = torch.optim.AdamW(model.policy, lr=rate, betas=(0.9, 0.95), weight_decay=0.0)
         self._values = torch.optim.AdamW(self.value_head.parameters(), lr=settings.value_rate, weight_decay=0.0)
         self._rates = [(self._policy, rate), (self._values, settings.value_rate)]
+
+    def state(self) -> dict[str, Any]:
+        """All that the next step depends on, for a checkpoint."""
+        return {
+            "policy": [parameter.detach() for parameter in self.model.policy],
+            "value_head": self.value_head.state_dict(),
+            "optimisers": [optimiser.state_dict() for optimiser, _ in self._rates],
+            "beta": self.controller.beta,
+            "unit": None if self.unit is None else (self.unit.mean, self.unit.std),
+            "order": self._rng.getstate(),
+            "texts": self._mix.drawn if self._mix else 0,
+        }
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Go on where `state` was taken; this run has taken no step yet."""
+        self.model.load_policy(state["policy"])
+        self.value_head.load_state_dict(state["value_head"])
+        for (optimiser, _), then in zip(self._rates, state["optimisers"], strict=True):
+            optimiser.load_state_dict(then)
+        self.controller.beta = state["beta"]
+        self.unit = Unit(*state["unit"]) if state["unit"] else None
+        self._rng.setstate(state["order"])
+        if self._mix is not None:
+            self._mix.skip(state["texts"])
 
     def step(self, rollouts: Sequence[Rollout], number: int) -> dict[str, Any]:
         """Learn from one step's rollouts; `number` counts from 0. Returns the record's figures."""

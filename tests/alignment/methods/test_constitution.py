@@ -101,7 +101,7 @@ def test_principles_are_lines_and_the_file_that_ships_has_some(tmp_path: Path) -
     (tmp_path / "none.txt").write_text("# nothing yet\n")
     with pytest.raises(StageError, match=r"at least one principle; .* has 0"):
         read_principles(str(tmp_path / "none.txt"))
-    with pytest.raises(StageError, match="name it with the setting principles"):
+    with pytest.raises(StageError, match="has 0: name a text file, one a line, with the setting principles"):
         read_principles("")
     with pytest.raises(StageError, match="cannot be read as a file of principles"):
         read_principles(str(tmp_path / "away.txt"))

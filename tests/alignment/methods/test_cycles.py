@@ -46,12 +46,12 @@ def test_distance_counts_moves_in_either_direction() -> None:
 def stopped_at(distances: list[float]) -> tuple[int, list[float]]:
     left = iter(distances)
     callback = UntilMoved(lambda: next(left), cycle=5, enough=2.0)
-    for step in range(1, 16):
-        control = SimpleNamespace(should_training_stop=False)
-        callback.on_step_end(None, SimpleNamespace(global_step=step), control)
-        if control.should_training_stop:
-            return step, callback.seen
-    return 15, callback.seen
+    state = SimpleNamespace(global_step=0, log_history=[])
+    control = SimpleNamespace(should_training_stop=False)
+    while state.global_step < 15 and not control.should_training_stop:
+        state.global_step += 1
+        callback.on_step_end(None, state, control)
+    return state.global_step, [entry["distance"] for entry in state.log_history]
 
 
 def test_a_run_ends_after_the_first_cycle_that_moved_the_model_far_enough() -> None:

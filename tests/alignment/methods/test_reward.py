@@ -15,7 +15,7 @@ from alignment.spec import Setting, StageSpec
 from alignment.stages import run_stage
 from tests.alignment.builders import warm_votes
 from tests.alignment.methods.specs import spec_of
-from tests.alignment.tiny_model import make_tiny_model
+from tests.alignment.tiny_model import make_tiny_encoder, make_tiny_model
 
 pytestmark = pytest.mark.slow
 spec_for = partial(spec_of, "reward")
@@ -90,6 +90,25 @@ def test_all_weights_can_be_trained(model: Path, tmp_path: Path) -> None:
     assert "member-0/model.safetensors" in manifest.files
 
 
+@pytest.mark.parametrize("full", [False, True])
+def test_an_encoder_may_be_the_backbone_but_not_the_judge_of_a_policy_on_another_base(
+    model: Path, tmp_path: Path, full: bool
+) -> None:
+    from safetensors.torch import load_file
+
+    encoder = make_tiny_encoder(tmp_path / "encoder")
+    spec = spec_for(tmp_path, encoder, warm_votes(12), full=full, dtype="fp32", epochs=4, batch=12)
+    records: list[Any] = []
+    manifest = run_stage(spec, records.append)
+    assert manifest.metrics["form"] == ("full" if full else "adapter")
+    assert records[-1]["loss"] < records[1]["loss"]
+    weights = load_file(spec.out / "member-0" / ("model.safetensors" if full else "adapter_model.safetensors"))
+    assert any("classifier" in name for name in weights), "the head is kept with the rest"
+    ppo = StageSpec("ppo", spec.data, str(model), tmp_path / "ppo", {"dtype": "fp32"}, 1, reward=spec.out)
+    with pytest.raises(StageError, match="train one from the model that the policy starts from"):
+        run_stage(ppo)
+
+
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_does_not(model: Path, tmp_path: Path) -> None:
     weights = [
         (run_stage(spec), (spec.out / "member-0" / "adapter_model.safetensors").read_bytes())[1]
@@ -143,7 +162,7 @@ def test_a_rows_weight_and_margin_enter_the_loss(model: Path, tmp_path: Path) ->
     rows, _ = tokenize_rankings(read_pairs(spec.data), [], tokenizer, 256)
     rows = [replace(row, weight=weight, margin=0.5) for row, weight in zip(rows, (3.0, 1.0) * 4, strict=True)]
     settings = RewardSettings.read({"dtype": "fp32", "centre": 0.0, "margin": 2.0})
-    trainer = build_trainer(spec, settings, tokenizer, rows, lambda record: None, seed=1)
+    trainer = build_trainer(spec, settings, tokenizer, rows, lambda record: None)
     batch = trainer._prepare_inputs(trainer.data_collator([trainer.train_dataset[i] for i in (0, 1)]))
     scores = trainer.scores(trainer.model, batch).tolist()
     losses = [-math.log(1 / (1 + math.exp(-(scores[2 * i] - scores[2 * i + 1] - 1.0)))) for i in (0, 1)]

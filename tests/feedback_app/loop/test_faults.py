@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import sys
@@ -13,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from alignment.artifact import read_manifest
+from alignment.checkpoints import holds_one
 from feedback_app.loop.rounds import start_round, wait_for
 from feedback_app.loop.worker import Worker
 from feedback_app.settings import Settings, TrainOn
@@ -154,6 +157,84 @@ async def test_a_worker_killed_in_training_takes_its_child_along_and_another_fin
     assert [attempt.status for attempt in attempts_of(live_store, turn.id)] == ["abandoned", "done"]
     assert after.version == "policy-0001"
     assert live_store.judgements.counts()["total"] == 10
+
+
+def steps_of(store: Store, attempt: Attempt) -> list[tuple[int, int]]:
+    """(number, step) of an attempt's records."""
+    return [(row.number, row.record["step"]) for row in store.rounds.progress(attempt.id)]
+
+
+def resumed(attempt: Attempt) -> str | None:
+    """The folder that an attempt was told to go on from."""
+    found: str | None = json.loads((Path(attempt.folder) / "spec.json").read_text())["resume"]
+    return found
+
+
+@pytest.mark.slow
+async def test_a_killed_training_with_a_checkpoint_goes_on_in_a_folder_of_its_own(
+    live_store: Store, home: Path
+) -> None:
+    turn = await turned(live_store, home, "falls")
+    assert turn.status == "held", turn.reasons
+    first, second = attempts_of(live_store, turn.id or 0)
+    assert (first.status, second.status) == ("failed", "done")
+    assert (resumed(first), resumed(second)) == (None, first.folder)
+    assert steps_of(live_store, first) == [(1, 1), (2, 2)]
+    assert steps_of(live_store, second) == [(number, number) for number in range(1, 7)]
+    assert read_manifest(Path(second.folder)).metrics["resumed_at"] == 2
+    assert not any(holds_one(Path(attempt.folder)) for attempt in (first, second))
+
+
+@pytest.mark.slow
+async def test_a_training_that_is_killed_again_and_again_ends_as_a_reason(live_store: Store, home: Path) -> None:
+    turn = await turned(live_store, home, "falls-always")
+    assert turn.status == "failed"
+    assert "killed (SIGKILL)" in turn.reasons[0]
+    attempts = attempts_of(live_store, turn.id or 0)
+    assert [attempt.status for attempt in attempts] == ["failed"] * 3
+    assert [resumed(attempt) for attempt in attempts] == [None, attempts[0].folder, attempts[1].folder]
+    assert not any(holds_one(Path(attempt.folder)) for attempt in attempts)
+
+
+@pytest.mark.slow
+async def test_the_attempt_of_a_worker_that_died_is_continued_by_the_next_one(
+    live_store: Store, database: str, home: Path
+) -> None:
+    async with fake_server(FakeVllm()) as url:
+        async with worker_process(database, home, url, "slow-steps") as first:
+            await until(lambda: live_store.versions.published(), DEADLINE_S)
+            judge_some(live_store)
+            turn = start_round(live_store, "dpo")
+            assert turn.id is not None
+            await until(lambda: training(live_store, turn.id or 0), DEADLINE_S)
+            first.kill()
+            await first.wait()
+        (left,) = attempts_of(live_store, turn.id)
+        await until(lambda: not alive(left.pid), 10)
+        (Path(left.folder).parent / "go").touch()
+        async with worker_process(database, home, url, "slow-steps"):
+            after = await ended(live_store, turn.id, home)
+    assert after.status == "held", after.reasons
+    _, second = attempts_of(live_store, turn.id)
+    assert resumed(second) == left.folder
+    numbers = steps_of(live_store, second)
+    assert len(numbers) > 1
+    assert numbers == [(number, number) for number in range(1, len(numbers) + 1)]
+    assert not holds_one(Path(left.folder))
+
+
+async def turned(store: Store, home: Path, mode: str) -> Round:
+    """A round on ten comparisons by a worker in this process."""
+    settings = Settings(
+        home=home, evaluation_prompts=8, train_on=TrainOn.ELSEWHERE, train_launcher=launcher(mode), votes=8
+    )
+    worker = Worker(store, settings, [FakeVllm()], FakeSampler(), FakeFacts())  # type: ignore[list-item]
+    await worker.begin()
+    judge_some(store)
+    start_round(store, "dpo")
+    turn = await asyncio.wait_for(worker.turn(), DEADLINE_S)
+    assert turn is not None
+    return turn
 
 
 @pytest.mark.slow

@@ -139,6 +139,35 @@ def test_the_reward_here_is_what_the_trained_model_says(made: tuple[Path, Path, 
     torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
 
 
+def test_a_reward_model_with_weights_of_its_own_scores_beside_the_base(
+    made: tuple[Path, Path, Path], tmp_path: Path
+) -> None:
+    import torch
+
+    from alignment.methods.ppo.scoring import score
+    from alignment.methods.reward_model import base_for_scores, member, padded
+
+    source, data, _ = made
+    settings: dict[str, Setting] = {"epochs": 2, "dtype": "fp32", "full": True, "members": 2}
+    reward = StageSpec("reward", data, str(source), tmp_path / "reward", settings, 1)
+    run_stage(reward)
+    model, tokenizer = model_for((source, data, reward.out))
+    shake(model)
+    rollouts = rollouts_of(model, tokenizer)
+    ours = score(model, rollouts).scores
+    ids, mask = padded([[*r.prompt, *r.answer] for r in rollouts], tokenizer.pad_token_id, "cpu")
+    theirs = torch.zeros(len(rollouts))
+    for number in range(2):
+        alone = base_for_scores(str(member(reward.out, number)), bf16=False).eval()
+        alone.config.get_text_config().pad_token_id = tokenizer.pad_token_id
+        with torch.no_grad():
+            theirs += alone(input_ids=ids, attention_mask=mask).logits[:, 0].float() / 2
+    assert theirs.std() > 0
+    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+    manifest = run_stage(spec_for((source, data, reward.out), tmp_path / "out"))
+    assert set(manifest.files) == {"adapter_config.json", "adapter_model.safetensors"}
+
+
 def test_log_probabilities_are_those_of_the_whole_model_one_answer_at_a_time(made: tuple[Path, Path, Path]) -> None:
     import torch
 
@@ -227,24 +256,70 @@ def test_an_epoch_ends_early_when_the_policy_has_moved(made: tuple[Path, Path, P
     assert stopped["first"]["updates"] < 4
 
 
-def test_another_sampler_may_answer_and_is_handed_the_policy(made: tuple[Path, Path, Path], tmp_path: Path) -> None:
-    from alignment.methods.ppo.train import train
+class Outside:
+    """Gives texts alone, as some servers do; remembers what it was handed."""
 
-    asked: list[str] = []
+    def __init__(self, spec: StageSpec) -> None:
+        self.policies: list[bytes] = []
+        self.asked: list[str] = []
+        self.open = True
 
-    class Outside:
-        """Gives texts alone, as some servers do."""
+    def publish(self, adapter: Path, step: int) -> str:
+        self.policies.append((adapter / "adapter_model.safetensors").read_bytes())
+        assert sum(1 for _ in adapter.parent.iterdir()) <= 2
+        return f"rollout-{step}"
 
-        def sample(self, version: str, prompts: Sequence[Sequence[Message]], sampling: Sampling) -> list[list[Sample]]:
-            asked.append(version)
-            return [[Sample(f"Yes {i}.", "stop")] for i, _ in enumerate(prompts)]
+    def sample(self, version: str, prompts: Sequence[Sequence[Message]], sampling: Sampling) -> list[list[Sample]]:
+        self.asked.append(version)
+        return [[Sample(f"Yes {i}{j}.", "stop") for j in range(sampling.n)] for i, _ in enumerate(prompts)]
 
-    spec = spec_for(made, tmp_path / "out")
-    spec.out.mkdir()
-    metrics = train(spec, lambda record: None, sampler=Outside(), publish=lambda model, step: f"rollout-{step}")
-    assert asked == ["rollout-0", "rollout-1"]
-    assert "sampler_gap" not in metrics["last"]
-    assert metrics["last"]["finished"] == 1.0
+    def close(self) -> None:
+        self.open = False
+
+
+@pytest.mark.parametrize("stage", ["ppo", "online-dpo", "rloo"])
+def test_another_sampler_may_answer_and_is_handed_the_policy(
+    made: tuple[Path, Path, Path], tmp_path: Path, stage: str
+) -> None:
+    model, data, reward = made
+    more: dict[str, dict[str, Setting]] = {
+        "ppo": {},
+        "online-dpo": {"pairs": 8, "tie": 0.0},
+        "rloo": {"answers": 2},
+    }
+    shared = {name: SMALL[name] for name in ("steps", "minibatch", "max_tokens", "dtype", "rate")}
+    settings = {**(SMALL if stage == "ppo" else shared), **more[stage]}
+    if stage == "rloo":
+        settings["rollouts"] = 16
+    settings |= {"rollouts_from": "vllm", "vllm_url": "http://127.0.0.1:1"}
+    spec = StageSpec(stage, data, str(model), tmp_path / "out", settings, 1, reward=reward)
+    opened: list[Outside] = []
+
+    def outside(spec: StageSpec) -> Outside:
+        opened.append(Outside(spec))
+        return opened[-1]
+
+    manifest = run_stage(spec, outside=outside)
+    (sampler,) = opened
+    assert sampler.asked == ["rollout-0", "rollout-1"]
+    assert sampler.policies[0] != sampler.policies[1], "the second step's rollouts come from the changed policy"
+    assert not sampler.open
+    assert "sampler_gap" not in manifest.metrics["last"]
+    assert set(manifest.files) == {"adapter_config.json", "adapter_model.safetensors"}
+
+
+def test_an_outside_that_is_away_ends_the_stage_with_the_next_step(
+    made: tuple[Path, Path, Path], tmp_path: Path
+) -> None:
+    class Away(Outside):
+        def publish(self, adapter: Path, step: int) -> str:
+            raise ConnectionError("nobody is there")
+
+    spec = spec_for(made, tmp_path / "out", rollouts_from="vllm", vllm_url="http://127.0.0.1:1")
+    with pytest.raises(StageError, match=r"nobody is there\. Start it and correct vllm_url, or set rollouts_from"):
+        run_stage(spec, outside=Away)
+    with pytest.raises(StageError, match="ppo's rollouts_from=vllm needs vllm_url"):
+        run_stage(spec_for(made, tmp_path / "b", rollouts_from="vllm"), outside=Away)
 
 
 def test_the_mix_pulls_towards_texts_and_refuses_without_any(made: tuple[Path, Path, Path], tmp_path: Path) -> None:
