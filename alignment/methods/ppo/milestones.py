@@ -1,4 +1,4 @@
-"""Policies kept on the way, one each time the root of KL has grown by as much, for a watch to judge."""
+"""Policies kept on the way, one each time the root of KL has changed by as much, for a watch to judge."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Milestones:
         self._out = out
         self._spacing = spacing
         self._watch = watch
-        self._next = spacing
+        self._last = 0.0
         self._kept: list[torch.Tensor] = []
 
     def before(self) -> None:
@@ -39,9 +39,9 @@ class Milestones:
     def after(self, step: int, record: Mapping[str, Any]) -> bool:
         """Keep that policy if it is far enough from the last one that was; whether the watch says stop."""
         distance = math.sqrt(max(0.0, float(record["kl"])))
-        if not self._spacing or distance < self._next:
+        if not self._spacing or abs(distance - self._last) < self._spacing:
             return False
-        self._next = distance + self._spacing
+        self._last = distance
         folder = self._out / FOLDER / f"step-{step}"
         now = [parameter.detach().clone() for parameter in self._model.policy]
         self._model.load_policy(self._kept)

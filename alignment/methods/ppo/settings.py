@@ -25,7 +25,7 @@ class PpoSettings:
     KL: `beta` is the penalty per token against the reference; with `target_kl` above 0 it is steered
     towards that many nats per answer, by `kl_gain` a step. An epoch ends early when the policy has moved by
     `stop_step_kl` nats per token from the rollouts' (0: never), the run when it is `stop_kl` nats per answer
-    away from the reference (0: never). With `milestones` above 0 the policy is kept each time √KL has grown by that
+    away from the reference (0: never). With `milestones` above 0 the policy is kept each time √KL has changed by that
     much, for a watch to judge (`alignment.watch`); such a run begins anew when it is killed.
     Rewards: `reward_clip` in units of the starting model's spread (0: none), `missing_end` is taken off an
     unfinished answer, `whiten_rewards` scales each step's rewards.
