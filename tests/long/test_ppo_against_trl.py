@@ -64,7 +64,7 @@ def test_without_trls_environment_the_study_says_how_to_make_it(
 def test_trls_environment_differs_from_ours_in_trl_alone() -> None:
     def pins(name: str) -> dict[str, str]:
         rows = (ROOT / "locks" / name).read_text(encoding="utf-8").splitlines()
-        return dict(row.split("==") for row in rows if "==" in row and not row.startswith("#"))
+        return dict(row.split("==", 1) for row in rows if "==" in row and not row.startswith("#"))
 
     mine, peer = pins("cpu.txt"), pins("trl-ppo.txt")
     assert peer.pop("trl") == "1.12.0"
