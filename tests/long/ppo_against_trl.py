@@ -61,13 +61,13 @@ SETTINGS: dict[str, Setting] = {
     "rollouts": 64,
     "epochs": 4,
     "minibatch": 32,
-    "microbatch": 16,
+    "microbatch": 8,
     "rate": 1e-3,
     "max_tokens": 50,
     "reward_clip": 0.0,
     "stop_step_kl": 0.0,
 }
-MEMORY: dict[str, Setting] = {**SETTINGS, "steps": 1, "rollouts": 16, "minibatch": 16, "epochs": 1}
+MEMORY: dict[str, Setting] = {**SETTINGS, "steps": 1, "rollouts": 32, "epochs": 1}
 LAYERS, HIDDEN = 14, 768  # 100 million weights with the embedded model's small vocabulary
 
 

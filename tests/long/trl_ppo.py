@@ -78,7 +78,7 @@ def main(file: str) -> None:
             per_device_train_batch_size=job["rollouts"],
             gradient_accumulation_steps=1,
             num_mini_batches=job["rollouts"] // job["minibatch"],
-            local_rollout_forward_batch_size=job["rollouts"],
+            local_rollout_forward_batch_size=job["minibatch"],
             num_ppo_epochs=job["epochs"],
             response_length=job["max_tokens"],
             temperature=job["temperature"],
