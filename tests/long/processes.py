@@ -18,7 +18,8 @@ EVERY_S = 0.05
 @dataclass(frozen=True, slots=True)
 class Used:
     """`peak_gib` is the largest sum of resident sizes over the process and its descendants, sampled every 50 ms,
-    or the kernel's own high-water mark of the process alone where that is larger (it misses no short peak).
+    or the kernel's own high-water mark of the process alone where that is larger (it misses no short peak). That
+    mark is the program's, from /proc: `ru_maxrss` also holds the size of whoever started the program.
 
     `cpu_s` is user and system time of the process and of its children that have ended.
     """
@@ -42,8 +43,7 @@ def measured(words: Sequence[str], log: Path, *, cwd: Path, environment: Mapping
     child.returncode = os.waitstatus_to_exitcode(status)
     watch.ended.set()
     watch.join()
-    peak = max(watch.peak / 2**30, usage.ru_maxrss / 2**20)
-    return Used(child.returncode, time.perf_counter() - began, usage.ru_utime + usage.ru_stime, peak)
+    return Used(child.returncode, time.perf_counter() - began, usage.ru_utime + usage.ru_stime, watch.peak / 2**30)
 
 
 class _Watch(threading.Thread):
@@ -55,7 +55,7 @@ class _Watch(threading.Thread):
 
     def run(self) -> None:
         while not self.ended.wait(EVERY_S):
-            self.peak = max(self.peak, resident(self._pid))
+            self.peak = max(self.peak, resident(self._pid), high_water(self._pid))
 
 
 def resident(pid: int) -> int:
@@ -72,3 +72,12 @@ def resident(pid: int) -> int:
         except psutil.Error:
             continue
     return total
+
+
+def high_water(pid: int) -> int:
+    """The largest resident size in bytes that a process has had since its program began; 0 when it is gone."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return 0
+    return next((1024 * int(line.split()[1]) for line in lines if line.startswith("VmHWM:")), 0)
