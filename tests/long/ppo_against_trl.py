@@ -13,14 +13,14 @@ child's, starting Python and importing included. Win rates are against the base,
 temperature on 400 unseen prompts, by the annotator's own taste.
 
 With `--memory` the model has 100 million random weights in a Llama's shape and the embedded model's tokenizer, the
-reward model too; the peak is summed over the process and all it starts. Fewer rollouts are enough: the peak is
-that of one minibatch and of the weights, as lines with other `--steps` show. Random weights never end an answer, so
+reward model too; the peak is summed over the process and all it starts. Fewer rollouts are enough if the peak is
+that of one minibatch and of the weights; lines with other `--steps` say whether it is. Random weights never end an answer, so
 neither side gains by leaving out padding.
 
 Other work on the machine stretches seconds more than processor time, and not both sides alike: where it was busy,
 `cpu_s` is the figure to read. Where ours goes (torch's profiler, fp32, one
 thread): sampling 15 %, scoring by policy, reference and reward model 20 %, updates 65 %, and of the updates two
-thirds are matrix products. TRL's trainer computes about four times as much (padding, a whole value model, logits of
+thirds are matrix products. TRL's trainer computes, by its sizes, about four times as much (padding, a whole value model, logits of
 every position), but in larger products, at nearly twice the operations a second.
 
 A seed whose line is in the file is not run again; labels and reward models stay in artifacts/ppo-against-trl.
