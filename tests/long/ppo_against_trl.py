@@ -5,23 +5,23 @@
     python -m tests.long.ppo_against_trl [--dtype bf16] [--threads 2] [--trl PYTHON] [--out FILE.jsonl]
 
 A scripted annotator gives each seed 400 comparisons of the embedded model's answers; our reward stage learns from
-them. Both trainers then get the same base, reward model, prompts, dtype, threads, 512 rollouts (8 steps of 64),
-4 epochs, minibatches of 32 and adapter (`SETTINGS`; trl_ppo.py says what TRL does not let be the same). They run
-one after the other as child processes, odd seeds ours first, even seeds TRL's. `training_s` is from loaded models
-to a saved adapter, sampling included; `set_up_s` is loading; `whole_s` and `cpu_s` (processor time) are the whole
-child's, starting Python and importing included. Win rates are against the base, one sample each at serving
-temperature on 400 unseen prompts, by the annotator's own taste.
+them. Both trainers then get the same base, reward model, prompts, dtype, threads, 512 rollouts (8 steps of 64), 4
+epochs, minibatches of 32 and adapter (`SETTINGS`; trl_ppo.py says what TRL does not let be the same). They run one
+after the other as child processes, odd seeds ours first, even seeds TRL's. `training_s` is from loaded models to a
+saved adapter, sampling included; `set_up_s` is loading; `whole_s` and `cpu_s` (processor time) are the whole child's,
+starting Python and importing included. Win rates are against the base, one sample each at serving temperature on 400
+unseen prompts, by the annotator's own taste.
 
 With `--memory` the model has 100 million random weights in a Llama's shape and the embedded model's tokenizer, the
-reward model too; the peak is summed over the process and all it starts. Fewer rollouts are enough if the peak is
-that of one minibatch and of the weights; lines with other `--steps` say whether it is. Random weights never end an answer, so
-neither side gains by leaving out padding.
+reward model too; the peak is summed over the process and all it starts. Fewer rollouts are enough if the peak is that
+of one minibatch and of the weights; lines with other `--steps` say whether it is. Random weights never end an answer,
+so neither side gains by leaving out padding.
 
 Other work on the machine stretches seconds more than processor time, and not both sides alike: where it was busy,
-`cpu_s` is the figure to read. Where ours goes (torch's profiler, fp32, one
-thread): sampling 15 %, scoring by policy, reference and reward model 20 %, updates 65 %, and of the updates two
-thirds are matrix products. TRL's trainer computes, by its sizes, about four times as much (padding, a whole value model, logits of
-every position), but in larger products, at nearly twice the operations a second.
+`cpu_s` is the figure to read. Where ours goes (torch's profiler, fp32, one thread): sampling 15 %, scoring by policy,
+reference and reward model 20 %, updates 65 %, and of the updates two thirds are matrix products. TRL's trainer
+computes, by its sizes, about four times as much (padding, a whole value model, logits of every position), but in
+larger products, at nearly twice the operations a second.
 
 A seed whose line is in the file is not run again; labels and reward models stay in artifacts/ppo-against-trl.
 """
