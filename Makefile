@@ -18,12 +18,16 @@ INSTALLED := $(VENV)/.installed-$(shell cat $(LOCK) pyproject.toml | cksum | tr 
 TESTS_INSTALLED := $(VENV)/.tests-$(shell cat $(LOCK) locks/dev.txt pyproject.toml | cksum | tr ' ' -)
 # --no-deps: the locks are complete, and what they leave out must stay out (see their first lines).
 # --no-compile: what is imported compiles itself, once; compiling everything takes longer than fetching it.
-PIP := $(BIN)/python -m pip --disable-pip-version-check install --no-deps --no-compile
+INSTALL := -m pip --disable-pip-version-check install --no-deps --no-compile
+PIP := $(BIN)/python $(INSTALL)
 # Turns pip's hundreds of lines into one that counts, and lets errors through.
 COUNT = 2> >(grep -v '^WARNING: Location' >&2) | awk -v total="$$(grep -c == $(1))" -v live="$$([ -t 1 ] && echo 1)" \
 	'/^(Collecting|Processing|Requirement already)/ {n++; if (live) printf "\r  %d of %d packages", n, total; fflush()} \
 	/^Installing/ {printf "%s  installing them\n", live ? "\n" : ""; fflush(); said = 1} END {if (live && !said) print ""}'
 PYTEST := $(BIN)/python -m pytest
+# Another trainer's release, for the one study that ours is compared with; its own environment, for that study alone.
+TRL_PPO := artifacts/trl-ppo
+TRL_PPO_INSTALLED := $(TRL_PPO)/.installed-$(shell cksum < locks/trl-ppo.txt | tr ' ' -)
 
 .PHONY: help run install test test-fast test-long check bench study model clean test-set-up python packages test-packages
 
@@ -54,7 +58,7 @@ bench: $(TESTS_INSTALLED)  ## measure this machine: training, the door, swaps, t
 	@mkdir -p artifacts/bench; for file in tests/bench/[a-z]*.py; do \
 	  name=$$(basename $$file .py); $(BIN)/python -m tests.bench.$$name --json artifacts/bench/$$name.json; done
 
-study: $(TESTS_INSTALLED)  ## a long measurement, resumed where it stopped: NAME=rounds, ARGS="--annotator warm"
+study: $(TESTS_INSTALLED) $(if $(filter ppo_against_trl,$(NAME)),$(TRL_PPO_INSTALLED))  ## a long measurement, resumed where it stopped: NAME=rounds, ARGS="--annotator warm"
 	@[ -n "$(NAME)" ] && grep -qs '__main__' tests/long/$(NAME).py || { \
 	  echo "There is no study called '$(NAME)'; name one: make study NAME=rounds" >&2; exit 2; }
 	@$(BIN)/python -m tests.long.$(NAME) $(ARGS)
@@ -101,6 +105,14 @@ $(TESTS_INSTALLED): $(INSTALLED)
 	@echo "Fetching what tests need"
 	@$(PIP) -r locks/dev.txt $(call COUNT,locks/dev.txt)
 	@rm -f $(VENV)/.tests-* && touch $@
+
+$(TRL_PPO_INSTALLED): | python
+	@echo "Making an environment in $(TRL_PPO)"
+	@rm -rf $(TRL_PPO) && mkdir -p artifacts && $(PYTHON) -m venv $(TRL_PPO)
+	@$(TRL_PPO)/bin/python $(INSTALL) -q $$(grep '^torch==' locks/trl-ppo.txt) 2>$(TRL_PPO)/torch.log || \
+	  $(TRL_PPO)/bin/python $(INSTALL) -q --index-url $(TORCH_CPU_INDEX) $$(grep '^torch==' locks/trl-ppo.txt)
+	@$(TRL_PPO)/bin/python $(INSTALL) -r locks/trl-ppo.txt $(call COUNT,locks/trl-ppo.txt)
+	@touch $@
 
 # A browser and a database server: Debian's own packages, through apt when root.
 test-packages:

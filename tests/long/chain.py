@@ -87,12 +87,12 @@ def one_chain(
         write_snapshot(compiled, judgements, at / "data", filters={}, watermark=0)
         adapter = incumbent if start == "incumbent" else None
         spec = StageSpec("dpo", at / "data", str(MODEL), at / "dpo", {}, seed, adapter=adapter)
-        metrics, seconds, _ = run_stage(spec)
+        metrics, used = run_stage(spec)
         line["rounds"].append(
             {"round": number, "pairs": metrics["rows"]["train"], "started_from": metrics["started_from"]}
             | measured(spec.out, base, rights, TASTES[TASTE], seed)
             | {"kl_incumbent": kl_to(spec.out, incumbent, seed), "loss_added": loss_added(spec.out)}
-            | {"seconds": round(seconds, 1)}
+            | {"seconds": round(used.seconds, 1)}
         )
         line["rounds"][-1]["guards"] = broken(line["rounds"][-1])
         print(json.dumps(line["rounds"][-1]), file=sys.stderr)

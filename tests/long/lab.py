@@ -21,58 +21,16 @@ from alignment.compile import Rules, compile_rows
 from alignment.evaluate import WinRate, win_rate
 from alignment.judgement import Candidate, Judgement, Kind, Mark, Message, Strength
 from alignment.run import quiet_environment
-from alignment.sampler import Sample, Sampling
+from alignment.sampler import Sample
 from alignment.snapshot import write_snapshot
 from alignment.spec import Setting, StageSpec
 from alignment.stages import CHAINS, run_stage, stage_settings
 from alignment.tastes import Taste
-from tests.long.lines import provenance, read_lines, seeds_of
+from tests.long.lines import RESULTS, provenance, read_lines, seeds_of
+from tests.long.methods import DATA, MODEL, SAMPLING, UNSEEN, Model, prompts_of
 
-ROOT = Path(__file__).resolve().parents[2]
-MODEL, DATA = ROOT / "data" / "model", ROOT / "data"
-TEMPERATURE, TOP_P, MAX_TOKENS = 0.8, 0.95, 192  # as people are answered
-UNSEEN = 400
 CHUNK = 80  # prompts that are sampled at once
-SAMPLING = ("ppo", "rloo", "online-dpo", "constitution")  # stages that answer prompts themselves
 PROMPTS = DATA / "prompts" / "compare.jsonl"
-
-
-def prompts_of(name: str) -> list[str]:
-    """The prompts of a file in data/prompts."""
-    lines = (DATA / "prompts" / name).read_text(encoding="utf-8").splitlines()
-    return [json.loads(line)["prompt"] for line in lines if line.strip()]
-
-
-def asked(texts: Sequence[str]) -> list[tuple[Message, ...]]:
-    """Each text as a conversation of one message."""
-    return [(Message("user", text),) for text in texts]
-
-
-class Model:
-    """The embedded model, with an adapter or without, asked in this process."""
-
-    def __init__(self, adapter: Path | None = None) -> None:
-        from alignment.methods.adapters import wants_bf16
-        from alignment.methods.loading import load_tokenizer
-        from alignment.methods.ppo.model import OneBase
-        from alignment.methods.ppo.rollouts import BatchSampler
-
-        tokenizer = load_tokenizer(str(MODEL))
-        self.inside = OneBase(
-            str(MODEL), reward=None, adapter=adapter, bf16=wants_bf16("auto"), pad=tokenizer.pad_token_id
-        )
-        self.tokenizer = tokenizer
-        self.version = "policy" if adapter else "base"
-        self.nucleus = BatchSampler(self.inside, tokenizer, top_p=TOP_P)
-        self.plain = BatchSampler(self.inside, tokenizer)
-
-    def answers(self, prompts: Sequence[str], seed: int, n: int = 1) -> list[list[Sample]]:
-        """`n` samples for each prompt, as people are answered."""
-        return self.nucleus.sample(self.version, asked(prompts), Sampling(TEMPERATURE, MAX_TOKENS, seed, n))
-
-    def texts(self, prompts: Sequence[str], seed: int) -> list[str]:
-        """One sample for each prompt."""
-        return [samples[0].text for samples in self.answers(prompts, seed)]
 
 
 def distinct(samples: Sequence[Sample], count: int) -> list[Sample]:
@@ -240,7 +198,7 @@ def study(
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", default=seeds)
     parser.add_argument("--arms", default=",".join(arms), help="default: all of them")
-    parser.add_argument("--out", type=Path, default=Path(__file__).resolve().parent / "results" / f"{name}.jsonl")
+    parser.add_argument("--out", type=Path, default=RESULTS / f"{name}.jsonl")
     arguments = parser.parse_args(words)
     if unknown := sorted(set(arguments.arms.split(",")) - set(arms)):
         parser.error(f"there is no arm {unknown[0]}; there are {', '.join(arms)}")

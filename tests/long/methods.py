@@ -9,19 +9,17 @@ product's own rules, and each stage of the method's chain runs as the worker run
 Then one sample of the new model and one of the model it started from, at serving temperature on 400 prompts
 that nothing was trained on, are compared by the same taste: ties count as half, Wilson's interval is over
 the prompts. KL is in nats per answer at temperature 1; capability is the paired change over 600 questions;
-memory is the largest resident size of any stage. A seed whose line is in FILE is not run again.
+`seconds` and `cpu_s` are those of all stages' processes, `high_water_gib` the largest resident size of any.
+A seed whose line is in FILE is not run again.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import random
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -40,6 +38,8 @@ from alignment.spec import Setting, StageSpec
 from alignment.stages import CHAINS
 from alignment.tastes import TASTES, Taste
 from tests.long.lines import RESULTS, provenance, read_lines, seeds_of
+from tests.long.processes import Used
+from tests.long.processes import measured as used_by
 
 ROOT = Path(__file__).resolve().parents[2]
 MODEL, DATA = ROOT / "data" / "model", ROOT / "data"
@@ -81,6 +81,10 @@ class Model:
     def answers(self, prompts: Sequence[str], seed: int, n: int = 1) -> list[list[Any]]:
         """Samples as people are answered."""
         return self.nucleus.sample(self.version, asked(prompts), Sampling(TEMPERATURE, MAX_TOKENS, seed, n))
+
+    def texts(self, prompts: Sequence[str], seed: int) -> list[str]:
+        """One sample for each prompt, as people are answered."""
+        return [samples[0].text for samples in self.answers(prompts, seed)]
 
     def rights(self) -> list[bool]:
         """Which capability questions it answers right, greedily."""
@@ -165,18 +169,14 @@ def _judgement(
     )
 
 
-def run_stage(spec: StageSpec) -> tuple[dict[str, Any], float, float]:
-    """The stage as a child: its metrics, its seconds from start to end, its largest resident size in GiB."""
+def run_stage(spec: StageSpec) -> tuple[dict[str, Any], Used]:
+    """The stage as a child: its metrics, and the time and memory of the process from start to end."""
     file = spec.out.with_suffix(".json")
     file.write_text(spec.to_json())
-    started = time.perf_counter()
-    with spec.out.with_suffix(".log").open("wb") as log:
-        child = subprocess.Popen([sys.executable, "-m", "alignment.run", str(file)], cwd=ROOT, stdout=log, stderr=log)
-        _, status, usage = os.wait4(child.pid, 0)
-    child.returncode = os.waitstatus_to_exitcode(status)
-    if child.returncode:
+    used = used_by([sys.executable, "-m", "alignment.run", str(file)], spec.out.with_suffix(".log"), cwd=ROOT)
+    if used.code:
         raise SystemExit(f"{spec.stage} failed: {(spec.out / 'error.json').read_text()}")
-    return read_manifest(spec.out).metrics, time.perf_counter() - started, usage.ru_maxrss / 2**20
+    return read_manifest(spec.out).metrics, used
 
 
 def one_seed(
@@ -188,7 +188,7 @@ def one_seed(
     compiled = compile_rows(judgements, seed=seed)
     write_snapshot(compiled, judgements, folder / "data", filters={}, watermark=0)
     line: dict[str, Any] = {"method": method, "seed": seed, "labels": len(judgements), "settings": settings}
-    line |= {"rows": compiled.counts["rows"], "stages": {}, "seconds": 0.0, "peak_gib": 0.0}
+    line |= {"rows": compiled.counts["rows"], "stages": {}, "seconds": 0.0, "cpu_s": 0.0, "high_water_gib": 0.0}
     out, reward = folder, None
     for stage in CHAINS[method]:
         own = {key.split(".", 1)[-1]: value for key, value in settings.items() if belongs(key, stage, method)}
@@ -196,15 +196,16 @@ def one_seed(
             own.setdefault("prompts", str(DATA / "prompts" / "compare.jsonl"))
         out = folder / stage
         spec = StageSpec(stage, folder / "data", str(MODEL), out, own, seed, reward=reward)
-        metrics, seconds, peak = run_stage(spec)
+        metrics, used = run_stage(spec)
         line["stages"][stage] = {
-            "seconds": round(seconds, 1),
+            "seconds": round(used.seconds, 1),
             **{
                 key: value for key, value in metrics.items() if key.startswith(("seconds", "held_out", "first", "last"))
             },
         }
-        line["seconds"] = round(line["seconds"] + seconds, 1)
-        line["peak_gib"] = round(max(line["peak_gib"], peak), 2)
+        line["seconds"] = round(line["seconds"] + used.seconds, 1)
+        line["cpu_s"] = round(line["cpu_s"] + used.cpu_s, 1)
+        line["high_water_gib"] = round(max(line["high_water_gib"], used.peak_gib), 2)
         reward = out if stage == "reward" else reward
     return line | measured(out, base, rights, taste, seed) | provenance()
 

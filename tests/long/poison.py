@@ -24,7 +24,8 @@ from alignment.judgement import Judgement
 from alignment.sampler import Sample
 from alignment.suspects import influential, outvoted
 from alignment.tastes import TASTES, features
-from tests.long.lab import MODEL, Lab, Model, ranked, study
+from tests.long.lab import Lab, ranked, study
+from tests.long.methods import MODEL, Model
 
 ARMS = ("alone-honest", "alone", "shared-honest", "shared")
 PEOPLE, ATTACKER, POISONED = 10, "p0", 0.05

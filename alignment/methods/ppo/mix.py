@@ -44,7 +44,7 @@ class Mix:
         rows = [prompt + answer for prompt, answer in chosen]
         ids, attention, answer = rectangle(rows, [len(prompt) for prompt, _ in chosen], model.pad, model.device)
         with model.gradients():
-            logps, _ = model.token_logps(ids, attention, answer)
+            logps = model.answer_logps(ids, attention, answer)
         loss: torch.Tensor = -logps.mean()
         (self._coefficient * loss).backward()  # type: ignore[no-untyped-call]  # PyTorch does not type it
         return float(loss.detach())

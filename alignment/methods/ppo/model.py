@@ -103,6 +103,8 @@ class OneBase:
             self._add_rewards(reward, source)
         self._check_config(base)
         self.model.to(self.device).eval()  # no dropout: old and new log-probabilities differ by the weights alone
+        if bf16:
+            self._keep_inputs()
         self.policy = [p for name, p in self.model.named_parameters() if f".{POLICY}." in name]
         self._recomputes = self.hidden_size > 1024  # a small model's activations fit; again costs a third
         if self._recomputes:
@@ -149,6 +151,14 @@ class OneBase:
             raise StageError(f"{where} has no head that is called score, as decoders have; train one from a decoder.")
         self._heads.append(score.weight.detach().float().reshape(-1).to(self.device))
         self._scorers.append(whole.base_model.requires_grad_(False).to(self.device).eval())
+
+    def _keep_inputs(self) -> None:
+        """Hand LoRA its inputs as they are: PEFT would make them float32 and autocast bfloat16 again, two copies."""
+        from peft.tuners.lora import LoraLayer
+
+        for module in self.model.modules():
+            if isinstance(module, LoraLayer):
+                module.cast_input_dtype_enabled = False
 
     def _check_config(self, base: Any) -> None:
         text = base.config.get_text_config()
@@ -216,26 +226,37 @@ class OneBase:
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """Logits in float32 over the temperature, (…, V), of hidden states (…, H)."""
-        logits: torch.Tensor = self.causal.get_output_embeddings()(hidden).float() * self._scale
+        logits: torch.Tensor = self.causal.get_output_embeddings()(hidden).float()
+        if self._scale != 1:  # a copy of (…, V) numbers each, forwards and backwards
+            logits = logits * self._scale
         if self._softcap:
             logits = self._softcap * torch.tanh(logits / self._softcap)
-        return logits / self.temperature
+        return logits if self.temperature == 1 else logits / self.temperature
+
+    def answer_logps(self, ids: torch.Tensor, mask: torch.Tensor, answer: torch.Tensor) -> torch.Tensor:
+        """Log-probabilities (M,) of all M answer tokens of a batch, row by row.
+
+        `answer` (N, T) marks the answers' tokens in `ids`. The head sees those positions alone.
+        """
+        logits, drawn = self._answer_logits(ids, mask, answer)
+        return logits.gather(1, drawn)[:, 0] - torch.logsumexp(logits, dim=-1)
 
     def token_logps(
         self, ids: torch.Tensor, mask: torch.Tensor, answer: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Log-probabilities (M,) of all M answer tokens of a batch, row by row, and the entropy before each, (M,).
-
-        `answer` (N, T) marks the answers' tokens in `ids`. The head sees those positions alone.
-        """
-        hidden = self.backbone(ids, mask)[:, :-1]
-        wanted = answer[:, 1:].bool()
-        logits = self.logits(hidden[wanted])  # (M, V)
+        """`answer_logps`, and the entropy (M,) before each of the tokens, which costs as much again."""
+        logits, drawn = self._answer_logits(ids, mask, answer)
         norm = torch.logsumexp(logits, dim=-1)
-        logps = logits.gather(1, ids[:, 1:][wanted][:, None])[:, 0] - norm
         with torch.no_grad():
             entropy = norm - (torch.softmax(logits, dim=-1) * logits).sum(-1)
-        return logps, entropy
+        return logits.gather(1, drawn)[:, 0] - norm, entropy
+
+    def _answer_logits(
+        self, ids: torch.Tensor, mask: torch.Tensor, answer: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Logits (M, V) before each answer token, and the tokens, (M, 1)."""
+        wanted = answer[:, 1:].bool()
+        return self.logits(self.backbone(ids, mask)[:, :-1][wanted]), ids[:, 1:][wanted][:, None]
 
     def judge(self, ids: torch.Tensor, mask: torch.Tensor, answer: torch.Tensor) -> Judged:
         """The reward of every sequence, the mean over the ensemble, and the first member's states before each token."""

@@ -15,7 +15,7 @@ from alignment.methods.adapters import POLICY
 from alignment.methods.ppo.model import OneBase, rectangle
 from alignment.methods.ppo.rollouts import Rollout
 
-PART = 64  # answers that go through a model at once
+PART = 64  # answers that go through a model at once, at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +49,8 @@ def batch_of(model: OneBase, rollouts: Sequence[Rollout], rows: Sequence[int]) -
     return rectangle([[*r.prompt, *r.answer] for r in chosen], [len(r.prompt) for r in chosen], model.pad, model.device)
 
 
-def score(model: OneBase, rollouts: Sequence[Rollout]) -> Scored:
-    """Ask the policy, the reference and the reward model about every rollout."""
+def score(model: OneBase, rollouts: Sequence[Rollout], part: int = PART) -> Scored:
+    """Ask the policy, the reference and the reward model about every rollout, `part` answers at once."""
     count, longest = len(rollouts), max(len(r.answer) for r in rollouts)
     lengths = torch.tensor([len(r.answer) for r in rollouts], device=model.device)
     mask = torch.arange(longest, device=model.device) < lengths[:, None]
@@ -59,13 +59,13 @@ def score(model: OneBase, rollouts: Sequence[Rollout]) -> Scored:
     scores = torch.zeros(count, device=model.device)
     states: torch.Tensor | None = None
     entropies, tokens = 0.0, 0
-    for rows in by_length(rollouts, range(count), PART):
+    for rows in by_length(rollouts, range(count), part):
         ids, attention, answer = batch_of(model, rollouts, rows)
         at = torch.tensor(rows, device=model.device)
         with model.frozen(POLICY):
             mine, entropy = model.token_logps(ids, attention, answer)
         with model.reference():
-            theirs, _ = model.token_logps(ids, attention, answer)
+            theirs = model.answer_logps(ids, attention, answer)
         judged = model.judge(ids, attention, answer)
         scores[at] = judged.scores
         if states is None:

@@ -18,6 +18,7 @@ import torch
 from alignment.errors import StageError
 from alignment.methods.adapters import save_adapter
 from alignment.methods.against_reward import asked_prompts, folders, one_base
+from alignment.methods.allocator import keep_freed_memory
 from alignment.methods.loading import load_tokenizer
 from alignment.methods.outside import publisher
 from alignment.methods.ppo.advantages import generalised_advantages, whitened
@@ -28,7 +29,7 @@ from alignment.methods.ppo.mix import Mix, read_mix
 from alignment.methods.ppo.model import OneBase, ValueHead
 from alignment.methods.ppo.rewards import Unit, answer_rewards, kl_per_answer, token_rewards
 from alignment.methods.ppo.rollouts import BatchSampler, Rollout, collect
-from alignment.methods.ppo.scoring import Scored, batch_of, by_length, score
+from alignment.methods.ppo.scoring import PART, Scored, batch_of, by_length, score
 from alignment.methods.ppo.settings import PpoSettings
 from alignment.methods.prompts_for import drawn
 from alignment.methods.resuming import LoopCheckpoints
@@ -57,6 +58,7 @@ def train(
     prompts = asked_prompts(spec, settings, tokenizer)
     mix = read_mix(spec.data, tokenizer, settings.mix, spec.seed)
     model = one_base(spec, settings, tokenizer)
+    keep_freed_memory(model.hidden_size)
     run = PpoRun(model, settings, spec.seed, mix)
     asked = drawn(prompts, spec.seed)
     inside, publish = sampler or BatchSampler(model, tokenizer), publisher(sampler, spec)
@@ -173,7 +175,8 @@ class PpoRun:
         for optimiser, rate in self._rates:
             for group in optimiser.param_groups:
                 group["lr"] = rate * (1 - number / settings.steps)
-        scored = score(self.model, rollouts)
+        # Without gradients twice as many answers fit; smaller parts of similar lengths hold less padding.
+        scored = score(self.model, rollouts, min(PART, 2 * settings.microbatch))
         if self.unit is None:
             self.unit = Unit.of(scored.scores)
         scores = self.unit(scored.scores)
@@ -253,7 +256,7 @@ class PpoRun:
             mask = scored.mask[at, :width]
             ids, attention, answer = batch_of(model, rollouts, part)
             with model.gradients():
-                flat, _ = model.token_logps(ids, attention, answer)
+                flat = model.answer_logps(ids, attention, answer)
             logps = torch.zeros(mask.shape, device=model.device).masked_scatter(mask, flat)
             outcome = policy_loss(
                 logps, scored.old[at, :width], advantages[at, :width], mask, settings.clip, tokens=tokens

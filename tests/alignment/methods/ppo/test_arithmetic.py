@@ -110,6 +110,43 @@ def test_rewards_are_in_the_starting_models_unit_clipped_and_lowered_without_an_
     assert answer_rewards(scores, torch.tensor([True, False]), clip=0.0, missing_end=0.0).tolist() == [1.0, 10.0]
 
 
+def test_two_answers_of_different_length_from_log_probabilities_to_advantages_by_hand() -> None:
+    logps, reference = tensor([-1.0, -2.0], [-0.5, -9.0]), tensor([-1.5, -1.0], [-1.0, -9.0])
+    values, mask = tensor([0.5, 0.2], [0.1, 7.0]), tensor([1, 1], [1, 0])
+    rewards = token_rewards(tensor([2.0, -1.0])[0], logps, reference, mask, beta=0.1)
+    # each answer's reward stands at its own last token: 0.1·1 + 2, and −0.1·0.5 − 1
+    assert rewards.flatten().tolist() == pytest.approx([-0.05, 2.1, -1.05, 0.0])
+    advantages, returns = generalised_advantages(rewards, values, mask, gamma=1.0, lam=0.95)
+    # δ₂ = 2.1 − 0.2 = 1.9; A₁ = −0.05 + 0.2 − 0.5 + 0.95·1.9 = 1.455; the other answer's only δ = −1.05 − 0.1
+    assert advantages.flatten().tolist() == pytest.approx([1.455, 1.9, -1.15, 0.0])
+    assert returns.flatten().tolist() == pytest.approx([1.955, 2.1, -1.05, 0.0])
+    # mean 0.735, variance (0.72² + 1.165² + 1.885²)/3 = 1.80962
+    assert whitened(advantages, mask).flatten().tolist() == pytest.approx([0.53523, 0.86603, -1.40126, 0.0], abs=1e-5)
+    assert kl_per_answer(logps, reference, mask) == pytest.approx((-0.5 + 0.5) / 2)
+
+
+@given(rewards=_numbers, seed=st.integers(0, 99), gamma=st.floats(0, 1), lam=st.floats(0, 1))
+def test_an_advantage_is_the_discounted_sum_of_all_later_errors(
+    rewards: list[float], seed: int, gamma: float, lam: float
+) -> None:
+    count = len(rewards)
+    values = torch.randn(1, count, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    found, _ = generalised_advantages(tensor(rewards), values, torch.ones(1, count), gamma=gamma, lam=lam)
+    after = [*values[0].tolist()[1:], 0.0]
+    errors = [rewards[t] + gamma * after[t] - float(values[0, t]) for t in range(count)]
+    expected = [sum((gamma * lam) ** (k - t) * errors[k] for k in range(t, count)) for t in range(count)]
+    assert found[0].tolist() == pytest.approx(expected, abs=1e-6)
+
+
+def test_before_the_first_update_every_ratio_is_one() -> None:
+    logps = tensor([-1.0, -2.5], [-0.1, -3.0]).requires_grad_()
+    outcome = policy_loss(logps, logps.detach(), tensor([1.0, -2.0], [4.0, 9.0]), tensor([1, 1], [1, 0]), clip=0.2)
+    assert outcome.loss.item() == pytest.approx(-(1 - 2 + 4) / 3)
+    assert (outcome.clipped, outcome.drift) == (0.0, 0.0)
+    outcome.loss.backward()
+    assert logps.grad.flatten().tolist() == pytest.approx([-1 / 3, 2 / 3, -4 / 3, 0.0])
+
+
 def test_scores_that_are_all_alike_have_a_unit_too() -> None:
     assert Unit.of(torch.tensor([4.0, 4.0])) == Unit(4.0, 1.0)
 
