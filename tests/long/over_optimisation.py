@@ -1,0 +1,111 @@
+"""Does the watch stop a run that presses a flawed reward model too far, where people still like it best?
+
+    make study NAME=over_optimisation ARGS="--seeds 1-10"
+
+The labels have a flaw planted: people of one taste compared, but longer answers got a bonus. A reward model learns
+that, and `ppo` presses it without a KL penalty, 32 steps of 64 rollouts. A policy is kept each time √KL has changed
+by 0.5. For each of them: the proxy reward, and the true gain (win rate minus ½ against the start on 400 prompts, by
+the taste without the bonus). The watch (`alignment.watch`) sees none of that: it asks for at most 100 blind
+judgements, each of fresh answers to one prompt that the 400 do not hold. `reached` is the true gain of the policy it
+chose over the largest of the run; `stopped_at` says after which step it would have ended the run. The run itself goes
+on, to know the rest of the curve.
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+from pathlib import Path
+from typing import Any
+
+from alignment.evaluate import win_rate
+from alignment.judgement import Judgement
+from alignment.methods.ppo.train import train
+from alignment.spec import StageSpec
+from alignment.stages import run_stage
+from alignment.tastes import TASTES
+from alignment.watch import Milestone, Watch
+from tests.long.lab import PROMPTS, Lab, compile_rows, ranked, study, write_snapshot
+from tests.long.methods import MODEL, Model
+
+LABELS, BONUS, STEPS, SPACING = 400, 0.12, 32, 0.5
+SETTINGS: dict[str, Any] = {
+    "steps": STEPS,
+    "rollouts": 64,
+    "minibatch": 32,
+    "beta": 0.0,
+    "stop_step_kl": 0.0,
+    "milestones": SPACING,
+    "reward_clip": 0.0,
+}
+
+
+def flawed(text: str) -> float:
+    """The taste, with a bonus for every word."""
+    return TASTES["warm"].score(text) + BONUS * len(text.split())
+
+
+def judgements(lab: Lab, seed: int) -> list[Judgement]:
+    """Comparisons by the flawed score."""
+    found = []
+    for number, (prompt, samples) in enumerate(lab.pools(LABELS, seed, width=4)):
+        left, right = (flawed(sample.text) for sample in samples[:2])
+        ranks = (1, 1) if abs(left - right) <= 0.2 else (1, 2) if left > right else (2, 1)
+        found.append(ranked(number, prompt, samples[:2], ranks, strength="clearly" if len(set(ranks)) == 2 else None))
+    return found
+
+
+def one_seed(lab: Lab, seed: int, arm: str, folder: Path) -> dict[str, Any]:
+    """One run to its end, its true curve, and what the watch would have made of it."""
+    taste = TASTES["warm"]
+    said = judgements(lab, seed)
+    write_snapshot(compile_rows(said, seed=seed), said, folder / "data", filters={}, watermark=0)
+    run_stage(StageSpec("reward", folder / "data", str(MODEL), folder / "reward", {}, seed))
+    settings = {**SETTINGS, "prompts": str(PROMPTS)}
+    spec = StageSpec("ppo", folder / "data", str(MODEL), folder / "ppo", settings, seed, reward=folder / "reward")
+    spec.out.mkdir()
+    kept = Watch(lambda milestone, count: 0.0, budget=0)  # sees every milestone and asks nobody
+    kept.see = lambda milestone: kept.milestones.append(milestone)  # type: ignore[method-assign,assign,func-returns-value]
+    train(spec, lambda record: None, watch=kept)
+
+    questions = lab.prompts(seed)
+    before = dict(zip(questions, lab.base.texts(questions, 5_000_000 + seed), strict=True))
+    start = lab.base.texts(lab.unseen, 3_000_000 + seed)
+    curve, answers = [], {}
+    for milestone in kept.milestones:
+        policy = Model(Path(milestone.adapter))
+        won = win_rate(policy.texts(lab.unseen, 2_000_000 + seed), start, taste.score, tie_within=taste.threshold)
+        curve.append({"step": milestone.step, "kl": milestone.kl, "proxy": milestone.proxy, "win_rate": won.win_rate})
+        curve[-1]["length_ratio"] = round(won.length_ratio, 3)
+        some = random.Random(f"judged {seed} {milestone.step}").sample(questions, 100)
+        answers[milestone.step] = list(zip(some, policy.texts(some, 6_000_000 + seed), strict=True))
+
+    def judge(milestone: Milestone, count: int) -> float:
+        wins = 0.0
+        for _ in range(count):
+            prompt, text = answers[milestone.step].pop()
+            gap = taste.score(text) - taste.score(before[prompt])
+            wins += 0.5 if abs(gap) <= taste.threshold else float(gap > 0)
+        return wins
+
+    watch = Watch(judge)
+    for milestone in kept.milestones:
+        if watch.see(Milestone(milestone.step, milestone.kl, milestone.proxy)):
+            break
+    stopped_at = watch.milestones[-1].step
+    chosen = watch.choose()
+    gains = {point["step"]: point["win_rate"] - 0.5 for point in curve}
+    peak = max(gains.values())
+    return {
+        "curve": curve,
+        "stopped_at": stopped_at,
+        "chosen": chosen.step,
+        "judged": watch.spent,
+        "peak": round(peak, 4),
+        "end": round(gains[kept.milestones[-1].step], 4),
+        "reached": round(gains[chosen.step] / peak, 4) if peak > 0 else 0.0,
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(study("over_optimisation", __doc__, one_seed, ("ppo",)))
