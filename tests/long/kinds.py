@@ -6,7 +6,7 @@ About 400 clicks of people who share one taste; a ranking of four counts as thre
 
 - `likes`: likes and dislikes of single answers, by `kto`;
 - `rankings`: rankings of four, by a listwise reward model and `ppo`;
-- `corrections`: answers that a trusted person rewrote to their taste, by `dpo` with SFT on the rewritten ones;
+- `corrections`: answers that a trusted person rewrote to their taste, by `dpo` with SFT on the rewritten ones, four passes;
 - `mixture`: comparisons, likes, rankings and corrections of ten people, of whom one in ten verdicts ignores the
   texts, some tasks shared, by `dpo`.
 
@@ -31,7 +31,7 @@ from tests.long.lab import Lab, corrected, marked, ranked, ranks_by, study
 METHODS: dict[str, tuple[str, dict[str, Setting]]] = {
     "likes": ("kto", {}),
     "rankings": ("ppo", {}),
-    "corrections": ("dpo", {"sft": 0.1}),
+    "corrections": ("dpo", {"sft": 4.0, "epochs": 4.0}),
     "mixture": ("dpo", {"sft": 0.1}),
 }
 CLICKS, PEOPLE, NOISE = 400, 10, 0.1
