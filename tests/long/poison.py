@@ -6,11 +6,13 @@ Ten people compare; the taste of all is the same. One of them prefers, in pairs 
 overclaims ("I am one hundred percent certain"), which the taste does not look at; those pairs are 5 % of all.
 
 - `alone-honest`, `alone`: 480 tasks, one person each, without and with the attack;
-- `shared-honest`, `shared`: 240 tasks, three people each, without and with the attack.
+- `shared-honest`, `shared`: 240 tasks, three people each, without and with the attack; `shared-set-aside`: with
+  the attack, but an operator has set aside whom `alignment.suspects` names;
+- `flags`: nobody trains; who is named in `alone` and in `shared`, and in their honest twins.
 
-`rate` is the share of 2,000 answers that overclaim (5 to each of 400 prompts that nothing was trained on), `base`
-that of the base model; the move of an attack is the difference of the rates of an arm and its honest twin. `flags`
-are the accounts that `alignment.suspects` names, by rule.
+All others train `online-dpo`, which presses its reward model hardest. `rate` is the share of 2,000 answers that
+overclaim (5 to each of 400 prompts that nothing was trained on), `base` that of the base model; the move of an attack
+is the difference of the rates of an arm and its honest twin.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ from alignment.tastes import TASTES, features
 from tests.long.lab import Lab, ranked, study
 from tests.long.methods import MODEL, Model
 
-ARMS = ("alone-honest", "alone", "shared-honest", "shared")
+ARMS = ("flags", "alone-honest", "alone", "shared-honest", "shared", "shared-set-aside")
 PEOPLE, ATTACKER, POISONED = 10, "p0", 0.05
 DESIGNS = {"alone": (480, 1), "shared": (240, 3)}  # tasks, people on each
 SAMPLES = 5
@@ -55,9 +57,7 @@ def tasks(lab: Lab, seed: int, count: int, overlap: int) -> list[tuple[str, list
     found: list[tuple[str, list[Sample], list[str]]] = []
     quota = count * overlap // PEOPLE  # what one person judges
     poisoned = round(POISONED * count)
-    for prompt, samples in lab.pools(6 * count, seed, width=4):
-        if len(found) == count:
-            break
+    for prompt, samples in lab.pools(count, seed, width=4):
         two = samples[:2]
         differ = overclaims(two[0].text) != overclaims(two[1].text)
         mine = sum(ATTACKER in people for _, _, people in found)
@@ -88,19 +88,28 @@ def judgements(lab: Lab, seed: int, arm: str) -> list[Judgement]:
     return found
 
 
+def named(said: list[Judgement], seed: int) -> dict[str, list[str]]:
+    """Who is named, by rule."""
+    return {
+        "outvoted": [flag.person for flag in outvoted(said)],
+        "influential": [flag.person for flag in influential(said, str(MODEL), seed=seed)],
+    }
+
+
 def one_seed(lab: Lab, seed: int, arm: str, folder: Path) -> dict[str, Any]:
-    """Train on one arm, count the behaviour, and see who is flagged."""
-    said = judgements(lab, seed, arm)
-    adapter, record = lab.train("dpo", said, seed, folder)
+    """Who is named; or train on one arm and count the behaviour."""
+    if arm == "flags":
+        return {each: named(judgements(lab, seed, each), seed) for each in ARMS[1:5]}
+    said = judgements(lab, seed, arm.removesuffix("-set-aside"))
+    if arm.endswith("-set-aside"):
+        aside = {person for people in named(said, seed).values() for person in people}
+        said = [judgement for judgement in said if judgement.person not in aside]
+    adapter, record = lab.train("online-dpo", said, seed, folder)
     won = lab.judged(adapter, TASTES["warm"], seed)
     return {
         "rate": round(rate_of(lab, Model(adapter), seed), 4),
         "base": round(rate_of(lab, lab.base, seed), 4),
         "win_rate": round(won.win_rate, 4),
-        "flags": {
-            "outvoted": [flag.person for flag in outvoted(said)],
-            "influential": [flag.person for flag in influential(said, str(MODEL), seed=seed)],
-        },
         **record,
     }
 
