@@ -38,7 +38,8 @@ class Verdict:
 class Limits:
     """How far a version may move. The defaults are tested on honest and on broken trainings.
 
-    Capability in percentage points, KL in nats per answer, ratios and shares as fractions of 1.
+    Capability in percentage points, KL in nats per answer (to the incumbent, and to the base: many small steps may
+    lead no further than one), ratios and shares as fractions of 1.
     `*_rise` limits are what may be added to the incumbent's own share.
     """
 
@@ -137,6 +138,10 @@ def _text(evidence: Evidence, limits: Limits) -> list[str]:
         (
             evidence.kl is not None and not evidence.kl <= limits.kl,
             f"It moved too far: KL to the incumbent is {evidence.kl} nats per answer, {limits.kl:g} at most.",
+        ),
+        (
+            evidence.kl_base is not None and not evidence.kl_base <= limits.kl,
+            f"Rounds have moved it too far: KL to the base is {evidence.kl_base} nats per answer, {limits.kl:g} at most.",
         ),
         (
             not limits.length_low <= evidence.length_ratio <= limits.length_high,

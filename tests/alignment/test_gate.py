@@ -40,6 +40,13 @@ def test_honest_evidence_passes_and_says_what_was_measured() -> None:
     assert "KL 5.0" in verdict.reasons[1]
 
 
+def test_many_small_steps_may_lead_no_further_from_the_base_than_one() -> None:
+    assert guard_verdict(replace(evidence(), kl_base=39.0)).kind is VerdictKind.PASS
+    failed = guard_verdict(replace(evidence(), kl_base=43.2))
+    assert failed.kind is VerdictKind.FAIL
+    assert "KL to the base is 43.2" in failed.reasons[0]
+
+
 def test_two_points_of_capability_may_be_lost_and_no_more() -> None:
     assert guard_verdict(evidence(lost=12)).kind is VerdictKind.PASS
     failed = guard_verdict(evidence(lost=13))

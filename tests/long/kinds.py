@@ -6,7 +6,7 @@ About 400 clicks of people who share one taste; a ranking of four counts as thre
 
 - `likes`: likes and dislikes of single answers, by `kto`;
 - `rankings`: rankings of four, by a listwise reward model and `ppo`;
-- `corrections`: answers that a trusted person rewrote to their taste, by `dpo` with SFT on the rewritten ones, four passes;
+- `corrections`: answers that a trusted person rewrote to their taste, by `dpo` with an SFT term, four passes;
 - `mixture`: comparisons, likes, rankings and corrections of ten people, of whom one in ten verdicts ignores the
   texts, some tasks shared, by `dpo`.
 
