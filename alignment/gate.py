@@ -141,7 +141,7 @@ def _text(evidence: Evidence, limits: Limits) -> list[str]:
         ),
         (
             evidence.kl_base is not None and not evidence.kl_base <= limits.kl,
-            f"Rounds have moved it too far: KL to the base is {evidence.kl_base} nats per answer, {limits.kl:g} at most.",
+            f"Rounds moved it too far: KL to the base is {evidence.kl_base} nats per answer, {limits.kl:g} at most.",
         ),
         (
             not limits.length_low <= evidence.length_ratio <= limits.length_high,
