@@ -35,21 +35,22 @@ def suspects(
 
 def _show(console: Console, result: dict[str, Any]) -> None:
     from rich.table import Table
+    from rich.text import Text
 
     from feedback_app.loop.suspects import chance
 
     if result["flags"]:
         rows = Table("person", "what stands out", "chance of that, were they like the others", box=None)
         for flag in result["flags"]:
-            rows.add_row(flag["person"], flag["words"], chance(flag["p"]))
-        console.print(rows, markup=False)
+            rows.add_row(Text(flag["person"]), flag["words"], chance(flag["p"]))
+        console.print(rows)
         console.print(
-            "It may be an attack or a taste of their own: look, ask, and where you must, alignloop person set-aside NAME.",
-            markup=False,
+            "An attack looks like a taste of one's own: look and ask first. "
+            "alignloop person set-aside NAME leaves their judgements out.",
         )
     else:
         console.print(f"Nobody stands out among {result['people']} people and {result['judgements']} judgements.")
     for note in result["notes"]:
-        console.print(note, markup=False)
+        console.print(note)
     if result["set_aside"]:
         console.print(f"{result['set_aside']} judgements were not looked at: an operator has set them aside.")

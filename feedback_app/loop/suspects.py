@@ -84,5 +84,7 @@ def kept_flags(turn: Round) -> Mapping[str, str]:
 
 
 def chance(p: float) -> str:
-    """A chance as people read it: "0.003", "below 1 in a million"."""
-    return "below 0.000001" if p < 1e-6 else f"{p:.{1 - math.floor(math.log10(p))}f}" if p < 0.1 else f"{p:.2f}"
+    """A chance as people read it: "0.0030", "below 0.000001"."""
+    if p < 1e-6:
+        return "below 0.000001"
+    return f"{p:.{1 - math.floor(math.log10(p))}f}"
