@@ -40,7 +40,7 @@ def _show(console: Console, result: dict[str, Any]) -> None:
     from feedback_app.loop.suspects import chance
 
     if result["flags"]:
-        rows = Table("person", "what stands out", "chance of that, were they like the others", box=None)
+        rows = Table("person", "what stands out", "chance, were they like the others", box=None)
         for flag in result["flags"]:
             rows.add_row(Text(flag["person"]), flag["words"], chance(flag["p"]))
         console.print(rows)
@@ -49,7 +49,7 @@ def _show(console: Console, result: dict[str, Any]) -> None:
             "alignloop person set-aside NAME leaves their judgements out.",
         )
     else:
-        console.print(f"Nobody stands out among {result['people']} people and {result['judgements']} judgements.")
+        console.print(f"Nobody stands out (people: {result['people']}, judgements: {result['judgements']}).")
     for note in result["notes"]:
         console.print(note)
     if result["set_aside"]:

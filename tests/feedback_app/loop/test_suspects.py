@@ -150,6 +150,17 @@ def test_a_round_keeps_whom_to_look_at_by_id_and_its_manifest_names_nobody(crowd
     assert kept_flags(frozen(crowd, tmp_path)[0]) == {}
 
 
+def test_a_round_is_shown_with_how_many_accounts_to_look_at(crowd: Store, tmp_path: Path) -> None:
+    from rich.console import Console
+
+    from feedback_app.commands.rounds import show_round
+
+    turn, _ = frozen(crowd, tmp_path)
+    console = Console(record=True)
+    show_round(console, round_report(crowd, turn))
+    assert "1 account to look at: alignloop suspects" in console.export_text()
+
+
 def test_a_round_from_before_there_were_flags_has_none() -> None:
     assert kept_flags(cast("Round", SimpleNamespace(rows={"train": 3}))) == {}
 
