@@ -13,7 +13,18 @@ from collections.abc import Sequence
 
 import typer
 
-from feedback_app.commands import about, files, lineage, people, processes, rounds, simulate, training, versions
+from feedback_app.commands import (
+    about,
+    files,
+    lineage,
+    people,
+    processes,
+    rounds,
+    simulate,
+    suspects,
+    training,
+    versions,
+)
 from feedback_app.commands.failure import explain
 from feedback_app.commands.output import Output
 
@@ -25,7 +36,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for room in (processes, people, simulate, rounds, training, versions, lineage, files, about):
+for room in (processes, people, suspects, simulate, rounds, training, versions, lineage, files, about):
     room.register(app)
 
 

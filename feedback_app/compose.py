@@ -72,6 +72,7 @@ def parts_of(settings: Settings, store: Store, vllm: VllmClient, facts: ModelFac
     from feedback_app.loop.lineage import named_version_lineage, person_lineage
     from feedback_app.loop.publish import previous_version, promote, rollback
     from feedback_app.loop.rounds import start_round
+    from feedback_app.loop.suspects import kept_flags
     from feedback_app.parts import Parts
 
     def rollback_target() -> str | None:
@@ -95,6 +96,7 @@ def parts_of(settings: Settings, store: Store, vllm: VllmClient, facts: ModelFac
         over_rounds=partial(
             over_rounds, store, needed=settings.votes, scripted_count=settings.promote.value != "on_evidence"
         ),
+        flags=kept_flags,
         limits=asdict(Limits()),
         methods=tuple(CHAINS),
     )

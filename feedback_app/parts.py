@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from feedback_app.collect.tasks import Comparing
     from feedback_app.settings import Settings
     from feedback_app.store.database import Store
-    from feedback_app.store.tables import Person
+    from feedback_app.store.tables import Person, Round
     from serving.client import VllmClient
     from serving.model_check import ModelFacts
 
@@ -30,7 +30,8 @@ class Parts:
     the numbers of the evaluated rounds, oldest first (`loop.history`). `limits` are the gate's, by name, for
     showing guards against them. `vllm_state()` says where vLLM stands (`name`, `since`, `detail`) when this process
     owns it; empty otherwise, and then the beat `vllm` is read. `version_lineage(name)` and `person_lineage(person)` are
-    what `alignloop lineage` says; the first raises `NotFound`.
+    what `alignloop lineage` says; the first raises `NotFound`. `flags(round)` are the accounts to look at that were
+    found when the round was frozen: by the ids of people, in words.
     """
 
     settings: Settings
@@ -47,5 +48,6 @@ class Parts:
     methods: Sequence[str] = ("dpo",)
     rollback_target: Callable[[], str | None] = lambda: None
     over_rounds: Callable[[], Sequence[Mapping[str, Any]]] = lambda: ()
+    flags: Callable[[Round], Mapping[str, str]] = lambda turn: {}
     limits: Mapping[str, float] = field(default_factory=dict)
     vllm_state: Callable[[], Mapping[str, Any]] = field(default=dict)

@@ -86,6 +86,18 @@ def test_a_person_can_be_trusted_withdrawn_traced_and_erased(run: Run) -> None:
     assert run("lineage", "ada").returncode == 1
 
 
+def test_an_account_is_set_aside_and_taken_back_in_and_nobody_stands_out_in_an_empty_home(run: Run) -> None:
+    run("person", "add", "ada", "--role", "annotator", "--json")
+    aside = {"name": "ada", "set_aside": True, "judgements": 0}
+    assert result(run("person", "set-aside", "ada", "--json")) == aside
+    assert "set aside" in run("lineage", "ada").stdout
+    assert result(run("person", "set-aside", "ada", "--revoke", "--json")) == aside | {"set_aside": False}
+    assert "no person called eve" in run("person", "set-aside", "eve").stderr
+    looked = run("suspects", "--quick")
+    assert (looked.returncode, "Nobody stands out" in looked.stdout) == (0, True)
+    assert result(run("suspects", "--json"))["flags"] == []
+
+
 def test_status_of_a_new_home_has_the_promised_keys(run: Run) -> None:
     found = result(run("status", "--json"))
     assert {"ready", "version", "versions", "judgements", "round", "vllm"} <= set(found)

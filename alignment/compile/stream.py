@@ -31,7 +31,7 @@ from alignment.rows import GroupRow, MarkRow, PairRow, Row, SftRow
 
 
 class Stream:
-    """One compilation on disk. `counts` are those of `Compiled`; `contexts` yields the rows.
+    """One compilation on disk. `counts` are those of `Compiled`, `ballots` the survey's; `contexts` yields the rows.
 
     `source` and `signals` are read once, here, and signals only where `rules` use any; `scratch` is an empty
     folder that may be removed when the rows have been read.
@@ -60,6 +60,7 @@ class Stream:
             for number in sorted(parts.numbers | done.numbers):
                 _draft_part(parts.read(number), done.drafts(number), spool, surveyed, rules, totals)
                 parts.remove(number)
+        self.ballots = survey.ballots
         self._scale = Scale.of(totals)
         self.counts: dict[str, Any] = {**survey.counts(), **totals.record(self._scale)}
 

@@ -10,6 +10,6 @@ here: changing a weight, or a row.
 
 from alignment.suspects.flag import Flag
 from alignment.suspects.influence import influential
-from alignment.suspects.outvoted import outvoted
+from alignment.suspects.outvoted import outvoted, outvoted_on
 
-__all__ = ["Flag", "influential", "outvoted"]
+__all__ = ["Flag", "influential", "outvoted", "outvoted_on"]

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     Matrix = NDArray[np.floating[Any]]
 
-WIDTH = 48
+WIDTH = 48  # an account is looked at only where there are more pairs than that
 RIDGE = 1.0
 NEWTON_STEPS = 12
 DRAWS = 4000
@@ -40,16 +40,21 @@ def influential(judgements: Iterable[Judgement], model: str, *, seed: int = 0) -
     `model` is the base model's folder or name; `seed` draws the random rows. Holds two hidden states per pair.
     Raises `StageError` when the model cannot be loaded.
     """
-    rows = [
-        (judgement.person, judgement.context, better.text, worse.text)
-        for judgement in sorted(judgements, key=lambda each: each.id)
-        if judgement.kind is not Kind.LIKE and not judgement.cannot_judge
-        for better, worse in strict_pairs(judgement)
-    ]
+    rows = pairs_of(judgements)
     if len(rows) <= WIDTH:
         return []
     states = hidden_means(model, [(context, text) for _, context, *two in rows for text in two])
     return named([person for person, *_ in rows], states[0::2] - states[1::2], seed)
+
+
+def pairs_of(judgements: Iterable[Judgement]) -> list[tuple[str, tuple[Message, ...], str, str]]:
+    """Every strict pair that may train: its person, context, better and worse answer."""
+    return [
+        (judgement.person, judgement.context, better.text, worse.text)
+        for judgement in sorted(judgements, key=lambda each: each.id)
+        if judgement.kind is not Kind.LIKE and not judgement.cannot_judge and judgement.gold is None
+        for better, worse in strict_pairs(judgement)
+    ]
 
 
 def named(people: Sequence[str], differences: Matrix, seed: int) -> list[Flag]:

@@ -215,6 +215,12 @@ def set_role(store: Store, by: Person, name: str, role: str) -> Person:
     return store.people.set_role(named(store, name).id, _role(role))
 
 
+def set_aside(store: Store, by: Person, name: str, aside: bool) -> Person:
+    """Set somebody's judgements aside, or take them back in. Operators only."""
+    require(by, Role.OPERATOR)
+    return store.people.set_aside(named(store, name).id, aside)
+
+
 def named(store: Store, name: str) -> Person:
     """The person of this name. Raises `NotFound`."""
     person = store.people.by_name(name.strip())

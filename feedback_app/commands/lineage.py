@@ -54,7 +54,8 @@ def _version(result: dict[str, Any]) -> list[str]:
 
 def _person(result: dict[str, Any]) -> list[str]:
     left = ", erased" if result["erased"] else ", withdrawn" if result["withdrawn"] else ""
-    lines = [f"{result['person']}{left}: {result['judgements']} judgements count now"]
+    now = "are set aside, and no new round uses them" if result["set_aside"] else "count now"
+    lines = [f"{result['person']}{left}: {result['judgements']} judgements {now}"]
     lines += [
         f"  {snapshot['judgements']:>6}  in the dataset of round {', '.join(map(str, snapshot['rounds'])) or 'none'}"
         for snapshot in result["snapshots"]

@@ -1,4 +1,4 @@
-"""`alignloop person`: who may chat, annotate and operate, whom to trust, and who leaves."""
+"""`alignloop person`: who may chat, annotate and operate, whom to trust, to set aside, and who leaves."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ def register(app: typer.Typer) -> None:
     person = typer.Typer(help="Who may chat, annotate and operate.", no_args_is_help=True)
     person.command("add")(add)
     person.command("trust")(trust)
+    person.command("set-aside")(set_aside)
     person.command("withdraw")(withdraw)
     person.command("erase")(erase)
     app.add_typer(person, name="person")
@@ -62,6 +63,26 @@ def trust(
     result = {"name": person.name, "trusted": person.trusted_at is not None}
     words = "are trusted" if result["trusted"] else "wait for a second person"
     output(ctx).done(result, lambda console: console.print(f"Corrections of {person.name} {words}.", markup=False))
+
+
+def set_aside(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(help="Whose judgements are to be left out.")],
+    revoke: Annotated[bool, typer.Option("--revoke", help="Take them back in.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Leave somebody's judgements out of new rounds and exports; nothing is removed, and it can be undone."""
+    from feedback_app.collect.people import named
+    from feedback_app.compose import settings_and_store
+
+    _, store = settings_and_store()
+    person = store.people.set_aside(named(store, name).id, not revoke)
+    count = store.judgements.live_of(person.id)
+    result = {"name": person.name, "set_aside": person.set_aside_at is not None, "judgements": count}
+    words = "are set aside: new rounds and exports leave them out" if result["set_aside"] else "count again"
+    output(ctx).done(
+        result, lambda console: console.print(f"{count} judgements of {person.name} {words}.", markup=False)
+    )
 
 
 def withdraw(

@@ -165,6 +165,9 @@ def show_round(console: Console, report: dict[str, Any]) -> None:
         console.print(f"  {reason}", markup=False)
     for line in cost(report["figures"]):
         console.print(f"  {line}", markup=False)
+    flagged = len(report["rows"].get("suspects") or ())
+    if flagged:
+        console.print(f"  {flagged} {'account' if flagged == 1 else 'accounts'} to look at: alignloop suspects")
     if report["stages"]:
         steps = ", ".join(f"{stage['name']} {stage['seconds']:.1f} s" for stage in report["stages"])
         console.print(f"  {steps}", markup=False, style="dim")

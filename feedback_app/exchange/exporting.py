@@ -26,17 +26,19 @@ def export(store: Store, format: str, out: Path, personal: str = "flag") -> dict
     """Write `train` and `held_out` files of this format into `out`. Raises `UsageError` and `Unavailable`.
 
     `personal` is off, flag or replace. Returns `format`, `out`, `written` (by split), `left_out` (by reason: what
-    the format cannot carry), `personal` (what was found) and `judgements`.
+    the format cannot carry), `personal` (what was found), `judgements` and `set_aside` (judgements left out because
+    an operator has set their people aside).
     """
     from alignment.compile import compile_rows
     from alignment.compile.personal import Tally
-    from feedback_app.loop.rules import rules_of
+    from feedback_app.loop.rules import heard, rules_of, set_aside
 
     if format not in FORMATS:
         raise UsageError(f"There is no export format called {format}. Formats: {', '.join(sorted(FORMATS))}.")
     handling, tally = handling_of(personal), Tally()
     # Gold verdicts weigh people and are nothing to train on; implicit signals stay, no format carries their weight.
-    judgements = list(store.judgements.export())
+    aside: Counter[str] = Counter()
+    judgements = list(heard(store.judgements.export(), set_aside(store), aside))
     said = [judgement for judgement in judgements if judgement.gold is None]
     rows = compile_rows(judgements, rules=rules_of(store))
     takes = FORMATS[format].takes
@@ -69,6 +71,7 @@ def export(store: Store, format: str, out: Path, personal: str = "flag") -> dict
         "left_out": dict(left_out),
         "personal": tally.to_record(handling),
         "judgements": rows.counts["judgements"],
+        "set_aside": aside.total(),
     }
 
 

@@ -5,24 +5,22 @@ from __future__ import annotations
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from alignment.compile.drafting import Rows
-from alignment.compile.implicit import ImplicitSignal
 from alignment.compile.personal import Handling, Tally, handled
 from alignment.compile.stream import Stream
 from alignment.errors import SnapshotProblem
 from alignment.judgement import Judgement
 from alignment.needs import lacking
 from alignment.snapshot import write_contexts
+from alignment.suspects import outvoted_on
 from feedback_app.errors import RoundFailed
-from feedback_app.loop.rules import rules_of, signals_of
+from feedback_app.loop.rules import Given, heard, rules_of, set_aside, signals_of
 from feedback_app.store.database import Store
 from feedback_app.store.tables import Round, Snapshot, new_id
-
-Given = TypeVar("Given", Judgement, ImplicitSignal)
 
 
 def freeze(
@@ -37,6 +35,8 @@ def freeze(
     """The round's snapshot: the one it has, or a new one of every judgement there is now.
 
     Of implicit signals the kinds in `signals` are offered to the compiler, which uses what votes bear out.
+    Judgements and signals of those whom an operator has set aside stay out; the manifest says how many judgements.
+    Accounts to look at are kept with the round (`rows["suspects"]`, by id), and not in the manifest.
     Personal data and secrets are counted in the manifest, and with `personal` replace, replaced in rows and judgements.
     Raises `RoundFailed` with both numbers when there is too little for its method to train on, and when the disk
     does not take it. A folder that a crash left half-written is never named by anything.
@@ -50,16 +50,22 @@ def freeze(
     # Set even when the round fails below, so that a schedule waits for new judgements and not for ever the same.
     store.rounds.update(turn.id, watermark=watermark)
     rules = rules_of(store, turn.settings, signals)
+    aside, left_out = set_aside(store), Counter[str]()
     people: Counter[str] = Counter()
     tally = Tally()
     folder = (home / "snapshots" / new_name()).resolve()
     try:
         home.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="compile-", dir=home) as scratch:
-            judgements = _counted(store.judgements.export(watermark), people)
-            done = _counted(signals_of(store, rules), people)
+            judgements = _counted(heard(store.judgements.export(watermark), aside, left_out), people)
+            done = _counted(heard(signals_of(store, rules), aside, Counter()), people)
             stream = Stream(judgements, Path(scratch), seed=turn.seed, rules=rules, signals=done)
-            rows = summary(stream.counts)
+            without = {"set_aside": left_out.total()}
+            rows = {
+                **summary(stream.counts),
+                **without,
+                "suspects": [asdict(each) for each in outvoted_on(stream.ballots)],
+            }
             store.rounds.update(turn.id, rows=rows)
             missing = lacking(turn.method, stream.counts, turn.settings)
             if missing:
@@ -68,7 +74,7 @@ def freeze(
             manifest = write_contexts(
                 handled_contexts(stream.contexts(), personal, tally),
                 folder,
-                counts=lambda: {**stream.counts, "personal": tally.to_record(personal)},
+                counts=lambda: {**stream.counts, **without, "personal": tally.to_record(personal)},
                 filters={"rules": rules.to_record(), "seed": turn.seed},
                 watermark=rows["judgements"],
             )

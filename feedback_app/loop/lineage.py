@@ -151,6 +151,7 @@ def person_lineage(store: Store, person: Person) -> dict[str, Any]:
         "person": person.name,
         "withdrawn": person.withdrawn_at is not None,
         "erased": person.erased_at is not None,
+        "set_aside": person.set_aside_at is not None,
         "judgements": store.judgements.live_of(person.id),
         "snapshots": [
             {"id": snapshot.id, "judgements": count, "rounds": [turn.id for turn in rounds[snapshot.id]]}

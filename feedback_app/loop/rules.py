@@ -1,17 +1,21 @@
-"""What the compiler is told of the world: whom operators trust, and how often each version was replaced."""
+"""What the compiler is told of the world: whom operators trust or set aside, how often each version was replaced."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 from alignment.compile import Contradictions, Rules, Signal
 from alignment.compile.implicit import ImplicitSignal
+from alignment.judgement import Judgement
 from feedback_app.errors import UsageError
 from feedback_app.store.database import Store
 
 CONTRADICTIONS = "contradictions"  # a round's own setting: weights (default), majority or drop
 PROMOTED = ("promoted", "operator")
+
+Given = TypeVar("Given", Judgement, ImplicitSignal)
 
 
 def rules_of(store: Store, settings: dict[str, Any] | None = None, signals: Iterable[str] = ()) -> Rules:
@@ -29,6 +33,23 @@ def rules_of(store: Store, settings: dict[str, Any] | None = None, signals: Iter
         promotions=promotions_since(store),
         implicit=frozenset(map(Signal, signals)),
     )
+
+
+def set_aside(store: Store) -> frozenset[str]:
+    """The ids of those whose judgements an operator has set aside."""
+    return frozenset(person.id for person in store.people.listing() if person.set_aside_at is not None)
+
+
+def heard(given: Iterable[Given], aside: frozenset[str], left_out: Counter[str]) -> Iterator[Given]:
+    """What a compilation may see: all but what those set aside have given, which is counted in `left_out` by person.
+
+    A compilation then is that of a database without these, as it is after a withdrawal; but nothing is lost.
+    """
+    for each in given:
+        if each.person in aside:
+            left_out[each.person] += 1
+        else:
+            yield each
 
 
 def signals_of(store: Store, rules: Rules) -> Iterator[ImplicitSignal]:

@@ -86,6 +86,13 @@ class People:
             person.trusted_at = (person.trusted_at or self._db.now()) if trusted else None
         return person
 
+    def set_aside(self, person_id: str, aside: bool) -> Person:
+        """Set a person's judgements aside, or take them back in; the first time counts, and nothing is removed."""
+        with self._db.write() as session:
+            person = person_of(session, person_id)
+            person.set_aside_at = (person.set_aside_at or self._db.now()) if aside else None
+        return person
+
     def add_sign_in(self, token_hash: str, person_id: str, expires_at: float) -> SignIn:
         """A new session row."""
         sign_in = SignIn(token_hash=token_hash, person_id=person_id, created_at=self._db.now(), expires_at=expires_at)

@@ -34,6 +34,7 @@ class Person(SQLModel, table=True):
     disabled: bool = False
     consented_at: float | None = None
     trusted_at: float | None = None  # corrections train without a second person; operators are trusted anyway
+    set_aside_at: float | None = None  # compilations leave their judgements out until an operator takes them back in
     withdrawn_at: float | None = None  # no judgement of theirs is live, nor will be
     erased_at: float | None = None  # and their texts are gone
     created_at: float

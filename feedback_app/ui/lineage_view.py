@@ -65,7 +65,11 @@ def person_view(found: Mapping[str, Any], *, own: bool, linked: bool) -> str:
     title = "Where my judgements went" if own else f"Where the judgements of {name} went"
     whose = "of yours" if own else f"of {name}"
     head = f"<h1>{title}</h1>{_flag(_gone(found, own=own))}<p>{count(found['judgements'], 'judgement')} {whose} "
-    head += f"{'counts' if found['judgements'] == 1 else 'count'} now.</p>"
+    one = found["judgements"] == 1
+    if found["set_aside"]:
+        head += f"{'is' if one else 'are'} set aside by an operator: no new round uses {'it' if one else 'them'}.</p>"
+    else:
+        head += f"{'counts' if one else 'count'} now.</p>"
     if not found["snapshots"]:
         return f"{head}<p>No round has used any yet. The next round takes all that count then.</p>"
     rounds = _table(

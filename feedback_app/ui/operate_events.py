@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from feedback_app.collect import people as accounts
@@ -16,7 +18,7 @@ from feedback_app.ui.loop_strip import Loop, Tally, read_loop, strip, tally
 from feedback_app.ui.model_watch import ModelWatch
 
 if TYPE_CHECKING:
-    from feedback_app.store.tables import Person
+    from feedback_app.store.tables import Person, Round
 
 
 class OperateEvents:
@@ -42,6 +44,7 @@ class OperateEvents:
             "invite": (self._invite, "people"),
             "reset": (self._reset, "people"),
             "disable": (self._disable, "people"),
+            "set-aside": (self._set_aside, "people"),
             "role": (self._role, "people"),
         }
         if do not in works:
@@ -109,6 +112,10 @@ class OperateEvents:
         accounts.set_disabled(self._store, person, str(act["name"]), act.get("disabledNow") != "true")
         return None
 
+    def _set_aside(self, person: Person, act: Act) -> str | None:
+        accounts.set_aside(self._store, person, str(act["name"]), act.get("asideNow") != "true")
+        return None
+
     def _role(self, person: Person, act: Act) -> str | None:
         accounts.set_role(self._store, person, str(act["name"]), str(act["role"]))
         return None
@@ -131,7 +138,9 @@ class OperateEvents:
             "top": look.top_bar("/operate", person.name, person.role),
             "strip": strip(loop),
             "action": operate_panels.action(loop, self._parts.methods),
-            "evidence": operate_panels.evidence(loop, self._latest_tally(loop), self._parts.limits),
+            "evidence": operate_panels.evidence(
+                loop, self._latest_tally(loop), self._parts.limits, partial(self._flagged, names)
+            ),
             "decisions": operate_panels.decisions(loop, self._parts.rollback_target()),
             "collected": operate_records.collected(loop),
             "over": operate_chart.over_rounds(self._parts.over_rounds()),
@@ -140,9 +149,15 @@ class OperateEvents:
         }
         if whole:  # forms that somebody may be filling in are left alone by the clock
             regions["schedule"] = operate_people.schedule(self._store.schedule.get(), self._parts.methods)
-            regions["people"] = operate_people.people(listed, person.id, secret)
+            frozen = next((turn for turn in loop.rounds if turn.rows), None)
+            flags = self._parts.flags(frozen) if frozen else {}
+            regions["people"] = operate_people.people(listed, person.id, secret, flags)
         running: dict[str, Any] = {"person": person.id, "running": loop.active is not None}
         return Answer(regions, running)
+
+    def _flagged(self, names: Mapping[str, str], turn: Round) -> list[str]:
+        """The accounts that were flagged when this round was frozen, each with why."""
+        return [f"{names.get(id, id)}, {why}" for id, why in self._parts.flags(turn).items()]
 
     def _latest_tally(self, loop: Loop) -> Tally | None:
         """Votes on the version of the latest round that ended, also after its challenge."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from feedback_app.ui.loop_strip import Loop, Tally, headline
-from feedback_app.ui.markup import attributes, button, esc
+from feedback_app.ui.markup import attributes, button, count, esc, note
 from feedback_app.ui.operate_evidence import guard_rows, guards, samples, sparkline, status_tag, win_rate
+
+if TYPE_CHECKING:
+    from feedback_app.store.tables import Round
 
 METHOD_NAMES = {
     "dpo": "DPO",
@@ -51,8 +54,16 @@ def action(loop: Loop, methods: Sequence[str]) -> str:
     return f'{sentence}<form data-act="start-round" class="row start">{choice}{start}</form>'
 
 
-def evidence(loop: Loop, tally: Tally | None, limits: Mapping[str, float]) -> str:
-    """The latest round that has ended: verdict, reasons, votes, guards, samples."""
+def evidence(
+    loop: Loop,
+    tally: Tally | None,
+    limits: Mapping[str, float],
+    to_look_at: Callable[[Round], Sequence[str]] = lambda turn: (),
+) -> str:
+    """The latest round that has ended: verdict, reasons, accounts to look at, votes, guards, samples.
+
+    `to_look_at` gives for a round each account that was flagged when it was frozen, with the rule in words.
+    """
     ended = [turn for turn in loop.rounds if turn.status not in ("queued", "running")]
     if not ended:
         return (
@@ -77,10 +88,17 @@ def evidence(loop: Loop, tally: Tally | None, limits: Mapping[str, float]) -> st
         lost + f'<div class="row spread"><h2>{esc(title)}<span class="against">{esc(against)}</span></h2>'
         f'<span class="row">{status_tag(turn.status)}<span class="small">round {turn.id}</span></span></div>'
         + (f'<ul class="reasons">{reasons}</ul>' if reasons else "")
+        + _to_look_at(to_look_at(turn))
         + votes
         + (f"<h3>What it kept</h3>{found}{support}" if found else "")
         + (f"{fold}{shown}</details>" if shown else "")
     )
+
+
+def _to_look_at(flagged: Sequence[str]) -> str:
+    if not flagged:
+        return ""
+    return note(f"{count(len(flagged), 'account')} to look at: {'; '.join(flagged)}", "warn", "warn")
 
 
 def _held_out(evaluation: Mapping[str, Any]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from feedback_app.ui.lineage_view import link, person_path
@@ -33,8 +33,11 @@ def schedule(row: Schedule, methods: Sequence[str]) -> str:
     )
 
 
-def people(listed: Sequence[Person], me: str, secret: str = "") -> str:
-    """Everybody with their role; invite, disable, reset. `secret` is shown once, above the list."""
+def people(listed: Sequence[Person], me: str, secret: str = "", flags: Mapping[str, str] | None = None) -> str:
+    """Everybody with their role; invite, disable, reset, set aside. `secret` is shown once, above the list.
+
+    `flags` say by id, in words, why an account should be looked at.
+    """
     rows = []
     for person in listed:
         if person.scripted:
@@ -50,7 +53,15 @@ def people(listed: Sequence[Person], me: str, secret: str = "") -> str:
                 disabled_now=str(person.disabled).lower(), disabled=person.id == me and not person.disabled,
             )  # fmt: skip
         name = link(person_path(person.name), person.name)
+        aside = person.set_aside_at is not None
+        if person.withdrawn_at is None:
+            tools += button(
+                "set-aside", "Take back in" if aside else "Set aside", name=person.name, aside_now=str(aside).lower()
+            )
         off = ' <span class="tag bad">disabled</span>' if person.disabled else ""
+        off += ' <span class="tag warn">set aside</span>' if aside else ""
+        flag = (flags or {}).get(person.id)
+        off += f'<br><span class="small">to look at: {esc(flag)}</span>' if flag else ""
         rows.append(
             f'<tr id="p-{esc(person.id)}"><td><strong>{name}</strong>{off}</td><td>{role}</td>'
             f'<td><span class="row end">{tools}</span></td></tr>'

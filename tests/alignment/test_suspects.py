@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from dataclasses import replace
 
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from alignment.judgement import Judgement
-from alignment.suspects.influence import named
+from alignment.suspects.influence import named, pairs_of
 from alignment.suspects.outvoted import fisher_tail, outvoted
 from tests.alignment.builders import vote
 
@@ -60,6 +61,22 @@ def test_fisher_tail_is_the_share_of_all_draws_that_hit_as_often(drawn: int, mar
 def test_fisher_tail_is_that_of_a_lady_tasting_tea() -> None:
     assert fisher_tail(4, 4, 4, 8) == pytest.approx(1 / 70)
     assert fisher_tail(3, 4, 4, 8) == pytest.approx(17 / 70)
+
+
+def test_fisher_tail_of_a_million_verdicts_is_that_of_the_normal_approximation() -> None:
+    drawn, marked, everything = 100_000, 300_000, 1_000_000
+    mean = drawn * marked / everything
+    sd = (mean * (1 - marked / everything) * (everything - drawn) / (everything - 1)) ** 0.5
+    for deviations in (-2.0, 0.0, 1.0, 3.0):
+        hits = round(mean + deviations * sd)
+        normal = 0.5 * math.erfc((hits - 0.5 - mean) / sd / 2**0.5)
+        assert fisher_tail(hits, drawn, marked, everything) == pytest.approx(normal, rel=0.03)
+    assert fisher_tail(90_000, drawn, marked, everything) == 0.0
+
+
+def test_verdicts_with_a_known_answer_have_no_influence() -> None:
+    known = replace(vote(1), gold=True)
+    assert [person for person, *_ in pairs_of([vote(0), known, vote(2, cannot_judge=True)])] == ["p1"]
 
 
 def pairs(seed: int, *, poisoned: int) -> tuple[list[str], NDArray[np.float64]]:

@@ -28,6 +28,7 @@ from feedback_app.loop.history import over_rounds
 from feedback_app.loop.lineage import named_version_lineage, person_lineage
 from feedback_app.loop.publish import previous_version, promote, rollback
 from feedback_app.loop.rounds import start_round
+from feedback_app.loop.suspects import kept_flags
 from feedback_app.parts import Parts
 from feedback_app.settings import Settings
 from feedback_app.store.database import Store, open_store
@@ -128,6 +129,7 @@ def make_parts(home: Path, vllm: TalkingVllm, **overrides: Any) -> Parts:
         version_lineage=partial(named_version_lineage, store),
         person_lineage=partial(person_lineage, store),
         over_rounds=partial(over_rounds, store, needed=settings.votes, scripted_count=True),
+        flags=kept_flags,
         limits=asdict(Limits()),
     )
 

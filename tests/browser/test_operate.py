@@ -187,6 +187,32 @@ def test_people_are_invited_disabled_and_given_another_password(visit: Begin, st
     expect(berta.find("h1")).to_have_text("Sign in")
 
 
+def test_who_is_flagged_is_set_aside_and_taken_back_in(visit: Begin, stage: Stage) -> None:
+    store = stage.store
+    anna = store.people.by_name("anna")
+    assert anna is not None
+    flag = {"person": anna.id, "rule": "outvoted", "share": 0.4, "count": 50, "p": 0.0001}
+    turn = store.rounds.add("dpo", None, 0, {})
+    store.rounds.update(turn.id or 0, status="rejected", version="policy-0300", rows={"train": 9, "suspects": [flag]})
+    boss = visit("operator", "/operate/", size=PHONE)
+    expect(boss.find('[data-region="evidence"]')).to_contain_text(
+        "1 account to look at: anna, outvoted in 40% of 50 shared verdicts"
+    )
+    row = boss.find(".people tr").filter(has_text="anna")
+    expect(row).to_contain_text("to look at: outvoted in 40% of 50 shared verdicts")
+    row.get_by_role("button", name="Set aside").click()
+    expect(row.locator(".tag")).to_have_text("set aside")
+    assert boss.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") <= 0
+    row.scroll_into_view_if_needed()
+    boss.shot("operate-set-aside-phone")
+    kept = store.people.by_id(anna.id)
+    assert kept is not None
+    assert kept.set_aside_at is not None
+    row.get_by_role("button", name="Take back in").click()
+    expect(row.get_by_role("button", name="Set aside")).to_be_visible()
+    visit("operator", "/operate/").shot("operate-flagged", full=True)
+
+
 def test_the_last_operator_stays_one(visit: Begin, stage: Stage) -> None:
     boss = visit("operator", "/operate/")
     row = boss.find(".people tr").filter(has_text="operator").first

@@ -109,6 +109,18 @@ async def test_an_annotator_sees_their_own_and_nobody_elses(site: httpx.AsyncCli
     assert (await site.get("/lineage")).status_code == 401
 
 
+async def test_who_is_set_aside_is_told_that_no_new_round_uses_what_they_said(
+    site: httpx.AsyncClient, sqlite_store: Store
+) -> None:
+    ann = sqlite_store.people.by_name("ann")
+    assert ann is not None
+    sqlite_store.people.set_aside(ann.id, True)
+    enter(site, sqlite_store, "ann")
+    page = (await site.get("/lineage")).text
+    assert "4 judgements of yours are set aside by an operator: no new round uses them." in page
+    assert "policy-0001" in page
+
+
 async def test_who_withdrew_is_named_so_and_names_are_text(site: httpx.AsyncClient, sqlite_store: Store) -> None:
     bob = sqlite_store.people.by_name("bob")
     assert bob is not None

@@ -196,6 +196,7 @@ def test_only_operators_look_after_people(sqlite_store: Store) -> None:
         lambda: people.reset_password(sqlite_store, ada, "ada"),
         lambda: people.set_disabled(sqlite_store, ada, "ada", True),
         lambda: people.set_role(sqlite_store, ada, "ada", "operator"),
+        lambda: people.set_aside(sqlite_store, ada, "ada", False),
     ):
         with pytest.raises(NotAllowed):
             act()

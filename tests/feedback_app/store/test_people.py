@@ -81,6 +81,20 @@ def test_consent_keeps_its_first_time(store: Store, person: Callable[..., Person
     assert store.people.set_consented(ada.id).consented_at == first
 
 
+def test_setting_aside_keeps_its_first_time_and_can_be_undone(
+    store: Store, person: Callable[..., Person], clock: Clock
+) -> None:
+    ada, ben = person("ada"), person("ben")
+    first = store.people.set_aside(ada.id, True).set_aside_at
+    clock.pass_s(10)
+    assert store.people.set_aside(ada.id, True).set_aside_at == first == clock.now - 10
+    assert [who.set_aside_at for who in store.people.listing()] == [first, None]
+    assert store.people.set_aside(ada.id, False).set_aside_at is None
+    assert store.people.by_id(ben.id) == ben
+    with pytest.raises(NotFound):
+        store.people.set_aside("nobody", True)
+
+
 def test_wrong_passwords_are_found_by_name_and_by_address(store: Store, clock: Clock) -> None:
     store.people.add_wrong_password("ada", "10.0.0.1")
     clock.pass_s(5)

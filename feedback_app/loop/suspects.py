@@ -1,0 +1,90 @@
+"""Accounts that an operator should look at: found over what a round would be compiled from, and said in words.
+
+The rules are `alignment.suspects`'. What may not be done here: setting anybody aside; that is an operator's.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from alignment.compile.survey import Survey
+from alignment.suspects import outvoted_on
+from alignment.suspects.influence import WIDTH, influential, pairs_of
+from alignment.suspects.outvoted import SHARED_FROM, counted
+from feedback_app.loop.rules import heard, set_aside
+from feedback_app.store.database import Store
+from feedback_app.store.tables import Round
+
+QUICK = "Influence was not looked at."
+
+
+def suspects(store: Store, model: str, *, quick: bool = False) -> dict[str, Any]:
+    """The flags on the live judgements, worst first by rule, as a round would freeze them now.
+
+    `model` is the base model, whose view of the answers influence needs; `quick` leaves influence out. Returns
+    `judgements`, `people`, `set_aside` (judgements left out), `flags` (each with `person`'s name, `rule`, `words`,
+    `share`, `count`, `p`) and `notes` on what could not be looked at. Raises `StageError` when the model cannot be
+    loaded.
+    """
+    watermark, aside, left_out = store.judgements.watermark(), set_aside(store), Counter[str]()
+    survey = Survey()
+    for judgement in heard(store.judgements.export(watermark), aside, left_out):
+        survey.see(judgement)
+    flags, notes = outvoted_on(survey.ballots), []
+    shared, _ = counted(survey.ballots)
+    if max(shared.values(), default=0) < SHARED_FROM:
+        notes.append(f"Nobody shares {SHARED_FROM} verdicts with others, so who is outvoted cannot be said.")
+    if quick:
+        notes.append(QUICK)
+    else:
+        pairs = len(pairs_of(heard(store.judgements.export(watermark), aside, Counter())))
+        if pairs > WIDTH:
+            flags += influential(heard(store.judgements.export(watermark), aside, Counter()), model)
+        else:
+            notes.append(f"Influence needs more than {WIDTH} pairs, and there are {pairs}.")
+    names = {person.id: person.name for person in store.people.listing()}
+    counts = survey.counts()
+    return {
+        "judgements": counts["judgements"],
+        "people": counts["people"],
+        "set_aside": left_out.total(),
+        "flags": [
+            {
+                "person": names[flag.person],
+                "rule": flag.rule,
+                "words": words(flag.rule, flag.share, flag.count),
+                "share": flag.share,
+                "count": flag.count,
+                "p": flag.p,
+            }
+            for flag in flags
+        ],
+        "notes": notes,
+    }
+
+
+def words(rule: str, share: float, count: int) -> str:
+    """What a rule found, in a few words."""
+    match rule:
+        case "outvoted":
+            return f"outvoted in {share:.0%} of {count} shared verdicts"
+        case "influential":
+            return f"{share:.1f} times the influence of {count} random pairs"
+        case _:
+            return f"{rule}: {share:.2f}, {count}"
+
+
+def kept_flags(turn: Round) -> Mapping[str, str]:
+    """What was found when a round was frozen: by the ids of people, in words."""
+    found = (turn.rows or {}).get("suspects") or ()
+    return {each["person"]: words(each["rule"], each["share"], each["count"]) for each in found}
+
+
+def chance(p: float) -> str:
+    """A chance as people read it: "0.0030", "below 0.000001"."""
+    if p < 1e-6:
+        return "below 0.000001"
+    return f"{p:.{1 - math.floor(math.log10(p))}f}"
