@@ -21,13 +21,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from statistics import fmean, stdev
+from statistics import fmean
 from typing import Any
 
 from alignment.compile import Rules, compile_rows
@@ -38,13 +37,12 @@ from alignment.run import quiet_environment
 from alignment.snapshot import write_snapshot
 from alignment.spec import StageSpec
 from alignment.tastes import TASTES
-from tests.long.lines import RESULTS, provenance, read_lines, seeds_of
+from tests.long.lines import RESULTS, provenance, read_lines, seeds_of, spread
 from tests.long.methods import DATA, MODEL, UNSEEN, Model, labels, measured, prompts_of, run_stage
 
 STARTS = ("incumbent", "base")
 ROUNDS, LABELS = 5, 120
 TASTE = "warm"
-T_95 = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365, 8: 2.306, 9: 2.262, 10: 2.228}
 
 
 class Base(Model):
@@ -146,9 +144,7 @@ def claim(lines: Sequence[dict[str, Any]]) -> dict[str, Any]:
     limit = Limits().capability_upper
     first, last = [line["rounds"][0] for line in lines], [line["rounds"][-1] for line in lines]
     gains = [100 * (b["win_rate"] - a["win_rate"]) for a, b in zip(first, last, strict=True)]
-    half = None
-    if len(gains) > 1:
-        half = T_95.get(len(gains) - 1, 1.96) * stdev(gains) / math.sqrt(len(gains))
+    half = spread(gains)[1] if len(gains) > 1 else None
     return {
         "seeds": len(lines),
         "win_rate_first": round(fmean(row["win_rate"] for row in first), 4),

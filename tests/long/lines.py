@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import os
+import statistics
 import subprocess
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -35,6 +38,16 @@ def seeds_of(text: str) -> list[int]:
         first, _, last = part.partition("-")
         seeds += range(int(first), int(last or first) + 1)
     return seeds
+
+
+def spread(numbers: Sequence[float]) -> tuple[float, float]:
+    """Mean, and half the width of the 95 % t-interval over seeds (infinite for fewer than two)."""
+    mean = statistics.fmean(numbers)
+    if len(numbers) < 2:
+        return mean, math.inf
+    from scipy.stats import t
+
+    return mean, float(t.ppf(0.975, len(numbers) - 1)) * statistics.stdev(numbers) / math.sqrt(len(numbers))
 
 
 def _commit() -> str:

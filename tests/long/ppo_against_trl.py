@@ -30,7 +30,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import shutil
 import statistics
 import sys
@@ -47,7 +46,7 @@ from alignment.snapshot import read_pairs, write_snapshot
 from alignment.spec import Setting, StageSpec
 from alignment.tastes import TASTES
 from tests.long import methods
-from tests.long.lines import RESULTS, provenance, read_lines, seeds_of
+from tests.long.lines import RESULTS, provenance, read_lines, seeds_of, spread
 from tests.long.processes import Used, measured
 
 WORK = methods.ROOT / "artifacts" / "ppo-against-trl"
@@ -69,16 +68,6 @@ SETTINGS: dict[str, Setting] = {
 }
 MEMORY: dict[str, Setting] = {**SETTINGS, "steps": 1, "rollouts": 32, "epochs": 1}
 LAYERS, HIDDEN = 14, 768  # 100 million weights with the embedded model's small vocabulary
-
-
-def spread(numbers: Sequence[float]) -> tuple[float, float]:
-    """Mean, and half the width of the 95 % t-interval over seeds (infinite for fewer than two)."""
-    mean = statistics.fmean(numbers)
-    if len(numbers) < 2:
-        return mean, math.inf
-    from scipy.stats import t
-
-    return mean, float(t.ppf(0.975, len(numbers) - 1)) * statistics.stdev(numbers) / math.sqrt(len(numbers))
 
 
 def summary(lines: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.long import ppo_against_trl as study
+from tests.long.lines import spread
 from tests.long.processes import measured
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -35,10 +36,10 @@ def test_ratios_are_medians_of_the_pairs_and_points_have_a_lower_bound_over_seed
 
 
 def test_the_interval_over_seeds_is_students() -> None:
-    mean, half = study.spread([1.0, 2.0, 3.0])
+    mean, half = spread([1.0, 2.0, 3.0])
     assert mean == 2.0
     assert half == pytest.approx(4.3027 / math.sqrt(3), abs=1e-3)
-    assert study.spread([5.0]) == (5.0, math.inf)
+    assert spread([5.0]) == (5.0, math.inf)
 
 
 def test_lines_of_memory_have_no_win_rate_to_compare() -> None:

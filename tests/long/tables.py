@@ -1,0 +1,220 @@
+"""The README's tables of studies, made from their lines and put between their marks.
+
+    python -m tests.long.tables            # prints what would change, exit 1 if anything would
+    python -m tests.long.tables --write
+
+A table stands between `<!-- table NAME -->` and `<!-- end -->`. Intervals over seeds are 95 % t-intervals.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from statistics import fmean, median
+from typing import Any
+
+from tests.long.lines import RESULTS, read_lines, spread
+
+README = Path(__file__).resolve().parents[2] / "README.md"
+Lines = Sequence[Mapping[str, Any]]
+METHODS = {
+    "dpo": "comparisons",
+    "kto": "likes and dislikes",
+    "ppo": "comparisons",
+    "rloo": "comparisons",
+    "online-dpo": "comparisons",
+    "constitution": "none of people",
+}
+
+
+def percent(shares: Sequence[float]) -> str:
+    """A mean of shares with its interval over seeds; one seed has none."""
+    mean, half = spread([100 * share for share in shares])
+    return f"{mean:.1f} %" + (f" (±{half:.1f})" if len(shares) > 1 else "")
+
+
+def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Markdown."""
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def by(lines: Lines, name: str) -> dict[str, list[Mapping[str, Any]]]:
+    """The lines of each value of a field, in order of seeds."""
+    found: defaultdict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    for line in sorted(lines, key=lambda line: line["seed"]):
+        found[str(line[name])].append(line)
+    return dict(found)
+
+
+def methods(lines: Lines) -> str:
+    """One row a method."""
+    groups = by(lines, "method")
+    rows = []
+    for method in (method for method in METHODS if method in groups):
+        found = groups[method]
+        lost = [line["capability"]["points"] for line in found]
+        memory = [line["high_water_gib"] for line in found if "high_water_gib" in line]
+        processor = [line["cpu_s"] for line in found if "cpu_s" in line]
+        rows.append(
+            [
+                f"`{method}`",
+                f"{found[0]['labels']} {METHODS[method]}",
+                str(len(found)),
+                percent([line["win_rate"] for line in found]),
+                f"{fmean(line['kl'] for line in found):.2f}",
+                f"{fmean(lost):+.1f} (worst bound {max(line['capability']['upper'] for line in found):.1f})",
+                f"{median(processor):.0f}" if processor else "",
+                f"{median(memory):.2f} GiB" if memory else "",
+            ]
+        )
+    heads = ["method", "labels", "seeds", "win rate over the base", "KL, nats per answer"]
+    heads += ["points of capability lost", "processor seconds", "peak memory"]
+    return table(heads, rows)
+
+
+def noise(lines: Lines) -> str:
+    """One row an arm, and the paired difference that weighting makes."""
+    groups = by(lines, "arm")
+    clean = {line["seed"]: line["win_rate"] - 0.5 for line in groups["clean"]}
+    words = {
+        "clean": "480 tasks, one person each, no noise",
+        "flips": "the same, a quarter of the preferences turned round",
+        "clean-shared": "160 tasks, three people each, no noise",
+        "clickers": "the same, five of ten people click blindly",
+        "clickers-unweighted": "the same, everybody weighs the same",
+    }
+    rows = []
+    for arm in words:
+        found = [line for line in groups.get(arm, []) if line["seed"] in clean]
+        kept = fmean(line["win_rate"] - 0.5 for line in found) / fmean(clean[line["seed"]] for line in found)
+        rows.append([words[arm], str(len(found)), percent([line["win_rate"] for line in found]), f"{100 * kept:.0f} %"])
+    alike = {line["seed"]: line["win_rate"] for line in groups["clickers-unweighted"]}
+    gains = [100 * (line["win_rate"] - alike[line["seed"]]) for line in groups["clickers"] if line["seed"] in alike]
+    mean, half = spread(gains)
+    rows.append(["weighted minus unweighted, paired", str(len(gains)), f"{mean:+.1f} points (±{half:.1f})", ""])
+    return table(["480 judgements, `dpo`", "seeds", "win rate", "of the clean gain"], rows)
+
+
+def kinds(lines: Lines) -> str:
+    """One row a kind of feedback."""
+    groups = by(lines, "arm")
+    words = {
+        "likes": "likes and dislikes",
+        "rankings": "rankings of four",
+        "corrections": "corrections",
+        "mixture": "a mixture of ten people, one verdict in ten blind",
+    }
+    rows = [
+        [
+            words[arm],
+            f"`{groups[arm][0]['method']}`",
+            str(len(groups[arm])),
+            percent([g["win_rate"] for g in groups[arm]]),
+        ]
+        for arm in words
+        if arm in groups
+    ]
+    return table(["about 400 clicks", "method", "seeds", "win rate over the base"], rows)
+
+
+def chain(lines: Lines) -> str:
+    """One row a round, for each start."""
+    rows = []
+    for start, found in by(lines, "start").items():
+        for number in range(len(found[0]["rounds"])):
+            at = [line["rounds"][number] for line in found]
+            rows.append(
+                [
+                    start,
+                    str(number + 1),
+                    percent([each["win_rate"] for each in at]),
+                    f"{fmean(each['capability']['points'] for each in at):+.1f} "
+                    f"(bound {max(each['capability']['upper'] for each in at):.1f})",
+                    f"{fmean(each['kl'] for each in at):.1f}",
+                    f"{fmean(each['loss_added'] for each in at):+.2f}",
+                    f"{fmean(each['length_ratio'] for each in at):.2f}",
+                ]
+            )
+    heads = ["each round starts from", "round", "win rate over the base", "points of capability lost to the base"]
+    heads += ["KL to the base", "language-model loss added", "length over the base's"]
+    return table(heads, rows)
+
+
+def over_optimisation(lines: Lines) -> str:
+    """One row a seed."""
+    rows = [
+        [
+            str(line["seed"]),
+            f"{line['curve'][0]['proxy']:.1f} → {line['curve'][-1]['proxy']:.1f}",
+            f"{100 * line['peak']:.1f}",
+            f"{100 * line['end']:.1f}",
+            str(line["stopped_at"]),
+            str(line["judged"]),
+            f"{100 * line['reached']:.0f} %",
+        ]
+        for line in sorted(lines, key=lambda line: line["seed"])
+    ]
+    heads = ["seed", "proxy reward, first to last", "peak true gain, points", "at the end", "stopped at step"]
+    return table([*heads, "judgements", "of the peak reached"], rows)
+
+
+def flags(lines: Lines) -> str:
+    """Who was named, by design and rule."""
+    found = by(lines, "arm")["flags"]
+    rows = []
+    words = {"alone": "one person a task", "shared": "three people a task"}
+    for design in words:
+        for rule in ("outvoted", "influential"):
+            attacked = [line[design][rule] for line in found]
+            honest = [line[f"{design}-honest"][rule] for line in found]
+            rows.append(
+                [
+                    words[design],
+                    rule,
+                    f"{sum('p0' in names for names in attacked)} of {len(found)}",
+                    f"{sum(any(name != 'p0' for name in names) for names in attacked)} of {len(found)}",
+                    f"{sum(bool(names) for names in honest)} of {len(found)}",
+                ]
+            )
+    return table(["design", "rule", "attacker named", "somebody else named", "anybody named without attack"], rows)
+
+
+TABLES: Mapping[str, tuple[str, Callable[[Lines], str]]] = {
+    "methods": ("methods.jsonl", methods),
+    "noise": ("noise.jsonl", noise),
+    "kinds": ("kinds.jsonl", kinds),
+    "chain": ("chain.jsonl", chain),
+    "over_optimisation": ("over_optimisation.jsonl", over_optimisation),
+    "flags": ("poison.jsonl", flags),
+}
+
+
+def filled(text: str) -> str:
+    """The README with every marked table as its lines say today."""
+
+    def fill(found: re.Match[str]) -> str:
+        file, make = TABLES[found[1]]
+        return f"<!-- table {found[1]} -->\n{make(read_lines(RESULTS / file))}\n<!-- end -->"
+
+    return re.sub(r"<!-- table (\w+) -->\n.*?<!-- end -->", fill, text, flags=re.DOTALL)
+
+
+def main(words: Sequence[str]) -> int:
+    """Write, or say whether anything would change."""
+    text = README.read_text(encoding="utf-8")
+    made = filled(text)
+    if "--write" in words:
+        README.write_text(made, encoding="utf-8")
+        return 0
+    for old, new in zip(text.splitlines(), made.splitlines(), strict=False):
+        if old != new:
+            print(f"- {old}\n+ {new}")
+    return int(made != text)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
