@@ -23,6 +23,7 @@ from trl.trainer.dpo_trainer import DataCollatorForPreference
 from trl.trainer.utils import add_fused_lm_head, pad
 
 from alignment.errors import StageError
+from alignment.methods.answer_logps import answer_logps
 from alignment.methods.cycles import sawtooth
 from alignment.methods.dpo_settings import DpoSettings
 from alignment.methods.preference_losses import Pairs, preference_loss
@@ -123,18 +124,7 @@ class WeightedDpoTrainer(DPOTrainer):  # type: ignore[misc]  # TRL is not typed
 
         With `sft_`, those of the answers that travel with it, (K,).
         """
-        mask = batch[f"{prefix}completion_mask"]
-        labels = batch[f"{prefix}input_ids"].masked_fill(mask == 0, -100)
-        outputs = self.model(
-            input_ids=batch[f"{prefix}input_ids"],
-            attention_mask=batch[f"{prefix}attention_mask"],
-            labels=labels,
-            use_cache=False,
-            fused_lm_head=True,
-        )
-        answers = mask[:, 1:]
-        summed: torch.Tensor = (outputs.log_probs[:, -answers.size(1) :].float() * answers).sum(dim=1)
-        return summed
+        return answer_logps(self.model, batch, prefix)
 
     def with_reference(self, dataset: Dataset) -> Dataset:
         """The rows with `ref_chosen_logps` and `ref_rejected_logps`: what the model as it is now makes of them."""

@@ -1,6 +1,6 @@
-"""TRL's `KTOTrainer` with three differences: rows have weights, epochs differ, and the reference is asked once.
+"""TRL's `KTOTrainer` with three differences: rows have numbers, epochs differ, and the reference is asked once.
 
-- TRL drops a `weight` column silently, so the loss is written out here, with each row's weight in it.
+- TRL drops such columns silently (weights, targets), so the loss is written out here, with each row's own in it.
 - TRL's KL estimate pairs each prompt with its neighbour's answer, so a batch is fixed before training, and
   TRL then repeats the same batches in every epoch. Here every epoch's order is drawn beforehand and laid
   out in one long dataset; likes and dislikes are interleaved, so that every batch holds both.
@@ -24,18 +24,21 @@ from trl.trainer.kto_trainer import DataCollatorForUnpairedPreference
 from trl.trainer.utils import add_fused_lm_head
 
 from alignment.errors import StageError
+from alignment.methods.answer_logps import answer_logps
 from alignment.methods.tokenized_marks import TokenizedMark
 
-COLUMNS = ("prompt_ids", "completion_ids", "KL_completion_ids", "label", "weight", "ref_logps", "ref_KL_logps")
+NUMBERS = ("weight", "target")  # of a row, beside its token ids
+COLUMNS = ("prompt_ids", "completion_ids", "KL_completion_ids", "label", *NUMBERS, "ref_logps", "ref_KL_logps")
 
 
 class WeightedCollator(DataCollatorForUnpairedPreference):  # type: ignore[misc]  # TRL is not typed
-    """TRL's padding, with the rows' weights as one more tensor, (B,)."""
+    """TRL's padding, with the rows' weights and targets as tensors, (B,)."""
 
     def torch_call(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
-        """B rows to TRL's tensors, those of the mismatched answers (`KL_…`), and `weight` (B,)."""
+        """B rows to TRL's tensors, those of the mismatched answers (`KL_…`), `weight` and `target`, (B,)."""
         batch: dict[str, Any] = super().torch_call(examples)
-        batch["weight"] = torch.tensor([float(example["weight"]) for example in examples])
+        for name in NUMBERS:
+            batch[name] = torch.tensor([float(example[name]) for example in examples])
         return batch
 
 
@@ -44,7 +47,8 @@ class WeightedKtoTrainer(KTOTrainer):  # type: ignore[misc]  # TRL is not typed
 
     With r = β·(log π − log π₀) and z = β·max(0, mean of the mismatched answers' log-ratios), the loss of a
     batch is the mean over its rows of w · (1 − σ(r − z)) for likes and w · (1 − σ(z − r)) for dislikes;
-    `weight` holds the row's own weight times its side's.
+    `weight` holds the row's own weight times its side's. Where people were divided, with a share t for the row's
+    label, the row counts t as that and 1 − t as the other.
     """
 
     def __init__(self, *, model: Any, config: KTOConfig, marks: Sequence[TokenizedMark], **kwargs: Any) -> None:
@@ -65,18 +69,7 @@ class WeightedKtoTrainer(KTOTrainer):  # type: ignore[misc]  # TRL is not typed
 
     def answer_logps(self, batch: dict[str, Any], prefix: str = "") -> torch.Tensor:
         """Summed log-probabilities of a padded batch's answers, (B,); with `KL_`, of the mismatched ones."""
-        mask = batch[f"{prefix}completion_mask"]
-        labels = batch[f"{prefix}input_ids"].masked_fill(mask == 0, -100)
-        outputs = self.model(
-            input_ids=batch[f"{prefix}input_ids"],
-            attention_mask=batch[f"{prefix}attention_mask"],
-            labels=labels,
-            use_cache=False,
-            fused_lm_head=True,
-        )
-        answers = mask[:, 1:]
-        summed: torch.Tensor = (outputs.log_probs[:, -answers.size(1) :].float() * answers).sum(dim=1)
-        return summed
+        return answer_logps(self.model, batch, prefix)
 
     def with_reference(self, dataset: Dataset) -> Dataset:
         """The rows with `ref_logps` and `ref_KL_logps`: what the model as it is now makes of them.
@@ -99,7 +92,13 @@ class WeightedKtoTrainer(KTOTrainer):  # type: ignore[misc]  # TRL is not typed
         with torch.inference_mode(), self.compute_loss_context_manager():
             for start in range(0, len(pairs), size):
                 rows = [
-                    {"prompt_ids": list(prompt), "completion_ids": list(answer), "label": True, "weight": 1.0}
+                    {
+                        "prompt_ids": list(prompt),
+                        "completion_ids": list(answer),
+                        "label": True,
+                        "weight": 1.0,
+                        "target": 1.0,
+                    }
                     for prompt, answer in pairs[start : start + size]
                 ]
                 found += self.answer_logps(self._prepare_inputs(self.data_collator(rows))).tolist()
@@ -113,11 +112,12 @@ class WeightedKtoTrainer(KTOTrainer):  # type: ignore[misc]  # TRL is not typed
         liked = inputs["label"].bool()
         rewards = self.beta * (logps - inputs["ref_logps"])
         signs = liked.to(rewards.dtype) * 2 - 1
-        loss: torch.Tensor = (inputs["weight"] * (1 - torch.sigmoid(signs * (rewards - self.beta * drift)))).mean()
-        value = loss.item()
-        if not math.isfinite(value):
+        value = torch.sigmoid(signs * (rewards - self.beta * drift))
+        target = inputs["target"]
+        loss: torch.Tensor = (inputs["weight"] * (target * (1 - value) + (1 - target) * value)).mean()
+        if not math.isfinite(loss.item()):
             raise StageError(
-                f"kto ended at step {self.state.global_step + 1} because its loss is {value}. "
+                f"kto ended at step {self.state.global_step + 1} because its loss is {loss.item()}. "
                 "Use a smaller learning rate or look for broken rows in the dataset."
             )
         seen = self._metrics["train"]
@@ -171,5 +171,6 @@ def as_dataset(marks: Sequence[TokenizedMark], scale_by: Sequence[TokenizedMark]
             "completion_ids": [mark.completion for mark in marks],
             "label": [mark.label for mark in marks],
             "weight": [mark.weight / mean for mark in marks],
+            "target": [mark.target for mark in marks],
         }
     )

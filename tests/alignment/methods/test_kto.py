@@ -165,7 +165,9 @@ def test_with_equal_weights_the_loss_is_trls_own(model: Path, tmp_path: Path) ->
     shake(trainer)
     batch = batch_of(trainer, [0, 1, 2, 3])
     ours = trainer._compute_loss(trainer.model, dict(batch), False)
-    plain = {name: value for name, value in batch.items() if name not in ("weight", "ref_logps", "ref_KL_logps")}
+    plain = {
+        name: value for name, value in batch.items() if name not in ("weight", "target", "ref_logps", "ref_KL_logps")
+    }
     add_fused_lm_head(trainer.model.get_base_model(), outputs=("log_probs", "entropy", "mean_logits"))
     trainer.desirable_weight = trainer.undesirable_weight = 1.0
     theirs = KTOTrainer._compute_loss(trainer, trainer.model, plain, False)
@@ -186,6 +188,28 @@ def test_a_rows_weight_enters_its_loss(model: Path, tmp_path: Path) -> None:
     assert ours == pytest.approx(plain._compute_loss(plain.model, plain_batch, False).item(), rel=1e-5)
     plain_batch["weight"] = weighted_batch["weight"] * 0 + 1
     assert abs(ours - plain._compute_loss(plain.model, plain_batch, False).item()) > 1e-4
+
+
+def test_where_people_are_divided_both_labels_count_with_their_shares(model: Path, tmp_path: Path) -> None:
+    trainer = trainer_for(spec_for(tmp_path, model, marks(4, 4)))
+    shake(trainer)
+    batch = batch_of(trainer, [0, 1, 2, 3])
+
+    def loss(target: float, *, turned: bool = False) -> float:
+        batch["target"] = batch["weight"] * 0 + target
+        labels = [not label if turned else label for label in batch["label"]]
+        found = trainer._compute_loss(trainer.model, {**batch, "label": labels_like(batch, labels)}, False)
+        return float(found.detach())
+
+    assert loss(0.75) == pytest.approx(0.75 * loss(1.0) + 0.25 * loss(1.0, turned=True), rel=1e-5)
+    assert loss(0.5) == pytest.approx(0.5)
+    assert abs(loss(1.0) - 0.5) > 1e-3
+
+
+def labels_like(batch: Any, labels: list[bool]) -> Any:
+    import torch
+
+    return torch.tensor(labels) if isinstance(batch["label"], torch.Tensor) else labels
 
 
 def test_every_stretch_of_an_epoch_holds_both_kinds_and_epochs_differ() -> None:
