@@ -92,6 +92,8 @@ class Lab:
             own = stage_settings(settings or {}, method, stage)
             if stage in SAMPLING:
                 own.setdefault("prompts", str(PROMPTS))
+            if stage == "constitution":
+                own.setdefault("principles", str(DATA / "principles.txt"))
             out = folder / f"{method}-{stage}"
             manifest = run_stage(StageSpec(stage, folder / "data", str(MODEL), out, own, seed, reward=reward))
             record[stage] = {

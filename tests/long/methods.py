@@ -194,6 +194,8 @@ def one_seed(
         own = {key.split(".", 1)[-1]: value for key, value in settings.items() if belongs(key, stage, method)}
         if stage in SAMPLING:
             own.setdefault("prompts", str(DATA / "prompts" / "compare.jsonl"))
+        if stage == "constitution":
+            own.setdefault("principles", str(DATA / "principles.txt"))
         out = folder / stage
         spec = StageSpec(stage, folder / "data", str(MODEL), out, own, seed, reward=reward)
         metrics, used = run_stage(spec)
