@@ -8,7 +8,7 @@ H·u·(2 − u) or H·u·(1 − log u).
 
 The watch keeps a posterior over (form, H, d*) on a grid. At every milestone of a run it asks for some blind
 judgements; it stops the run when the peak lies behind it with probability `SURE`, spends what is left of its budget
-where the answer is still open, and names the milestone to go back to. Standard library only.
+where the answer is still open, and names the milestone to go back to.
 """
 
 from __future__ import annotations
@@ -16,6 +16,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Numbers = NDArray[np.floating[Any]]
 
 BUDGET = 100
 EACH = 4  # judgements at a milestone
@@ -23,6 +29,8 @@ SURE = 0.9
 HEIGHTS = tuple(0.1 * 1.4**k for k in range(13))  # log-odds at the peak, 0.1 to 5.7
 PLACES = 40  # of the peak, from half the first distance to `BEYOND` times the last
 BEYOND = 4.0
+NOWHERE = 1e-6  # a distance that is none
+FORMS = ("square", "log")
 
 
 @dataclass
@@ -73,7 +81,7 @@ class Watch:
     def behind(self) -> float:
         """The probability that the peak lies before the last milestone."""
         last = self.milestones[-1].distance
-        return sum(weight for (_, _, place), weight in self._posterior() if place < last)
+        return float(sum(weight[place < last].sum() for _, _, place, weight in posterior(self.milestones)))
 
     def choose(self) -> Milestone:
         """The milestone to go back to, after the rest of the budget is spent on those that may be it."""
@@ -86,10 +94,10 @@ class Watch:
 
     def expected(self, milestones: Iterable[Milestone]) -> list[float]:
         """For each milestone the chance that a person prefers it to the start, as far as is known."""
-        posterior = self._posterior()
+        known = posterior(self.milestones)
         return [
-            sum(weight * preferred(*curve, milestone.distance) for curve, weight in posterior)
-            for milestone in milestones
+            float(sum((p * preferred(form, high, place, each.distance)).sum() for form, high, place, p in known))
+            for each in milestones
         ]
 
     def _best(self) -> Milestone:
@@ -102,34 +110,32 @@ class Watch:
             milestone.wins += self.judge(milestone, count)
             milestone.judged += count
 
-    def _posterior(self) -> list[tuple[tuple[str, float, float], float]]:
-        return posterior(self.milestones)
 
-
-def preferred(form: str, height: float, place: float, distance: float) -> float:
+def preferred(form: str, height: ArrayLike, place: ArrayLike, distance: float) -> Numbers:
     """The chance that a person prefers an answer at this distance, when the peak has this height and place."""
-    u = distance / place
-    shape = u * (2.0 - u) if form == "square" else u * (1.0 - math.log(u)) if u > 0 else 0.0
-    return 1.0 / (1.0 + math.exp(-max(-30.0, height * shape)))
+    u = distance / np.asarray(place, dtype=float)
+    shape = u * (2.0 - u) if form == "square" else u * (1.0 - np.log(np.maximum(u, 1e-300)))
+    chance: Numbers = 1.0 / (1.0 + np.exp(-np.maximum(-30.0, np.asarray(height) * shape)))
+    return chance
 
 
-def posterior(milestones: Sequence[Milestone]) -> list[tuple[tuple[str, float, float], float]]:
-    """Every curve of the grid with its probability, after what was judged; heights and places flat on a log scale."""
-    seen = [milestone for milestone in milestones if milestone.distance > 0]
-    if not seen:
-        return [(("square", height, 1.0), 1.0 / len(HEIGHTS)) for height in HEIGHTS]
-    first = min(milestone.distance for milestone in seen) / 2
-    last = max(milestone.distance for milestone in seen) * BEYOND
-    places = [first * (last / first) ** (k / (PLACES - 1)) for k in range(PLACES)]
-    curves = [(form, height, place) for form in ("square", "log") for height in HEIGHTS for place in places]
-    logs = []
-    for curve in curves:
-        score = 0.0
+def posterior(milestones: Sequence[Milestone]) -> list[tuple[str, Numbers, Numbers, Numbers]]:
+    """For each form the heights, places and probabilities of its grid, (H, P) each, after what was judged.
+
+    Heights and places are flat on a log scale before that. All probabilities together are 1.
+    """
+    seen = [milestone for milestone in milestones if milestone.distance > NOWHERE]
+    first = min((milestone.distance for milestone in seen), default=1.0) / 2
+    last = max((milestone.distance for milestone in seen), default=1.0) * BEYOND
+    height, place = np.meshgrid(HEIGHTS, np.geomspace(first, last, PLACES), indexing="ij")
+    scores = []
+    for form in FORMS:
+        score = np.zeros(height.shape)
         for milestone in seen:
-            chance = min(1 - 1e-9, max(1e-9, preferred(*curve, milestone.distance)))
-            score += milestone.wins * math.log(chance) + (milestone.judged - milestone.wins) * math.log(1 - chance)
-        logs.append(score)
-    most = max(logs)
-    weights = [math.exp(each - most) for each in logs]
-    total = sum(weights)
-    return [(curve, weight / total) for curve, weight in zip(curves, weights, strict=True)]
+            chance = np.clip(preferred(form, height, place, milestone.distance), 1e-9, 1 - 1e-9)
+            score += milestone.wins * np.log(chance) + (milestone.judged - milestone.wins) * np.log(1 - chance)
+        scores.append(score)
+    most = max(score.max() for score in scores)
+    weights = [np.exp(score - most) for score in scores]
+    total = sum(weight.sum() for weight in weights)
+    return [(form, height, place, weight / total) for form, weight in zip(FORMS, weights, strict=True)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import random
 
 import pytest
@@ -17,7 +16,7 @@ def followed(form: str, height: float, place: float, seed: int, distances: list[
     rng = random.Random(seed)
 
     def judge(milestone: Milestone, count: int) -> float:
-        chance = preferred(form, height, place, milestone.distance)
+        chance = float(preferred(form, height, place, milestone.distance))
         return float(sum(rng.random() < chance for _ in range(count)))
 
     watch = Watch(judge)
@@ -30,7 +29,6 @@ def followed(form: str, height: float, place: float, seed: int, distances: list[
 DISTANCES = [0.5 * k for k in range(1, 21)]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("form", ["square", "log"])
 @pytest.mark.parametrize("place", [1.5, 3.0])
 def test_in_eight_of_ten_runs_it_goes_back_to_ninety_percent_of_the_peak(form: str, place: float) -> None:
@@ -83,8 +81,8 @@ def test_nobody_is_asked_more_often_than_the_budget_allows() -> None:
 )
 def test_the_posterior_is_a_probability_whatever_was_judged(judged: list[tuple[float, int, int]]) -> None:
     found = posterior([Milestone(i, kl, 0.0, wins, count) for i, (kl, wins, count) in enumerate(judged)])
-    assert math.fsum(weight for _, weight in found) == pytest.approx(1.0)
-    assert all(0 <= weight <= 1 for _, weight in found)
+    assert sum(weight.sum() for *_, weight in found) == pytest.approx(1.0)
+    assert all((weight >= 0).all() for *_, weight in found)
 
 
 def test_the_start_itself_is_preferred_half_the_time_and_the_peak_most() -> None:
