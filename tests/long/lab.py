@@ -87,7 +87,7 @@ class Lab:
         compiled = compile_rows(judgements, seed=seed, rules=rules or Rules(), signals=signals)
         write_snapshot(compiled, list(judgements), folder / "data", filters={}, watermark=0)
         record: dict[str, Any] = {"rows": compiled.counts["rows"]}
-        out, reward = folder, None
+        out, data, reward = folder, folder / "data", None
         for stage in CHAINS[method]:
             own = stage_settings(settings or {}, method, stage)
             if stage in SAMPLING:
@@ -95,11 +95,12 @@ class Lab:
             if stage == "constitution":
                 own.setdefault("principles", str(DATA / "principles.txt"))
             out = folder / f"{method}-{stage}"
-            manifest = run_stage(StageSpec(stage, folder / "data", str(MODEL), out, own, seed, reward=reward))
+            manifest = run_stage(StageSpec(stage, data, str(MODEL), out, own, seed, reward=reward))
             record[stage] = {
                 key: manifest.metrics[key] for key in ("seconds", "held_out_accuracy") if key in manifest.metrics
             }
             reward = out if stage == "reward" else reward
+            data = out if stage == "constitution" else data  # the rows that it made
             gc.collect()
         return out, record
 

@@ -189,7 +189,7 @@ def one_seed(
     write_snapshot(compiled, judgements, folder / "data", filters={}, watermark=0)
     line: dict[str, Any] = {"method": method, "seed": seed, "labels": len(judgements), "settings": settings}
     line |= {"rows": compiled.counts["rows"], "stages": {}, "seconds": 0.0, "cpu_s": 0.0, "high_water_gib": 0.0}
-    out, reward = folder, None
+    out, data, reward = folder, folder / "data", None
     for stage in CHAINS[method]:
         own = {key.split(".", 1)[-1]: value for key, value in settings.items() if belongs(key, stage, method)}
         if stage in SAMPLING:
@@ -197,7 +197,7 @@ def one_seed(
         if stage == "constitution":
             own.setdefault("principles", str(DATA / "principles.txt"))
         out = folder / stage
-        spec = StageSpec(stage, folder / "data", str(MODEL), out, own, seed, reward=reward)
+        spec = StageSpec(stage, data, str(MODEL), out, own, seed, reward=reward)
         metrics, used = run_stage(spec)
         line["stages"][stage] = {
             "seconds": round(used.seconds, 1),
@@ -209,6 +209,7 @@ def one_seed(
         line["cpu_s"] = round(line["cpu_s"] + used.cpu_s, 1)
         line["high_water_gib"] = round(max(line["high_water_gib"], used.peak_gib), 2)
         reward = out if stage == "reward" else reward
+        data = out if stage == "constitution" else data  # the rows that it made
     return line | measured(out, base, rights, taste, seed) | provenance()
 
 
