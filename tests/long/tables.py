@@ -17,6 +17,7 @@ from statistics import fmean, median
 from typing import Any
 
 from tests.long.lines import RESULTS, read_lines, spread
+from tests.long.ppo_against_trl import summary as beside
 
 README = Path(__file__).resolve().parents[2] / "README.md"
 Lines = Sequence[Mapping[str, Any]]
@@ -183,6 +184,27 @@ def flags(lines: Lines) -> str:
     return table(["design", "rule", "attacker named", "somebody else named", "anybody named without attack"], rows)
 
 
+def ppo(lines: Lines) -> str:
+    """Ours beside TRL's: medians, and the win rates' difference over seeds."""
+    rows = []
+    for what, dtype in sorted({(line["what"], line["dtype"]) for line in lines}, reverse=True):
+        found = [line for line in lines if (line["what"], line["dtype"]) == (what, dtype)]
+        known = beside(found)
+        names = {"training_s": "training, s", "cpu_s": "processor time of the whole process, s"}
+        for name, words in names.items() if what == "speed" else (("peak_gib", "peak memory, GiB"),):
+            each = known[name]
+            rows.append(
+                [f"{words}, {dtype}", str(len(found)), f"{each['ours']}", f"{each['trl']}", f"{each['ratio']:.2f}"]
+            )
+        if "points" in known:
+            rates = [percent([line[side]["win_rate"] for line in found]) for side in ("ours", "trl")]
+            points = f"{known['points']['mean']:+.1f} points" + (
+                f", lower bound {known['points']['lower']:+.1f}" if len(found) > 1 else ""
+            )
+            rows.append([f"win rate over the base, {dtype}", str(len(found)), *rates, points])
+    return table(["", "runs", "ours", "TRL 1.12.0", "ratio or difference"], rows)
+
+
 TABLES: Mapping[str, tuple[str, Callable[[Lines], str]]] = {
     "methods": ("methods.jsonl", methods),
     "noise": ("noise.jsonl", noise),
@@ -190,6 +212,7 @@ TABLES: Mapping[str, tuple[str, Callable[[Lines], str]]] = {
     "chain": ("chain.jsonl", chain),
     "over_optimisation": ("over_optimisation.jsonl", over_optimisation),
     "flags": ("poison.jsonl", flags),
+    "ppo": ("ppo-against-trl.jsonl", ppo),
 }
 
 
@@ -198,7 +221,8 @@ def filled(text: str) -> str:
 
     def fill(found: re.Match[str]) -> str:
         file, make = TABLES[found[1]]
-        return f"<!-- table {found[1]} -->\n{make(read_lines(RESULTS / file))}\n<!-- end -->"
+        lines = read_lines(RESULTS / file)
+        return f"<!-- table {found[1]} -->\n{make(lines) if lines else 'Not measured yet.'}\n<!-- end -->"
 
     return re.sub(r"<!-- table (\w+) -->\n.*?<!-- end -->", fill, text, flags=re.DOTALL)
 
