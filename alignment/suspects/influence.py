@@ -1,7 +1,8 @@
 """Whose pairs pull in a direction of their own: leave-one-account-out influence, without training again.
 
-Every strict pair is a row x = h(better) − h(worse), where h is the mean of the base model's last hidden states over
-an answer's tokens, reduced to `WIDTH` principal components. A ridge logistic model prefers better over worse. What
+Every strict pair is a row x = h(better) − h(worse), where h is the mean of the base model's input embeddings over an
+answer's tokens, reduced to `WIDTH` principal components: which words it is made of. (The mean of last hidden states
+named the attacker of `tests/long/poison.py` less often.) A ridge logistic model prefers better over worse. What
 leaving an account out would do to its parameters is, to first order (Koh and Liang 2017, arXiv:1703.04730; Cook and
 Weisberg 1980), H⁻¹ Σ σ(−θ·x) x over the account's rows, and its influence the root mean square of what that changes
 in the predictions of all rows. Who agrees with the others leaves residuals in all directions, which cancel out.
@@ -16,7 +17,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from alignment.compile.pairs import strict_pairs
-from alignment.judgement import Judgement, Kind, Message
+from alignment.judgement import Judgement, Kind
 from alignment.suspects.flag import LEVEL, Flag
 
 if TYPE_CHECKING:
@@ -25,32 +26,31 @@ if TYPE_CHECKING:
 
     Matrix = NDArray[np.floating[Any]]
 
-WIDTH = 48  # an account is looked at only where there are more pairs than that
+WIDTH = 24  # an account is looked at only where there are more pairs than that
 RIDGE = 1.0
 NEWTON_STEPS = 12
 DRAWS = 4000
 DRAWN = 100  # at once
 ROWS_FROM = 10
-PART = 64  # answers that go through the model at once
 
 
 def influential(judgements: Iterable[Judgement], model: str, *, seed: int = 0) -> list[Flag]:
     """The people whose influence is beyond chance, worst first; `share` is how many times that of random rows.
 
-    `model` is the base model's folder or name; `seed` draws the random rows. Holds two hidden states per pair.
+    `model` is the base model's folder or name; `seed` draws the random rows. Holds two vectors for each pair.
     Raises `StageError` when the model cannot be loaded.
     """
     rows = pairs_of(judgements)
     if len(rows) <= WIDTH:
         return []
-    states = hidden_means(model, [(context, text) for _, context, *two in rows for text in two])
-    return named([person for person, *_ in rows], states[0::2] - states[1::2], seed)
+    means = word_means(model, [text for _, *two in rows for text in two])
+    return named([person for person, *_ in rows], means[0::2] - means[1::2], seed)
 
 
-def pairs_of(judgements: Iterable[Judgement]) -> list[tuple[str, tuple[Message, ...], str, str]]:
-    """Every strict pair that may train: its person, context, better and worse answer."""
+def pairs_of(judgements: Iterable[Judgement]) -> list[tuple[str, str, str]]:
+    """Every strict pair that may train: its person, better and worse answer."""
     return [
-        (judgement.person, judgement.context, better.text, worse.text)
+        (judgement.person, better.text, worse.text)
         for judgement in sorted(judgements, key=lambda each: each.id)
         if judgement.kind is not Kind.LIKE and not judgement.cannot_judge and judgement.gold is None
         for better, worse in strict_pairs(judgement)
@@ -117,35 +117,16 @@ def _influence(pulls: Matrix, prediction: Matrix) -> Matrix:
     return squares
 
 
-def hidden_means(model: str, answers: Sequence[tuple[tuple[Message, ...], str]]) -> Matrix:
-    """The mean of the last hidden states over each answer's tokens, (N, D)."""
+def word_means(model: str, answers: Sequence[str]) -> Matrix:
+    """The mean of the model's input embeddings over each answer's tokens, (N, D)."""
     import numpy as np
-    import torch
 
-    from alignment.methods.adapters import wants_bf16
     from alignment.methods.loading import load_model, load_tokenizer
-    from alignment.methods.ppo.rollouts import render
 
     tokenizer = load_tokenizer(model)
-    loaded: Any = load_model(model, bf16=wants_bf16("auto")).eval()
-    tokens = []
-    for context, text in answers:
-        prompt = render(tokenizer, context)
-        answer = tokenizer(text, add_special_tokens=False)["input_ids"] or [tokenizer.eos_token_id]
-        tokens.append((len(prompt), [*prompt, *answer]))
-    order = sorted(range(len(tokens)), key=lambda i: len(tokens[i][1]))
-    means: list[Any] = [None] * len(tokens)
-    with torch.inference_mode():
-        for start in range(0, len(order), PART):
-            part = order[start : start + PART]
-            width = max(len(tokens[i][1]) for i in part)
-            ids = torch.full((len(part), width), tokenizer.pad_token_id)
-            mask = torch.zeros_like(ids)
-            for place, i in enumerate(part):
-                ids[place, : len(tokens[i][1])] = torch.tensor(tokens[i][1])
-                mask[place, : len(tokens[i][1])] = 1
-            hidden = loaded.base_model(input_ids=ids, attention_mask=mask).last_hidden_state
-            for place, i in enumerate(part):
-                begin, whole = tokens[i][0], tokens[i][1]
-                means[i] = hidden[place, begin : len(whole)].float().mean(dim=0).numpy()
+    table: Any = load_model(model, bf16=False).get_input_embeddings().weight.detach()
+    means: list[Any] = []
+    for text in answers:
+        tokens = tokenizer(text, add_special_tokens=False)["input_ids"] or [tokenizer.eos_token_id]
+        means.append(table[tokens].float().mean(dim=0).numpy())
     return np.stack(means).astype(np.float64)

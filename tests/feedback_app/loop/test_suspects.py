@@ -124,7 +124,7 @@ def test_what_cannot_be_looked_at_is_said(sqlite_store: Store) -> None:
     found = suspects(sqlite_store, "no-model")
     assert found["flags"] == []
     assert "shares 10 verdicts" in found["notes"][0]
-    assert found["notes"][1] == "Influence needs more than 48 pairs, and there are 1."
+    assert found["notes"][1] == "Influence needs more than 24 pairs, and there are 1."
 
 
 @pytest.mark.slow
