@@ -65,7 +65,7 @@ def train(spec: StageSpec, progress: Progress) -> dict[str, Any]:
     answers, answers_left = _answers(spec.data, pairs, tokenizer, max_length) if settings.sft else ([], 0)
     trainer = build_trainer(spec, settings, tokenizer, pairs, progress, answers)
     reference = trainer.logps(_dataset(held_out)) if held_out else ([], [])
-    trainer.add_callback(UntilMoved(distance_on(trainer, held_out, pairs), trainer.cycle, MOVED))
+    trainer.add_callback(UntilMoved(distance_on(trainer, held_out, reference, pairs), trainer.cycle, MOVED))
     set_up = time.perf_counter()
     train_on(trainer, spec)
     trained = time.perf_counter()
@@ -175,14 +175,24 @@ def _dataset(pairs: list[TokenizedPair]) -> Any:
 
 
 def distance_on(
-    trainer: WeightedDpoTrainer, held_out: Sequence[TokenizedPair], pairs: Sequence[TokenizedPair]
+    trainer: WeightedDpoTrainer,
+    held_out: Sequence[TokenizedPair],
+    reference: tuple[list[float], list[float]],
+    pairs: Sequence[TokenizedPair],
 ) -> Callable[[], float]:
-    """Measures how far the model has moved since now, on held-out pairs where there are enough of them."""
+    """Measures how far the model has moved from the reference, on held-out pairs where there are enough of them.
+
+    `reference` holds the reference's log-probabilities of `held_out`; the trainer has those of `pairs`.
+    """
     from alignment.methods.cycles import moved
 
-    probe = _dataset(list(held_out if len(held_out) >= PROBE else pairs)[:PROBE])
-    before = trainer.logps(probe)
-    return lambda: moved(trainer.logps(probe), before)
+    if len(held_out) >= PROBE:
+        probe, (chosen, rejected) = held_out, reference
+    else:
+        probe, known = pairs, trainer.train_dataset
+        chosen, rejected = known["ref_chosen_logps"], known["ref_rejected_logps"]
+    rows, before = _dataset(list(probe[:PROBE])), (chosen[:PROBE], rejected[:PROBE])
+    return lambda: moved(trainer.logps(rows), before)
 
 
 def _accuracy(after: tuple[list[float], list[float]], before: tuple[list[float], list[float]]) -> float:

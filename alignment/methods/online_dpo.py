@@ -59,13 +59,9 @@ def train(spec: StageSpec, progress: Progress, *, sampler: Sampler | None = None
     run = OnlineDpoRun(model, settings, spec.seed)
     asked = drawn(prompts, spec.seed)
     inside, publish = sampler or BatchSampler(model, tokenizer), publisher(sampler, spec)
-    history: list[dict[str, Any]] = []
     checkpoints = LoopCheckpoints(spec)
-    if state := checkpoints.state():
-        run.load_state(state["run"])
-        history = state["history"]
-        next(islice(asked, checkpoints.step * settings.pairs - 1, None))
-    else:
+    history = checkpoints.take_up(run, asked, settings.pairs)
+    if not history:
         progress({"step": 0, "steps": settings.steps})
     set_up = time.perf_counter()
     for step in range(checkpoints.step, settings.steps):
@@ -160,7 +156,7 @@ class OnlineDpoRun:
         at = torch.tensor(rows, device=model.device)
         ids, attention, answer = batch_of(model, rollouts, rows)
         with model.gradients():
-            flat, _ = model.token_logps(ids, attention, answer)
+            flat = model.answer_logps(ids, attention, answer)
         counts = answer[:, 1:].sum(dim=1).tolist()
         logps = torch.stack([part.sum() for part in torch.split(flat, counts)])
         rewards = self.settings.beta * (logps - (scored.reference[at] * scored.mask[at]).sum(dim=1))

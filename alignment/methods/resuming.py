@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from transformers import TrainerCallback
@@ -23,6 +24,12 @@ _SHARE = 20  # one part of so many of the time may go into checkpoints
 
 State = Mapping[str, Any]
 """Tensors, numbers, texts, and lists, tuples and dicts of them: what is read back without running code."""
+
+
+class Resumable(Protocol):
+    """The optimiser's side of a loop."""
+
+    def load_state(self, state: Mapping[str, Any]) -> None: ...
 
 
 class Pace:
@@ -62,6 +69,16 @@ class LoopCheckpoints:
         read: dict[str, Any] = torch.load(self.found.folder / STATE, map_location="cpu", weights_only=True)
         torch.set_rng_state(read["chance"])
         return read
+
+    def take_up(self, run: Resumable, asked: Iterator[Any], each: int) -> list[dict[str, Any]]:
+        """The records so far; `run`, and `asked` with `each` prompts a step, are then where they were after those."""
+        state = self.state()
+        if state is None:
+            return []
+        run.load_state(state["run"])
+        next(islice(asked, self.step * each - 1, None))
+        history: list[dict[str, Any]] = state["history"]
+        return history
 
     def offer(self, step: int, state: Callable[[], State]) -> None:
         """Write the state after a step if one is due."""

@@ -40,7 +40,11 @@ def influential(judgements: Iterable[Judgement], model: str, *, seed: int = 0) -
     `model` is the base model's folder or name; `seed` draws the random rows. Holds two vectors for each pair.
     Raises `StageError` when the model cannot be loaded.
     """
-    rows = pairs_of(judgements)
+    return influential_among(pairs_of(judgements), model, seed=seed)
+
+
+def influential_among(rows: Sequence[tuple[str, str, str]], model: str, *, seed: int = 0) -> list[Flag]:
+    """`influential` from the pairs that `pairs_of` gives."""
     if len(rows) <= WIDTH:
         return []
     means = word_means(model, [text for _, *two in rows for text in two])

@@ -10,22 +10,14 @@ import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from alignment.language_loss import Text
 from alignment.sampler import Sample
 from feedback_app.store.tables import Version
 
-
-class AskedLike(Protocol):
-    """A capability question, as `evaluation.Asked`."""
-
-    @property
-    def id(self) -> str: ...
-    @property
-    def prompt(self) -> str: ...
-    @property
-    def check(self) -> Any: ...
+if TYPE_CHECKING:
+    from feedback_app.loop.evaluation import Asked
 
 
 class Kept:
@@ -57,7 +49,7 @@ class Kept:
 class KnownRights(Kept):
     """Right/wrong vectors over capability questions."""
 
-    def __init__(self, folder: Path, questions: Sequence[AskedLike], max_tokens: int) -> None:
+    def __init__(self, folder: Path, questions: Sequence[Asked], max_tokens: int) -> None:
         super().__init__(folder, [[[q.id, q.prompt, dict(q.check)] for q in questions], max_tokens])
         self._n = len(questions)
 

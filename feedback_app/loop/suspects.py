@@ -12,7 +12,7 @@ from typing import Any
 
 from alignment.compile.survey import Survey
 from alignment.suspects import outvoted_on
-from alignment.suspects.influence import WIDTH, influential, pairs_of
+from alignment.suspects.influence import WIDTH, influential_among, pairs_of
 from alignment.suspects.outvoted import SHARED_FROM, counted
 from feedback_app.loop.rules import heard, set_aside
 from feedback_app.store.database import Store
@@ -40,11 +40,11 @@ def suspects(store: Store, model: str, *, quick: bool = False) -> dict[str, Any]
     if quick:
         notes.append(QUICK)
     else:
-        pairs = len(pairs_of(heard(store.judgements.export(watermark), aside, Counter())))
-        if pairs > WIDTH:
-            flags += influential(heard(store.judgements.export(watermark), aside, Counter()), model)
+        pairs = pairs_of(heard(store.judgements.export(watermark), aside, Counter()))
+        if len(pairs) > WIDTH:
+            flags += influential_among(pairs, model)
         else:
-            notes.append(f"Influence needs more than {WIDTH} pairs, and there are {pairs}.")
+            notes.append(f"Influence needs more than {WIDTH} pairs, and there are {len(pairs)}.")
     names = {person.id: person.name for person in store.people.listing()}
     counts = survey.counts()
     return {

@@ -63,15 +63,11 @@ def train(
     asked = drawn(prompts, spec.seed)
     inside, publish = sampler or BatchSampler(model, tokenizer), publisher(sampler, spec)
     sampling_s = 0.0
-    history: list[dict[str, Any]] = []
     stopped = ""
     checkpoints = LoopCheckpoints(spec)
     milestones = Milestones(model, spec.out, settings.milestones, watch)
-    if state := checkpoints.state():
-        run.load_state(state["run"])
-        history = state["history"]
-        next(islice(asked, checkpoints.step * settings.rollouts - 1, None))
-    else:
+    history = checkpoints.take_up(run, asked, settings.rollouts)
+    if not history:
         progress({"step": 0, "steps": settings.steps})
     set_up = time.perf_counter()
     for step in range(checkpoints.step, settings.steps):
