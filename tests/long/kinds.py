@@ -26,7 +26,8 @@ from alignment.judgement import Judgement
 from alignment.sampler import Sample
 from alignment.spec import Setting
 from alignment.tastes import TASTES, Taste
-from tests.long.lab import Lab, corrected, marked, ranked, ranks_by, study
+from tests.long.lab import Lab, study
+from tests.long.scripted import corrected, marked, ranked, ranks_by
 
 METHODS: dict[str, tuple[str, dict[str, Setting]]] = {
     "likes": ("kto", {}),

@@ -19,15 +19,15 @@ from typing import Any
 
 from alignment.compile import Rules, compile_rows
 from alignment.evaluate import WinRate, win_rate
-from alignment.judgement import Candidate, Judgement, Kind, Mark, Message, Strength
+from alignment.judgement import Judgement
 from alignment.run import quiet_environment
 from alignment.sampler import Sample
 from alignment.snapshot import write_snapshot
-from alignment.spec import Setting, StageSpec
-from alignment.stages import CHAINS, run_stage, stage_settings
+from alignment.spec import Setting
+from alignment.stages import run_stage
 from alignment.tastes import Taste
 from tests.long.lines import RESULTS, provenance, read_lines, seeds_of
-from tests.long.methods import DATA, MODEL, SAMPLING, UNSEEN, Model, prompts_of
+from tests.long.methods import DATA, UNSEEN, Model, chain, prompts_of
 
 CHUNK = 80  # prompts that are sampled at once
 PROMPTS = DATA / "prompts" / "compare.jsonl"
@@ -87,20 +87,12 @@ class Lab:
         compiled = compile_rows(judgements, seed=seed, rules=rules or Rules(), signals=signals)
         write_snapshot(compiled, list(judgements), folder / "data", filters={}, watermark=0)
         record: dict[str, Any] = {"rows": compiled.counts["rows"]}
-        out, data, reward = folder, folder / "data", None
-        for stage in CHAINS[method]:
-            own = stage_settings(settings or {}, method, stage)
-            if stage in SAMPLING:
-                own.setdefault("prompts", str(PROMPTS))
-            if stage == "constitution":
-                own.setdefault("principles", str(DATA / "principles.txt"))
-            out = folder / f"{method}-{stage}"
-            manifest = run_stage(StageSpec(stage, data, str(MODEL), out, own, seed, reward=reward))
-            record[stage] = {
+        out = folder
+        for spec in chain(method, seed, folder, settings or {}):
+            manifest, out = run_stage(spec), spec.out
+            record[spec.stage] = {
                 key: manifest.metrics[key] for key in ("seconds", "held_out_accuracy") if key in manifest.metrics
             }
-            reward = out if stage == "reward" else reward
-            data = out if stage == "constitution" else data  # the rows that it made
             gc.collect()
         return out, record
 
@@ -110,83 +102,6 @@ class Lab:
             self._before[seed] = self.base.texts(self.unseen, 3_000_000 + seed)
         after = Model(adapter).texts(self.unseen, 2_000_000 + seed)
         return win_rate(after, self._before[seed], taste.score, tie_within=taste.threshold)
-
-
-def ranked(
-    number: int,
-    prompt: str,
-    samples: Sequence[Sample],
-    ranks: Sequence[int],
-    *,
-    person: str = "annotator",
-    strength: str | None = None,
-    task: str | None = None,
-    gold: bool | None = None,
-) -> Judgement:
-    """A comparison (two samples) or a ranking (more), as the store would hand it over."""
-    candidates = tuple(
-        Candidate(f"c{number}-{i}", sample.text, "base", i, sample.finish_reason, rank=rank)
-        for i, (sample, rank) in enumerate(zip(samples, ranks, strict=True))
-    )
-    return _judgement(
-        number,
-        Kind.COMPARE if len(samples) == 2 else Kind.RANK,
-        prompt,
-        candidates,
-        person,
-        Strength(strength) if strength else None,
-        task,
-        gold,
-    )
-
-
-def marked(number: int, prompt: str, sample: Sample, good: bool, person: str = "annotator") -> Judgement:
-    """A like or a dislike of one answer."""
-    mark = Mark.GOOD if good else Mark.BAD
-    candidate = Candidate(f"c{number}", sample.text, "base", 0, sample.finish_reason, mark=mark)
-    return _judgement(number, Kind.LIKE, prompt, (candidate,), person)
-
-
-def corrected(number: int, prompt: str, sample: Sample, text: str, person: str = "annotator") -> Judgement:
-    """A person's own wording of one answer."""
-    candidate = Candidate(f"c{number}", sample.text, "base", 0, sample.finish_reason, correction=text)
-    return _judgement(number, Kind.LIKE, prompt, (candidate,), person)
-
-
-def _judgement(
-    number: int,
-    kind: Kind,
-    prompt: str,
-    candidates: tuple[Candidate, ...],
-    person: str,
-    strength: Strength | None = None,
-    task: str | None = None,
-    gold: bool | None = None,
-) -> Judgement:
-    return Judgement(
-        id=f"j{number:05d}",
-        task=task or f"t{number:05d}",
-        person=person,
-        kind=kind,
-        context=(Message("user", prompt),),
-        candidates=candidates,
-        conversation=None,
-        strength=strength,
-        scripted=True,
-        gold=gold,
-    )
-
-
-def ranks_by(taste: Taste, samples: Sequence[Sample]) -> list[int]:
-    """The ranks that a taste gives: 1 is best, and who ties with the best of a group joins it."""
-    scores = [taste.score(sample.text) for sample in samples]
-    ranks = [0] * len(samples)
-    rank, head = 0, 0.0
-    for i in sorted(range(len(samples)), key=lambda i: -scores[i]):
-        if not rank or head - scores[i] > taste.threshold:
-            rank, head = rank + 1, scores[i]
-        ranks[i] = rank
-    return ranks
 
 
 def study(

@@ -21,13 +21,14 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from alignment.compile import Rules
+from alignment.compile import Rules, compile_rows
 from alignment.errors import StageError
 from alignment.judgement import Judgement
 from alignment.methods.dpo_settings import MAX_EPOCHS, PAIRS_SEEN
 from alignment.methods.scale import passes_for
 from alignment.tastes import TASTES
-from tests.long.lab import Lab, compile_rows, ranked, ranks_by, study
+from tests.long.lab import Lab, study
+from tests.long.scripted import ranked, ranks_by
 
 GRID = [20 * 2**k for k in range(7)]
 BEYOND = 2 * GRID[-1]

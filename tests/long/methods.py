@@ -20,7 +20,7 @@ import json
 import random
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -30,16 +30,17 @@ from alignment.capability import check, load_questions
 from alignment.compile import compile_rows
 from alignment.evaluate import win_rate
 from alignment.guards import mean_kl, paired_loss
-from alignment.judgement import Candidate, Judgement, Kind, Mark, Message, Strength
+from alignment.judgement import Judgement, Message
 from alignment.run import quiet_environment
 from alignment.sampler import Sampling
 from alignment.snapshot import write_snapshot
 from alignment.spec import Setting, StageSpec
-from alignment.stages import CHAINS
+from alignment.stages import CHAINS, stage_settings
 from alignment.tastes import TASTES, Taste
 from tests.long.lines import RESULTS, provenance, read_lines, seeds_of
 from tests.long.processes import Used
 from tests.long.processes import measured as used_by
+from tests.long.scripted import marked, ranked
 
 ROOT = Path(__file__).resolve().parents[2]
 MODEL, DATA = ROOT / "data" / "model", ROOT / "data"
@@ -108,7 +109,7 @@ class Model:
             ids, mask, answer = batch_of(self.inside, rollouts, rows)
             for name, adapter in (("policy", "default"), ("base", other)):
                 with self.inside.frozen(adapter):
-                    logps, _ = self.inside.token_logps(ids, mask, answer)
+                    logps = self.inside.answer_logps(ids, mask, answer)
                 counts = answer[:, 1:].sum(dim=1).tolist()
                 sums[name] += [float(part.sum()) for part in logps.split(counts)]
         return mean_kl(sums["policy"], sums["base"])
@@ -134,39 +135,29 @@ def labels(
         seen = taste.prefer(first.text, second.text, rng)
         if marks:
             better, worse = (second, first) if seen.side == "right" else (first, second)
-            found.append(_mark(after + len(found), prompt, better, Mark.GOOD))
+            found.append(marked(after + len(found), prompt, better, True))
             if seen.side != "tie" and len(found) < count:
-                found.append(_mark(after + len(found), prompt, worse, Mark.BAD))
+                found.append(marked(after + len(found), prompt, worse, False))
             continue
         ranks = {"left": (1, 2), "right": (2, 1), "tie": (1, 1)}[seen.side]
-        candidates = tuple(
-            Candidate(f"c{after + len(found)}-{i}", sample.text, version, i, sample.finish_reason, rank=ranks[i])
-            for i, sample in enumerate((first, second))
-        )
-        strength = Strength(seen.strength) if seen.strength else None
-        found.append(_judgement(after + len(found), Kind.COMPARE, prompt, candidates, strength))
+        number = after + len(found)
+        found.append(ranked(number, prompt, (first, second), ranks, strength=seen.strength, version=version))
     return found
 
 
-def _mark(number: int, prompt: str, sample: Any, mark: Mark) -> Judgement:
-    candidate = Candidate(f"c{number}", sample.text, "base", 0, sample.finish_reason, mark=mark)
-    return _judgement(number, Kind.LIKE, prompt, (candidate,), None)
-
-
-def _judgement(
-    number: int, kind: Kind, prompt: str, candidates: tuple[Candidate, ...], strength: Strength | None
-) -> Judgement:
-    return Judgement(
-        id=f"j{number:05d}",
-        task=f"t{number:05d}",
-        person="annotator",
-        kind=kind,
-        context=(Message("user", prompt),),
-        candidates=candidates,
-        conversation=None,
-        strength=strength,
-        scripted=True,
-    )
+def chain(method: str, seed: int, folder: Path, settings: Mapping[str, Setting]) -> Iterator[StageSpec]:
+    """The method's stages in `folder`, one after the other: run each before asking for the next."""
+    data, reward = folder / "data", None
+    for stage in CHAINS[method]:
+        own = stage_settings(settings, method, stage)
+        if stage in SAMPLING:
+            own.setdefault("prompts", str(DATA / "prompts" / "compare.jsonl"))
+        if stage == "constitution":
+            own.setdefault("principles", str(DATA / "principles.txt"))
+        out = folder / stage
+        yield StageSpec(stage, data, str(MODEL), out, own, seed, reward=reward)
+        reward = out if stage == "reward" else reward
+        data = out if stage == "constitution" else data  # the rows that it made
 
 
 def run_stage(spec: StageSpec) -> tuple[dict[str, Any], Used]:
@@ -189,17 +180,11 @@ def one_seed(
     write_snapshot(compiled, judgements, folder / "data", filters={}, watermark=0)
     line: dict[str, Any] = {"method": method, "seed": seed, "labels": len(judgements), "settings": settings}
     line |= {"rows": compiled.counts["rows"], "stages": {}, "seconds": 0.0, "cpu_s": 0.0, "high_water_gib": 0.0}
-    out, data, reward = folder, folder / "data", None
-    for stage in CHAINS[method]:
-        own = {key.split(".", 1)[-1]: value for key, value in settings.items() if belongs(key, stage, method)}
-        if stage in SAMPLING:
-            own.setdefault("prompts", str(DATA / "prompts" / "compare.jsonl"))
-        if stage == "constitution":
-            own.setdefault("principles", str(DATA / "principles.txt"))
-        out = folder / stage
-        spec = StageSpec(stage, data, str(MODEL), out, own, seed, reward=reward)
+    out = folder
+    for spec in chain(method, seed, folder, settings):
+        out = spec.out
         metrics, used = run_stage(spec)
-        line["stages"][stage] = {
+        line["stages"][spec.stage] = {
             "seconds": round(used.seconds, 1),
             **{
                 key: value for key, value in metrics.items() if key.startswith(("seconds", "held_out", "first", "last"))
@@ -208,15 +193,7 @@ def one_seed(
         line["seconds"] = round(line["seconds"] + used.seconds, 1)
         line["cpu_s"] = round(line["cpu_s"] + used.cpu_s, 1)
         line["high_water_gib"] = round(max(line["high_water_gib"], used.peak_gib), 2)
-        reward = out if stage == "reward" else reward
-        data = out if stage == "constitution" else data  # the rows that it made
     return line | measured(out, base, rights, taste, seed) | provenance()
-
-
-def belongs(key: str, stage: str, method: str) -> bool:
-    """Whether a setting is for this stage: `reward.epochs` for reward, a name alone for the chain's last."""
-    name, _, rest = key.partition(".")
-    return name == stage if rest else stage == CHAINS[method][-1]
 
 
 def measured(adapter: Path, base: Model, rights: Sequence[bool], taste: Taste, seed: int) -> dict[str, Any]:

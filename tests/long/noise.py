@@ -23,7 +23,8 @@ from typing import Any
 from alignment.compile import Rules
 from alignment.judgement import Judgement
 from alignment.tastes import TASTES, Preference, Taste
-from tests.long.lab import Lab, ranked, study
+from tests.long.lab import Lab, study
+from tests.long.scripted import ranked
 
 ARMS = ("clean", "flips", "clean-shared", "clickers", "clickers-unweighted")
 JUDGEMENTS, PEOPLE, CLICKERS, OVERLAP, FLIPPED = 480, 10, 5, 3, 0.25

@@ -18,15 +18,18 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from alignment.compile import compile_rows
 from alignment.evaluate import win_rate
 from alignment.judgement import Judgement
 from alignment.methods.ppo.train import train
+from alignment.snapshot import write_snapshot
 from alignment.spec import StageSpec
 from alignment.stages import run_stage
 from alignment.tastes import TASTES
 from alignment.watch import Milestone, Watch
-from tests.long.lab import PROMPTS, Lab, compile_rows, ranked, study, write_snapshot
+from tests.long.lab import PROMPTS, Lab, study
 from tests.long.methods import MODEL, Model
+from tests.long.scripted import ranked
 
 LABELS, BONUS, STEPS, SPACING = 400, 1.0, 24, 0.7
 LENGTH_COST, TIE = 0.1, 0.2  # of the true taste: what a word costs, and which differences are none

@@ -26,8 +26,9 @@ from alignment.judgement import Judgement
 from alignment.sampler import Sample
 from alignment.suspects import influential, outvoted
 from alignment.tastes import TASTES, features
-from tests.long.lab import Lab, ranked, study
+from tests.long.lab import Lab, study
 from tests.long.methods import MODEL, Model
+from tests.long.scripted import ranked
 
 ARMS = ("flags", "alone-honest", "alone", "shared-honest", "shared", "shared-set-aside")
 PEOPLE, ATTACKER, POISONED = 10, "p0", 0.05

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from alignment.stages import stage_settings
 from tests.long import methods
 
 
@@ -19,10 +20,10 @@ def test_a_seed_whose_line_is_whole_is_done(tmp_path: Path) -> None:
 
 
 def test_a_setting_belongs_to_the_stage_it_names_or_to_the_last() -> None:
-    assert methods.belongs("reward.epochs", "reward", "ppo")
-    assert not methods.belongs("reward.epochs", "ppo", "ppo")
-    assert methods.belongs("beta", "ppo", "ppo")
-    assert not methods.belongs("beta", "reward", "ppo")
+    assert stage_settings({"reward.epochs": "2"}, "ppo", "reward") == {"epochs": "2"}
+    assert stage_settings({"reward.epochs": "2"}, "ppo", "ppo") == {}
+    assert stage_settings({"beta": "0.1"}, "ppo", "ppo") == {"beta": "0.1"}
+    assert stage_settings({"beta": "0.1"}, "ppo", "reward") == {}
     assert methods.setting("beta=0.2") == ("beta", "0.2")
     with pytest.raises(argparse.ArgumentTypeError, match="beta is not KEY=VALUE"):
         methods.setting("beta")
