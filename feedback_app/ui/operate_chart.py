@@ -73,7 +73,8 @@ def short(version: object) -> str:
 def ticks(low: float, high: float, about: int = 3) -> list[float]:
     """Round numbers from below `low` to above `high`, about so many steps. Equal ends are widened."""
     if high - low < 1e-9:
-        low, high = low - 0.5 * (abs(low) or 1), high + 0.5 * (abs(high) or 1)
+        reach = 0.5 * (abs(low) if abs(low) > 1e-9 else 1.0)  # half of a number next to nothing is nothing
+        low, high = low - reach, high + reach
     rough = (high - low) / about
     size = 10.0 ** math.floor(math.log10(rough))
     step = next(size * factor for factor in (1, 2, 2.5, 5, 10) if size * factor >= rough * 0.999)

@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from feedback_app.ui.operate_chart import MEASURES, PROXY, over_rounds, short, ticks
@@ -100,6 +100,9 @@ def test_a_version_is_called_by_its_number(version: str, said: str) -> None:
 
 
 @given(st.floats(-1e4, 1e4), st.floats(0, 1e4))
+@example(5e-324, 0.0)
+@example(5e-324, 5e-324)
+@example(1e4, 2e-9)
 def test_ticks_hold_both_ends_and_are_few(low: float, span: float) -> None:
     found = ticks(low, low + span)
     step = found[1] - found[0]
