@@ -29,7 +29,6 @@ from alignment.stages import Progress
 if TYPE_CHECKING:
     from alignment.methods.weighted_dpo import WeightedDpoTrainer
 
-PROBE = 32  # pairs that tell how far a run has moved the model
 RECORDS = 200  # progress records of a run, about
 
 
@@ -75,8 +74,8 @@ def train(spec: StageSpec, progress: Progress) -> dict[str, Any]:
         "left_out": {"prompt_too_long": left.prompt_too_long, "answer_too_long": left.answer_too_long},
         "tokens": sum(2 * len(pair.prompt) + len(pair.chosen) + len(pair.rejected) for pair in pairs),
         "steps": trainer.state.global_step,
-        "epochs": settings.epochs_for(len(pairs)) * len(distances),
-        "cycles": len(distances),
+        "epochs": round(settings.epochs_for(len(pairs)) * trainer.state.global_step / trainer.cycle, 2),
+        "top_ups": len(distances) - 1,
         "moved": round(distances[-1], 3),
         "rate": trainer.args.learning_rate,
         "loss": settings.loss,
@@ -184,7 +183,7 @@ def distance_on(
 
     `reference` holds the reference's log-probabilities of `held_out`; the trainer has those of `pairs`.
     """
-    from alignment.methods.cycles import moved
+    from alignment.methods.cycles import PROBE, gains, moved
 
     if len(held_out) >= PROBE:
         probe, (chosen, rejected) = held_out, reference
@@ -192,7 +191,7 @@ def distance_on(
         probe, known = pairs, trainer.train_dataset
         chosen, rejected = known["ref_chosen_logps"], known["ref_rejected_logps"]
     rows, before = _dataset(list(probe[:PROBE])), (chosen[:PROBE], rejected[:PROBE])
-    return lambda: moved(trainer.logps(rows), before)
+    return lambda: moved(gains(trainer.logps(rows), before))
 
 
 def _accuracy(after: tuple[list[float], list[float]], before: tuple[list[float], list[float]]) -> float:

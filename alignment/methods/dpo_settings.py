@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from alignment.errors import StageError
-from alignment.methods.scale import SMALL_MODEL, passes_for, rate_for
+from alignment.methods.scale import CYCLES, layers_for, passes_for, rate_for
 from alignment.methods.settings import DTYPES, read_settings, require
 from alignment.spec import Setting
 
@@ -16,9 +16,7 @@ MIN_PAIRS = 8
 PAIRS_SEEN = 450  # rows × epochs that a run aims at; more pleases the taste more and costs capability
 MAX_EPOCHS = 20
 MOVED = 2.5  # nats; see `DpoSettings`
-CYCLES = 3
 SMALL_MODEL_RATE = 1e-3
-SMALL_MODEL_LAYERS = 0.25  # the share of layers that is trained in a small model, counted from the last
 
 Loss = Literal["sigmoid", "ipo", "robust", "length-normalised"]
 # What a loss has by itself where nothing else is said. On 20 pairs, 8 passes, sigmoid at 0.2 pulled the answers 37
@@ -41,13 +39,13 @@ class DpoSettings:
     ⅓ for a slight one), by which the chosen answer is then asked to lead in the unit of the loss: margins are for
     the reward model, so 0 leaves them out; `sft` is the coefficient of what is added to the loss, the mean negative
     log-likelihood per token of the chosen answers and of the dataset's SFT rows; `rate` is the peak learning rate,
-    decaying linearly to 0 in each cycle; `batch` counts pairs per step; `max_length` is in tokens, prompt and answer
-    together; `layers` is the share of layers that get an adapter, counted from the last; `dtype` is auto, bf16 or fp32;
-    `threads` are processors used when there is no GPU.
+    decaying linearly to 0, and again in each top-up; `batch` counts pairs per step; `max_length` is in tokens, prompt
+    and answer together; `layers` is the share of layers that get an adapter, counted from the last; `dtype` is auto,
+    bf16 or fp32; `threads` are processors used when there is no GPU.
 
-    Unless `epochs` is set, a run goes through the pairs again, up to `CYCLES` times as long, until it has pulled the
-    answers of a pair apart by `MOVED` (root mean square, before beta): where labels contradict each other, steps
-    cancel out, and as many of them move a model half as far. Measured in `tests/long/noise.py`.
+    Unless `epochs` is set, a run is topped up, until it is `CYCLES` times as long or has pulled the answers of a pair
+    apart by `MOVED` (root mean square, before beta): where labels contradict each other, steps cancel out, and as
+    many of them move a model half as far. Measured in `tests/long/noise.py`.
     """
 
     loss: Loss = "sigmoid"
@@ -100,7 +98,7 @@ class DpoSettings:
 
     @property
     def cycles(self) -> int:
-        """How many cycles a run may take at most."""
+        """How many times as long as its first cycle a run may become."""
         return 1 if self.epochs else CYCLES
 
     def rate_for(self, hidden: int) -> float:
@@ -108,15 +106,8 @@ class DpoSettings:
         return self.rate or rate_for(hidden, SMALL_MODEL_RATE)
 
     def layers_for(self, hidden: int, layers: int) -> list[int] | None:
-        """Numbers of the layers that get an adapter in a model of so many; None means all of them.
-
-        By default the last quarter up to a hidden size of 512, measured on the embedded model: what is
-        preferred is mostly manner, which the last layers decide, and facts that sit in the earlier ones
-        stay. Larger models hold manner in more places and have more room, so all of theirs are trained.
-        """
-        share = self.layers or (SMALL_MODEL_LAYERS if hidden <= SMALL_MODEL else 1.0)
-        count = max(1, round(share * layers))
-        return None if count >= layers else list(range(layers - count, layers))
+        """Numbers of the layers that get an adapter, see `alignment.methods.scale`."""
+        return layers_for(hidden, layers, self.layers)
 
 
 def check_enough(rows: int, needed: int) -> None:

@@ -7,14 +7,15 @@ vLLM serves as it is, and continuing one works as in `dpo`: the reference is the
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from alignment.errors import StageError
 from alignment.methods.adapters import lora_config, save_adapter, trainer_arguments, wants_bf16
-from alignment.methods.kto_settings import KtoSettings, check_marks
-from alignment.methods.loading import load_model, load_tokenizer, window
+from alignment.methods.kto_settings import MOVED, KtoSettings, check_marks
+from alignment.methods.loading import linear_names, load_model, load_tokenizer, window
 from alignment.methods.tokenized_marks import TokenizedMark, tokenize_marks
 from alignment.snapshot import read_marks
 from alignment.spec import StageSpec
@@ -34,6 +35,7 @@ def train(spec: StageSpec, progress: Progress) -> dict[str, Any]:
     `kl` (the batch's estimate), `seconds_left`. Returns the metrics.
     Raises `StageError` with one sentence when the data are unusable or the loss is not finite.
     """
+    from alignment.methods.cycles import UntilMoved
     from alignment.methods.resuming import train_on
 
     if spec.model is None:
@@ -52,16 +54,20 @@ def train(spec: StageSpec, progress: Progress) -> dict[str, Any]:
     if left.prompt_too_long + left.answer_too_long:
         _check_fitting(len(training), marks, settings.min_marks, max_length, left.longest)
     trainer = build_trainer(spec, settings, tokenizer, marks, progress)
-    before = trainer.logps([(mark.prompt, mark.completion) for mark in held_out])
+    before = trainer.logps(_answers(held_out))
+    trainer.add_callback(UntilMoved(distance_on(trainer, held_out, before, marks), trainer.cycle, MOVED))
     set_up = time.perf_counter()
     train_on(trainer, spec)
     trained = time.perf_counter()
+    distances = [entry["distance"] for entry in trainer.state.log_history if "distance" in entry]
     metrics: dict[str, Any] = {
         "rows": {"train": len(marks), "held_out": len(held_out), "likes": likes, "dislikes": len(marks) - likes},
         "left_out": {"prompt_too_long": left.prompt_too_long, "answer_too_long": left.answer_too_long},
         "tokens": sum(len(mark.prompt) + len(mark.completion) for mark in marks),
         "steps": trainer.state.global_step,
-        "epochs": settings.epochs_for(len(marks)),
+        "epochs": round(settings.epochs_for(len(marks)) * trainer.state.global_step / trainer.cycle, 2),
+        "top_ups": len(distances) - 1,
+        "moved": round(distances[-1], 3),
         "rate": trainer.args.learning_rate,
         "beta": settings.beta,
         "rank": settings.rank,
@@ -70,7 +76,7 @@ def train(spec: StageSpec, progress: Progress) -> dict[str, Any]:
         **_ends(trainer),
     }
     if held_out:
-        after = trainer.logps([(mark.prompt, mark.completion) for mark in held_out])
+        after = trainer.logps(_answers(held_out))
         right = sum((new > old) is mark.label for new, old, mark in zip(after, before, held_out, strict=True))
         metrics["held_out_accuracy"] = right / len(held_out)
     save_adapter(trainer.model, spec.out)
@@ -86,17 +92,21 @@ def build_trainer(
     from peft import PeftModel
     from trl import KTOConfig
 
+    from alignment.methods.cycles import planned
     from alignment.methods.progress_callback import ProgressCallback
     from alignment.methods.weighted_kto import WeightedKtoTrainer
 
     bf16 = wants_bf16(settings.dtype)
     model = load_model(str(spec.model), bf16=bf16)
-    hidden = int(model.config.get_text_config().hidden_size)
+    text = model.config.get_text_config()
+    hidden = int(text.hidden_size)
     lora = None
     if spec.adapter is not None:
         model = PeftModel.from_pretrained(model, str(spec.adapter), is_trainable=True)
     else:
-        lora = lora_config(settings.rank, settings.alpha)
+        layers = settings.layers_for(hidden, int(text.num_hidden_layers))
+        lora = lora_config(settings.rank, settings.alpha, layers=layers, names=linear_names(model))
+    cycle = settings.steps_for(len(marks))
     config = KTOConfig(
         beta=settings.beta,
         train_sampling_strategy="sequential",
@@ -104,21 +114,22 @@ def build_trainer(
             spec.out,
             seed=spec.seed,
             hidden=hidden,
-            steps=settings.steps_for(len(marks)),
+            steps=cycle * settings.cycles,
             batch=settings.batch,
             rate=settings.rate_for(hidden),
             bf16=bf16,
             threads=settings.threads,
-            records=RECORDS,
+            records=RECORDS * settings.cycles,
         ),
     )
     return WeightedKtoTrainer(
         model=model,
         config=config,
         marks=balanced(marks, settings),
+        cycle=cycle,
         processing_class=tokenizer,
         peft_config=lora,
-        callbacks=[ProgressCallback(progress)],
+        callbacks=[ProgressCallback(progress, partial(planned, cycle=cycle))],
     )
 
 
@@ -127,6 +138,28 @@ def balanced(marks: Sequence[TokenizedMark], settings: KtoSettings) -> list[Toke
     liked = sum(mark.weight for mark in marks if mark.label)
     desirable, undesirable = settings.sides_for(liked, sum(mark.weight for mark in marks) - liked)
     return [replace(mark, weight=mark.weight * (desirable if mark.label else undesirable)) for mark in marks]
+
+
+def distance_on(
+    trainer: WeightedKtoTrainer,
+    held_out: Sequence[TokenizedMark],
+    reference: Sequence[float],
+    marks: Sequence[TokenizedMark],
+) -> Callable[[], float]:
+    """Measures how far the model has moved from the reference, on held-out answers where there are enough of them.
+
+    `reference` holds the reference's log-probabilities of `held_out`.
+    """
+    from alignment.methods.cycles import PROBE, moved
+
+    enough = len(held_out) >= PROBE
+    answers = _answers((held_out if enough else marks)[:PROBE])
+    before = reference[:PROBE] if enough else trainer.logps(answers)
+    return lambda: moved([new - old for new, old in zip(trainer.logps(answers), before, strict=True)])
+
+
+def _answers(marks: Sequence[TokenizedMark]) -> list[tuple[list[int], list[int]]]:
+    return [(mark.prompt, mark.completion) for mark in marks]
 
 
 def _check_fitting(all_rows: int, marks: Sequence[TokenizedMark], needed: int, max_length: int, longest: int) -> None:

@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from alignment.errors import StageError
-from alignment.methods.scale import passes_for, rate_for
+from alignment.methods.scale import CYCLES, layers_for, passes_for, rate_for
 from alignment.methods.settings import DTYPES, read_settings, require
 from alignment.spec import Setting
 
 MIN_MARKS = 8
 ROWS_SEEN = 960  # rows × epochs that a run aims at: 640 pleased the taste less, 1,280 cost 4.8 points of capability
 MAX_EPOCHS = 10
+MOVED = 1.5  # nats; see `KtoSettings`
 SMALL_MODEL_RATE = 1e-3
 
 
@@ -21,9 +22,13 @@ SMALL_MODEL_RATE = 1e-3
 class KtoSettings:
     """Settings of one KTO run; 0 means: chosen from the rows or the model.
 
-    `rate` is the peak learning rate, decaying linearly to 0; `batch` counts marked answers per step;
-    `desirable` and `undesirable` weigh likes and dislikes (0: so that both weigh the same in sum, equation 8
-    of the paper); `max_length` is in tokens, prompt and answer together; `dtype` is auto, bf16 or fp32.
+    `rate` is the peak learning rate, decaying linearly to 0, and again in each top-up; `batch` counts marked answers
+    per step; `desirable` and `undesirable` weigh likes and dislikes (0: so that both weigh the same in sum, equation 8
+    of the paper); `max_length` is in tokens, prompt and answer together; `layers` is the share of layers that get an
+    adapter, counted from the last; `dtype` is auto, bf16 or fp32.
+
+    Unless `epochs` is set, a run is topped up as in `dpo`, until it has changed the answers' log-probabilities by
+    `MOVED` (root mean square).
     """
 
     beta: float = 0.1
@@ -34,6 +39,7 @@ class KtoSettings:
     alpha: int = 32
     desirable: float = 0.0
     undesirable: float = 0.0
+    layers: float = 0.0
     max_length: int = 0
     dtype: str = "auto"
     min_marks: int = MIN_MARKS
@@ -52,6 +58,7 @@ class KtoSettings:
                     settings.rate, settings.epochs, settings.desirable, settings.undesirable
                 )
                 >= 0,
+                f"layers is a share between 0 and 1, not {settings.layers:g}": 0 <= settings.layers <= 1,
                 f"dtype must be one of {', '.join(DTYPES)}": settings.dtype in DTYPES,
             },
         )
@@ -62,8 +69,17 @@ class KtoSettings:
         return self.epochs or passes_for(rows, ROWS_SEEN, MAX_EPOCHS)
 
     def steps_for(self, rows: int) -> int:
-        """Optimiser steps in all; an incomplete batch at the end is one too."""
+        """Optimiser steps of the first cycle; an incomplete batch at its end is one too."""
         return math.ceil(rows * self.epochs_for(rows) / self.batch)
+
+    @property
+    def cycles(self) -> int:
+        """How many times as long as its first cycle a run may become."""
+        return 1 if self.epochs else CYCLES
+
+    def layers_for(self, hidden: int, layers: int) -> list[int] | None:
+        """Numbers of the layers that get an adapter, see `alignment.methods.scale`."""
+        return layers_for(hidden, layers, self.layers)
 
     def rate_for(self, hidden: int) -> float:
         """Peak learning rate for a model of this hidden size."""

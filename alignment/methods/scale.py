@@ -1,8 +1,10 @@
-"""What a run chooses from the sizes of model and dataset: an adapter's learning rate, threads, passes."""
+"""What a run chooses from the sizes of model and dataset: an adapter's learning rate and layers, threads, passes."""
 
 from __future__ import annotations
 
 SMALL_MODEL = 512  # the hidden size up to which a model counts as small
+SMALL_MODEL_LAYERS = 0.25  # the share of layers that is trained in a small model, counted from the last
+CYCLES = 3  # how much longer than one cycle a run may become, see `alignment.methods.cycles`
 
 
 def rate_for(hidden: int, small: float) -> float:
@@ -27,3 +29,15 @@ def threads_for(hidden: int, threads: int) -> int | None:
 def passes_for(rows: int, seen: int, most: int) -> float:
     """Passes over so many rows: about `seen` of them in all, between 1 and `most` passes."""
     return float(min(most, max(1, round(seen / max(1, rows)))))
+
+
+def layers_for(hidden: int, layers: int, share: float) -> list[int] | None:
+    """Numbers of the layers that get an adapter in a model of so many; None means all of them.
+
+    `share` is counted from the last; 0 is the last quarter up to a hidden size of 512, measured on the embedded
+    model: what is preferred is mostly manner, which the last layers decide, and facts that sit in the earlier ones
+    stay. Larger models hold manner in more places and have more room, so all of theirs are trained.
+    """
+    share = share or (SMALL_MODEL_LAYERS if hidden <= SMALL_MODEL else 1.0)
+    count = max(1, round(share * layers))
+    return None if count >= layers else list(range(layers - count, layers))

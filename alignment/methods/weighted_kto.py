@@ -25,6 +25,7 @@ from trl.trainer.utils import add_fused_lm_head
 
 from alignment.errors import StageError
 from alignment.methods.answer_logps import answer_logps
+from alignment.methods.cycles import sawtooth
 from alignment.methods.tokenized_marks import TokenizedMark
 
 NUMBERS = ("weight", "target")  # of a row, beside its token ids
@@ -51,7 +52,10 @@ class WeightedKtoTrainer(KTOTrainer):  # type: ignore[misc]  # TRL is not typed
     label, the row counts t as that and 1 − t as the other.
     """
 
-    def __init__(self, *, model: Any, config: KTOConfig, marks: Sequence[TokenizedMark], **kwargs: Any) -> None:
+    def __init__(
+        self, *, model: Any, config: KTOConfig, marks: Sequence[TokenizedMark], cycle: int = 0, **kwargs: Any
+    ) -> None:
+        self.cycle = cycle or config.max_steps
         collator = WeightedCollator(pad_token_id=kwargs["processing_class"].pad_token_id)
         super().__init__(model=model, args=config, train_dataset=as_dataset(marks), data_collator=collator, **kwargs)
         if "ref" in self.model.peft_config:  # TRL's copy of an adapter that training continues from
@@ -60,6 +64,11 @@ class WeightedKtoTrainer(KTOTrainer):  # type: ignore[misc]  # TRL is not typed
         add_fused_lm_head(self.model.get_base_model(), outputs=("log_probs",))
         self.remove_callback(PrinterCallback)
         self.train_dataset: Dataset = self.with_reference(laid_out(marks, config))
+
+    def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
+        """The linear decay of each cycle (transformers' own hook)."""
+        self.lr_scheduler = sawtooth(optimizer or self.optimizer, self.cycle)
+        return self.lr_scheduler
 
     def _prepare_dataset(self, dataset: Dataset, *_: Any) -> Dataset:
         return dataset  # tokenized already, by the model's own template, with nothing cut

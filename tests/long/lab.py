@@ -91,7 +91,9 @@ class Lab:
         for spec in chain(method, seed, folder, settings or {}):
             manifest, out = run_stage(spec), spec.out
             record[spec.stage] = {
-                key: manifest.metrics[key] for key in ("seconds", "held_out_accuracy") if key in manifest.metrics
+                key: manifest.metrics[key]
+                for key in ("seconds", "held_out_accuracy", "moved", "top_ups")
+                if key in manifest.metrics
             }
             gc.collect()
         return out, record

@@ -187,7 +187,9 @@ def one_seed(
         line["stages"][spec.stage] = {
             "seconds": round(used.seconds, 1),
             **{
-                key: value for key, value in metrics.items() if key.startswith(("seconds", "held_out", "first", "last"))
+                key: value
+                for key, value in metrics.items()
+                if key.startswith(("seconds", "held_out", "first", "last", "moved", "top_ups"))
             },
         }
         line["seconds"] = round(line["seconds"] + used.seconds, 1)

@@ -25,6 +25,7 @@ from alignment.errors import StageError
 from alignment.methods.adapters import POLICY, lora_config
 from alignment.methods.loading import load_model
 from alignment.methods.reward_model import base_for_scores, head, member, read_facts
+from alignment.methods.scale import SMALL_MODEL
 
 REFERENCE = "reference"
 
@@ -191,6 +192,31 @@ class OneBase:
                     yield
             finally:
                 self.use(POLICY)
+
+    @contextmanager
+    def folded(self) -> Iterator[None]:
+        """The policy without gradients, in a small float32 model with its adapter added into the weights.
+
+        One product a layer in place of three, which is what drawing token by token spends its time on. The base's own
+        weights are put back as they were; a large model would need too much memory for the sums, and bfloat16 ones
+        would round the adapter away.
+        """
+        from peft.tuners.lora import LoraLayer
+
+        with self.frozen(POLICY):
+            if self.bf16 or self.hidden_size > SMALL_MODEL:
+                yield
+                return
+            layers = [m for m in self.model.modules() if isinstance(m, LoraLayer) and POLICY in m.lora_A]
+            own = [layer.get_base_layer().weight.data for layer in layers]
+            try:
+                for layer, weight in zip(layers, own, strict=True):
+                    layer.get_base_layer().weight.data = weight + layer.get_delta_weight(POLICY)
+                with self.model.disable_adapter():
+                    yield
+            finally:
+                for layer, weight in zip(layers, own, strict=True):
+                    layer.get_base_layer().weight.data = weight
 
     def reference(self) -> Any:
         """A context in which the model is the reference."""

@@ -14,7 +14,6 @@ from typing import Any
 import torch
 
 from alignment.judgement import Message
-from alignment.methods.adapters import POLICY
 from alignment.methods.ppo.model import OneBase
 from alignment.sampler import Sample, Sampler, Sampling
 
@@ -98,7 +97,7 @@ class BatchSampler:
 
     def _as(self, version: str) -> Any:
         if version == "policy":
-            return self._model.frozen(POLICY)
+            return self._model.folded()
         if version == "reference":
             return self._model.reference()
         if version == BASE:

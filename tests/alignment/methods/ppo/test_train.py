@@ -192,6 +192,30 @@ def test_log_probabilities_are_those_of_the_whole_model_one_answer_at_a_time(mad
     assert (scored.old - scored.reference).abs().max() > 1e-3
 
 
+def test_answers_are_drawn_with_the_adapter_added_into_the_weights_which_are_then_as_before(
+    made: tuple[Path, Path, Path],
+) -> None:
+    import torch
+
+    from alignment.methods.ppo.scoring import score
+
+    model, tokenizer = model_for(made)
+    shake(model)
+    before = {name: value.clone() for name, value in model.model.state_dict().items()}
+    rollouts = rollouts_of(model, tokenizer)
+    assert all(value.equal(before[name]) for name, value in model.model.state_dict().items())
+    gap = score(model, rollouts).gap
+    assert gap is not None
+    assert 0 < gap < 1e-4  # other products, the same policy
+    ids = torch.tensor([list(rollouts[0].prompt)])
+    with model.folded():
+        folded = model.backbone(ids, torch.ones_like(ids))
+    with model.frozen("default"):
+        assert model.backbone(ids, torch.ones_like(ids)).allclose(folded, atol=1e-4)
+    with model.reference():
+        assert not model.backbone(ids, torch.ones_like(ids)).allclose(folded, atol=1e-4)
+
+
 def test_sampling_repeats_by_its_seed_and_greedy_answers_are_the_likeliest(made: tuple[Path, Path, Path]) -> None:
     import torch
 
