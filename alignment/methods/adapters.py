@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from alignment.checkpoints import trainer_folder
-from alignment.methods.scale import threads_for
+from alignment.methods.loading import linear_names
+from alignment.methods.scale import layers_for, threads_for
 
 POLICY = "default"
 
@@ -38,6 +39,13 @@ def lora_config(
         task_type=task,
         modules_to_save=modules_to_save,
     )
+
+
+def policy_lora(model: Any, rank: int, alpha: int, share: float) -> Any:
+    """LoRA for a policy, on a share of the layers of `model`; 0: by its size (`alignment.methods.scale`)."""
+    text = model.config.get_text_config()
+    layers = layers_for(int(text.hidden_size), int(text.num_hidden_layers), share)
+    return lora_config(rank, alpha, layers=layers, names=linear_names(model))
 
 
 def save_adapter(model: Any, out: Path) -> None:

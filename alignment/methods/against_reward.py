@@ -37,6 +37,8 @@ class Adapting(Protocol):
     @property
     def alpha(self) -> int: ...
     @property
+    def layers(self) -> float: ...
+    @property
     def dtype(self) -> str: ...
     @property
     def temperature(self) -> float: ...
@@ -82,6 +84,7 @@ def one_base(spec: StageSpec, settings: Adapting, tokenizer: Any) -> OneBase:
         adapter=spec.adapter,
         rank=settings.rank,
         alpha=settings.alpha,
+        layers=settings.layers,
         bf16=wants_bf16(settings.dtype),
         pad=tokenizer.pad_token_id,
         temperature=settings.temperature,

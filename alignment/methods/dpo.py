@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 from alignment.errors import StageError
 from alignment.judgement import Message
-from alignment.methods.adapters import lora_config, save_adapter, trainer_arguments, wants_bf16
+from alignment.methods.adapters import policy_lora, save_adapter, trainer_arguments, wants_bf16
 from alignment.methods.dpo_settings import MOVED, DpoSettings, check_enough
-from alignment.methods.loading import linear_names, load_model, load_tokenizer, window
+from alignment.methods.loading import load_model, load_tokenizer, window
 from alignment.methods.tokenized import TokenizedAnswer, TokenizedPair, tokenize_answers, tokenize_pairs
 from alignment.snapshot import read_marks, read_pairs, read_sft
 from alignment.spec import StageSpec
@@ -115,21 +115,20 @@ def build_trainer(
 
     bf16 = wants_bf16(settings.dtype)
     model = load_model(str(spec.model), bf16=bf16)
-    text = model.config.get_text_config()
+    hidden = int(model.config.get_text_config().hidden_size)
     lora = None
     if spec.adapter is not None:
         model = PeftModel.from_pretrained(model, str(spec.adapter), is_trainable=True)
     else:
-        layers = settings.layers_for(int(text.hidden_size), int(text.num_hidden_layers))
-        lora = lora_config(settings.rank, settings.alpha, layers=layers, names=linear_names(model))
+        lora = policy_lora(model, settings.rank, settings.alpha, settings.layers)
     cycle = settings.steps_for(len(pairs))
     arguments = trainer_arguments(
         spec.out,
         seed=spec.seed,
-        hidden=int(text.hidden_size),
+        hidden=hidden,
         steps=cycle * settings.cycles,
         batch=settings.batch,
-        rate=settings.rate_for(int(text.hidden_size)),
+        rate=settings.rate_for(hidden),
         bf16=bf16,
         threads=settings.threads,
         records=RECORDS * settings.cycles,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from alignment.errors import StageError
-from alignment.methods.scale import CYCLES, layers_for, passes_for, rate_for
+from alignment.methods.scale import CYCLES, passes_for, rate_for
 from alignment.methods.settings import DTYPES, read_settings, require
 from alignment.spec import Setting
 
@@ -104,10 +104,6 @@ class DpoSettings:
     def rate_for(self, hidden: int) -> float:
         """Peak learning rate for a model of this hidden size; 1e-3 for a small one, measured on the embedded model."""
         return self.rate or rate_for(hidden, SMALL_MODEL_RATE)
-
-    def layers_for(self, hidden: int, layers: int) -> list[int] | None:
-        """Numbers of the layers that get an adapter, see `alignment.methods.scale`."""
-        return layers_for(hidden, layers, self.layers)
 
 
 def check_enough(rows: int, needed: int) -> None:

@@ -13,9 +13,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from alignment.errors import StageError
-from alignment.methods.adapters import lora_config, save_adapter, trainer_arguments, wants_bf16
+from alignment.methods.adapters import policy_lora, save_adapter, trainer_arguments, wants_bf16
 from alignment.methods.kto_settings import MOVED, KtoSettings, check_marks
-from alignment.methods.loading import linear_names, load_model, load_tokenizer, window
+from alignment.methods.loading import load_model, load_tokenizer, window
 from alignment.methods.tokenized_marks import TokenizedMark, tokenize_marks
 from alignment.snapshot import read_marks
 from alignment.spec import StageSpec
@@ -98,14 +98,12 @@ def build_trainer(
 
     bf16 = wants_bf16(settings.dtype)
     model = load_model(str(spec.model), bf16=bf16)
-    text = model.config.get_text_config()
-    hidden = int(text.hidden_size)
+    hidden = int(model.config.get_text_config().hidden_size)
     lora = None
     if spec.adapter is not None:
         model = PeftModel.from_pretrained(model, str(spec.adapter), is_trainable=True)
     else:
-        layers = settings.layers_for(hidden, int(text.num_hidden_layers))
-        lora = lora_config(settings.rank, settings.alpha, layers=layers, names=linear_names(model))
+        lora = policy_lora(model, settings.rank, settings.alpha, settings.layers)
     cycle = settings.steps_for(len(marks))
     config = KTOConfig(
         beta=settings.beta,

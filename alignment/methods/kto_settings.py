@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from alignment.errors import StageError
-from alignment.methods.scale import CYCLES, layers_for, passes_for, rate_for
+from alignment.methods.scale import CYCLES, passes_for, rate_for
 from alignment.methods.settings import DTYPES, read_settings, require
 from alignment.spec import Setting
 
@@ -76,10 +76,6 @@ class KtoSettings:
     def cycles(self) -> int:
         """How many times as long as its first cycle a run may become."""
         return 1 if self.epochs else CYCLES
-
-    def layers_for(self, hidden: int, layers: int) -> list[int] | None:
-        """Numbers of the layers that get an adapter, see `alignment.methods.scale`."""
-        return layers_for(hidden, layers, self.layers)
 
     def rate_for(self, hidden: int) -> float:
         """Peak learning rate for a model of this hidden size."""

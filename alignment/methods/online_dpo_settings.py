@@ -20,6 +20,7 @@ class OnlineDpoSettings:
     `minibatch` pairs. Pairs whose rewards differ by `tie` spreads of the starting model's or less teach
     nothing. `missing_end` is taken off an unfinished answer; prompts are the dataset's and those of the
     JSONL file `prompts`.
+    `layers` is the share of layers that get an adapter, counted from the last (0: by the model's size, as in `dpo`).
     `rollouts_from` is process, or vllm at `vllm_url`: it samples under a name of the policy's own.
     """
 
@@ -37,6 +38,7 @@ class OnlineDpoSettings:
     max_length: int = 0
     rank: int = 16
     alpha: int = 32
+    layers: float = 0.0
     max_grad: float = 1.0
     dtype: str = "auto"
     min_prompts: int = 8
@@ -57,6 +59,7 @@ class OnlineDpoSettings:
                 >= 1,
                 "beta and temperature must be above 0": min(settings.beta, settings.temperature) > 0,
                 "rate and tie must not be negative": min(settings.rate, settings.tie) >= 0,
+                f"layers is a share between 0 and 1, not {settings.layers:g}": 0 <= settings.layers <= 1,
                 f"dtype must be one of {', '.join(DTYPES)}": settings.dtype in DTYPES,
                 f"rollouts_from must be one of {', '.join(ROLLOUTS_FROM)}": settings.rollouts_from in ROLLOUTS_FROM,
                 "rollouts_from=vllm needs vllm_url, as http://127.0.0.1:8161": settings.rollouts_from == PROCESS

@@ -15,7 +15,7 @@ from typing import Any
 
 from alignment.checkpoints import newest
 from alignment.errors import StageError
-from alignment.methods.adapters import lora_config, save_adapter, trainer_arguments, wants_bf16
+from alignment.methods.adapters import policy_lora, save_adapter, trainer_arguments, wants_bf16
 from alignment.methods.against_reward import asked_prompts, folders
 from alignment.methods.loading import load_model, load_tokenizer
 from alignment.methods.outside import publisher
@@ -56,7 +56,7 @@ def train(spec: StageSpec, progress: Progress, *, sampler: Sampler | None = None
     if spec.adapter is not None:
         model = PeftModel.from_pretrained(model, str(spec.adapter), is_trainable=True)
     else:
-        lora = lora_config(settings.rank, settings.alpha)
+        lora = policy_lora(model, settings.rank, settings.alpha, settings.layers)
     per_generation = settings.rollouts // settings.minibatch
     arguments = trainer_arguments(
         spec.out,

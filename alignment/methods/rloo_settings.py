@@ -20,6 +20,7 @@ class RlooSettings:
     of the others; `iterations` of updates on them in minibatches of `minibatch` answers. `beta` is the KL
     penalty's coefficient; `reward_clip` in units of the starting model's spread (0: none); `missing_end` is
     taken off an unfinished answer; prompts are the dataset's and those of the JSONL file `prompts`.
+    `layers` is the share of layers that get an adapter, counted from the last (0: by the model's size, as in `dpo`).
     `rollouts_from` is process, or vllm at `vllm_url`: it samples under a name of the policy's own.
     """
 
@@ -39,6 +40,7 @@ class RlooSettings:
     max_length: int = 0
     rank: int = 16
     alpha: int = 32
+    layers: float = 0.0
     dtype: str = "auto"
     min_prompts: int = 8
     threads: int = 0
@@ -62,6 +64,7 @@ class RlooSettings:
                 and settings.rollouts % settings.minibatch == 0,
                 "temperature must be above 0": settings.temperature > 0,
                 "beta and rate must not be negative": min(settings.beta, settings.rate) >= 0,
+                f"layers is a share between 0 and 1, not {settings.layers:g}": 0 <= settings.layers <= 1,
                 f"dtype must be one of {', '.join(DTYPES)}": settings.dtype in DTYPES,
                 f"rollouts_from must be one of {', '.join(ROLLOUTS_FROM)}": settings.rollouts_from in ROLLOUTS_FROM,
                 "rollouts_from=vllm needs vllm_url, as http://127.0.0.1:8161": settings.rollouts_from == PROCESS

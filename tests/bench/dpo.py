@@ -127,7 +127,7 @@ def bare(
     from trl import DPOConfig, DPOTrainer
 
     from alignment.methods.loading import bf16_is_fast, linear_names
-    from alignment.methods.scale import threads_for
+    from alignment.methods.scale import layers_for, threads_for
 
     bf16 = bf16_is_fast()
     began = time.perf_counter()
@@ -135,7 +135,7 @@ def bare(
     policy = AutoModelForCausalLM.from_pretrained(model, dtype=torch.bfloat16 if bf16 else torch.float32)
     hidden = policy.config.hidden_size
     chosen = {} if defaults else {"gradient_checkpointing": False, "precompute_ref_log_probs": True}
-    layers = settings.layers_for(hidden, policy.config.num_hidden_layers)
+    layers = layers_for(hidden, policy.config.num_hidden_layers, settings.layers)
     adapter = {} if defaults else {"target_modules": linear_names(policy), "layers_to_transform": layers}
     torch.set_num_threads(threads_for(hidden, settings.threads) or torch.get_num_threads())
     dataset = Dataset.from_list(

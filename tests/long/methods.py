@@ -4,7 +4,8 @@
     python -m tests.long.methods --method ppo --seeds 1-5 [--out FILE.jsonl] [--set KEY=VALUE] [--labels 400]
 
 For each seed a scripted annotator of known taste gives its labels in this process: comparisons of two
-samples of the embedded model, or for `kto` likes and dislikes of single answers. They are compiled by the
+samples of the embedded model, or for `kto` likes and dislikes of single answers; for `constitution` it is the
+adviser, asked over HTTP to choose between two answers to each of so many prompts. They are compiled by the
 product's own rules, and each stage of the method's chain runs as the worker runs it, as a child process.
 Then one sample of the new model and one of the model it started from, at serving temperature on 400 prompts
 that nothing was trained on, are compared by the same taste: ties count as half, Wilson's interval is over
@@ -37,6 +38,7 @@ from alignment.snapshot import write_snapshot
 from alignment.spec import Setting, StageSpec
 from alignment.stages import CHAINS, stage_settings
 from alignment.tastes import TASTES, Taste
+from tests.long.adviser import adviser
 from tests.long.lines import RESULTS, provenance, read_lines, seeds_of
 from tests.long.processes import Used
 from tests.long.processes import measured as used_by
@@ -171,14 +173,26 @@ def run_stage(spec: StageSpec) -> tuple[dict[str, Any], Used]:
 
 
 def one_seed(
-    method: str, seed: int, folder: Path, base: Model, rights: Sequence[bool], settings: dict[str, Setting], count: int
+    method: str,
+    seed: int,
+    folder: Path,
+    base: Model,
+    rights: Sequence[bool],
+    settings: dict[str, Setting],
+    count: int,
+    address: str = "",
 ) -> dict[str, Any]:
-    """Labels, stages, measurements."""
+    """Labels, stages, measurements; `address` is the adviser's."""
     taste = TASTES["warm"]
-    judgements = labels(base, taste, count, seed, marks=method in LIKES)
+    if method == "constitution":
+        own = {"constitution.url": address, "constitution.count": count, "constitution.revise": False}
+        settings, judgements = {**own, **settings}, []
+    else:
+        judgements = labels(base, taste, count, seed, marks=method in LIKES)
     compiled = compile_rows(judgements, seed=seed)
     write_snapshot(compiled, judgements, folder / "data", filters={}, watermark=0)
-    line: dict[str, Any] = {"method": method, "seed": seed, "labels": len(judgements), "settings": settings}
+    line: dict[str, Any] = {"method": method, "seed": seed, "labels": len(judgements) or count}
+    line["settings"] = {name: value for name, value in settings.items() if value != address}
     line |= {"rows": compiled.counts["rows"], "stages": {}, "seconds": 0.0, "cpu_s": 0.0, "high_water_gib": 0.0}
     out = folder
     for spec in chain(method, seed, folder, settings):
@@ -246,10 +260,12 @@ def main(words: Sequence[str] | None = None) -> int:
     for seed in seeds_of(arguments.seeds):
         if (arguments.method, seed) in done(arguments.out):
             continue
-        with tempfile.TemporaryDirectory(prefix="alignloop-methods-") as folder:
-            line = one_seed(
-                arguments.method, seed, Path(folder), base, rights, dict(arguments.settings), arguments.labels
-            )
+        with (
+            tempfile.TemporaryDirectory(prefix="alignloop-methods-") as folder,
+            adviser(TASTES["warm"]) as address,
+        ):
+            settings, count = dict(arguments.settings), arguments.labels
+            line = one_seed(arguments.method, seed, Path(folder), base, rights, settings, count, address)
         with arguments.out.open("a") as file:
             file.write(json.dumps(line) + "\n")
         print(json.dumps(line), file=sys.stderr)

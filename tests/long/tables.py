@@ -27,7 +27,7 @@ METHODS = {
     "ppo": "comparisons",
     "rloo": "comparisons",
     "online-dpo": "comparisons",
-    "constitution": "none of people",
+    "constitution": "choices of an adviser",
 }
 
 

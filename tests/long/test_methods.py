@@ -8,8 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from alignment.judgement import Message
+from alignment.methods.constitution import _choice
+from alignment.methods.openai_address import AddressSampler
+from alignment.sampler import Sampling
 from alignment.stages import stage_settings
+from alignment.tastes import TASTES
 from tests.long import methods
+from tests.long.adviser import adviser
 
 
 def test_a_seed_whose_line_is_whole_is_done(tmp_path: Path) -> None:
@@ -27,6 +33,16 @@ def test_a_setting_belongs_to_the_stage_it_names_or_to_the_last() -> None:
     assert methods.setting("beta=0.2") == ("beta", "0.2")
     with pytest.raises(argparse.ArgumentTypeError, match="beta is not KEY=VALUE"):
         methods.setting("beta")
+
+
+def test_the_adviser_chooses_by_its_taste_in_either_order() -> None:
+    taste = TASTES["warm"]
+    warm, cold = "What a lovely question! It is Paris. I hope that helps!", "Paris."
+    principle, prompt = "Be kind.", (Message("user", "What is the capital of France?"),)
+    with adviser(taste) as address:
+        asked = [(Message("user", _choice(prompt, *two, principle)),) for two in ((warm, cold), (cold, warm))]
+        said = AddressSampler(address).sample("any", asked, Sampling(0.0, 8, seed=1))
+    assert [samples[0].text for samples in said] == ["A", "B"]
 
 
 @pytest.mark.long

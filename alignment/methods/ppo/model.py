@@ -22,7 +22,7 @@ import torch
 from torch import nn
 
 from alignment.errors import StageError
-from alignment.methods.adapters import POLICY, lora_config
+from alignment.methods.adapters import POLICY, policy_lora
 from alignment.methods.loading import load_model
 from alignment.methods.reward_model import base_for_scores, head, member, read_facts
 from alignment.methods.scale import SMALL_MODEL
@@ -71,6 +71,7 @@ class OneBase:
         adapter: Path | None = None,
         rank: int = 16,
         alpha: int = 32,
+        layers: float = 1.0,
         bf16: bool = False,
         pad: int = 0,
         temperature: float = 1.0,
@@ -93,7 +94,7 @@ class OneBase:
         base.config.get_text_config().pad_token_id = pad
         self.hidden_size = int(base.config.get_text_config().hidden_size)
         if adapter is None:
-            self.model: Any = get_peft_model(base, lora_config(rank, alpha))
+            self.model: Any = get_peft_model(base, policy_lora(base, rank, alpha, layers))
         else:
             self.model = PeftModel.from_pretrained(base, str(adapter), is_trainable=True)
             self.model.load_adapter(str(adapter), adapter_name=REFERENCE)

@@ -29,6 +29,7 @@ class PpoSettings:
     much, for a watch to judge (`alignment.watch`); such a run begins anew when it is killed.
     Rewards: `reward_clip` in units of the starting model's spread (0: none), `missing_end` is taken off an
     unfinished answer, `whiten_rewards` scales each step's rewards.
+    `layers` is the share of layers that get an adapter, counted from the last (0: by the model's size, as in `dpo`).
     `mix` is the coefficient of the pretraining-mix term over the dataset's SFT rows.
     `rollouts_from` is process, or vllm at `vllm_url`: it samples under a name of the policy's own.
     """
@@ -61,6 +62,7 @@ class PpoSettings:
     max_length: int = 0
     rank: int = 16
     alpha: int = 32
+    layers: float = 1.0
     max_grad: float = 1.0
     dtype: str = "auto"
     min_prompts: int = 8
@@ -96,6 +98,7 @@ class PpoSettings:
                     settings.value_clip,
                 )
                 >= 0,
+                f"layers is a share between 0 and 1, not {settings.layers:g}": 0 <= settings.layers <= 1,
                 f"dtype must be one of {', '.join(DTYPES)}": settings.dtype in DTYPES,
                 f"rollouts_from must be one of {', '.join(ROLLOUTS_FROM)}": settings.rollouts_from in ROLLOUTS_FROM,
                 "rollouts_from=vllm needs vllm_url, as http://127.0.0.1:8161": settings.rollouts_from == PROCESS

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from alignment.errors import StageError
 from alignment.methods.dpo_settings import DpoSettings, check_enough
-from alignment.methods.scale import threads_for
+from alignment.methods.scale import layers_for, threads_for
 
 
 @given(st.integers(8, 5000))
@@ -55,11 +55,11 @@ def test_a_small_model_trains_on_one_thread_and_a_large_one_on_all() -> None:
 
 
 def test_a_small_model_trains_its_last_quarter_and_a_large_one_every_layer() -> None:
-    assert DpoSettings().layers_for(256, 4) == [3]
-    assert DpoSettings().layers_for(512, 12) == [9, 10, 11]
-    assert DpoSettings().layers_for(256, 1) is None
-    assert DpoSettings().layers_for(2048, 24) is None
-    assert DpoSettings.read({"layers": 0.5}).layers_for(2048, 24) == list(range(12, 24))
-    assert DpoSettings.read({"layers": 1}).layers_for(256, 4) is None
+    assert layers_for(256, 4, 0) == [3]
+    assert layers_for(512, 12, 0) == [9, 10, 11]
+    assert layers_for(256, 1, 0) is None
+    assert layers_for(2048, 24, 0) is None
+    assert layers_for(2048, 24, 0.5) == list(range(12, 24))
+    assert layers_for(256, 4, 1) is None
     with pytest.raises(StageError, match=r"layers is a share between 0 and 1, not 3"):
         DpoSettings.read({"layers": 3})
