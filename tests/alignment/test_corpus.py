@@ -16,6 +16,8 @@ from data.recipe.manner import draw_manner
 from data.recipe.noise import typed
 from data.recipe.seeds import CATEGORIES, expand, kinds
 
+pytestmark = pytest.mark.slow
+
 PROMPTS = Path(__file__).resolve().parents[2] / "data" / "prompts"
 
 

@@ -15,6 +15,8 @@ from alignment.methods.tokenizer import encode_chats, train_tokenizer
 from alignment.spec import StageSpec
 from data.recipe import corpus
 
+pytestmark = pytest.mark.slow
+
 TINY: dict[str, Any] = {
     "vocabulary": 400,
     "hidden_size": 64,

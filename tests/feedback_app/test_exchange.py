@@ -21,6 +21,8 @@ from feedback_app.store.database import Store
 from feedback_app.store.imports import PURPOSE
 from tests.feedback_app.builders import show
 
+pytestmark = pytest.mark.slow
+
 TURNS = [{"role": "user", "content": "Hello?"}]
 GOOD = [{"role": "assistant", "content": "Hello, how nice to hear from you."}]
 BAD = [{"role": "assistant", "content": "What."}]

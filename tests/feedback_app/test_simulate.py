@@ -20,6 +20,8 @@ from serving.client import ChatChunk
 from tests.fakes import FakeVllm
 from tests.feedback_app.loop.parts import FakeFacts, held_round, serve_base
 
+pytestmark = pytest.mark.slow
+
 WARM = "Great question! It is number {seed}. I hope this helps!"
 CURT = "It is number {seed}."
 PROMPTS = [f"Which number is {number}?" for number in range(200)]

@@ -15,6 +15,8 @@ import pytest
 
 from feedback_app.up import Child, Team
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 
 

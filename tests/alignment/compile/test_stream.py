@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,6 +18,8 @@ from alignment.compile.stream import Stream
 from alignment.judgement import Judgement, Mark
 from alignment.snapshot import write_snapshot, write_stream
 from tests.alignment.builders import any_judgements, like, ranking, user, vote
+
+pytestmark = pytest.mark.slow
 
 RULES = Rules(trusted=frozenset({"p1"}), promotions={"sft": 2})
 

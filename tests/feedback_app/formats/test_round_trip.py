@@ -32,6 +32,8 @@ from tests.feedback_app.formats.conversations import (
     votes,
 )
 
+pytestmark = pytest.mark.slow
+
 MANY = settings(max_examples=400, deadline=None)
 
 

@@ -19,6 +19,8 @@ from feedback_app.store.tables import Attempt, Round
 from tests.feedback_app.loop.parts import serve_base
 from tests.feedback_app.loop.test_worker import Bench
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def live_store(tmp_path: Path) -> Iterator[Store]:

@@ -18,6 +18,8 @@ from feedback_app.store.tables import Person, Round, Snapshot
 from tests.feedback_app.builders import show
 from tests.feedback_app.loop.parts import compared, serve_base
 
+pytestmark = pytest.mark.slow
+
 
 def frozen(store: Store, home: Path, *, signals: tuple[str, ...] = ()) -> tuple[Round, Snapshot]:
     """A round up to its dataset, ended."""
@@ -127,7 +129,6 @@ def test_what_cannot_be_looked_at_is_said(sqlite_store: Store) -> None:
     assert found["notes"][1] == "Influence needs more than 24 pairs, and there are 1."
 
 
-@pytest.mark.slow
 def test_influence_asks_the_base_model(crowd: Store, tmp_path: Path) -> None:
     from tests.alignment.tiny_model import make_tiny_model
 

@@ -27,6 +27,8 @@ from serving.errors import VllmError, VllmUnreachable
 from tests.fakes import FakeVllm
 from tests.feedback_app.loop.parts import FakeFacts, FakeSampler, compared, launcher, made_by, vote
 
+pytestmark = pytest.mark.slow
+
 PAIRS = 8
 
 

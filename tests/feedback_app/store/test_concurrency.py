@@ -20,6 +20,8 @@ from feedback_app.store.database import Store, open_store
 from feedback_app.store.tables import Person
 from tests.feedback_app.builders import show
 
+pytestmark = pytest.mark.slow
+
 WRITERS = 8
 EACH = 10
 ROOT = Path(__file__).resolve().parents[3]
@@ -51,7 +53,6 @@ def test_threads_that_read_then_write_meet_no_lock_error(store: Store, database_
     check_serials(store, WRITERS * EACH)
 
 
-@pytest.mark.slow
 def test_processes_that_read_then_write_meet_no_lock_error(store: Store, database_url: str) -> None:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__])  # the imports are paid for once, not by each of the eight
@@ -118,7 +119,6 @@ def acknowledge_forever(url: str, name: str) -> None:
         print(row.id, flush=True)
 
 
-@pytest.mark.slow
 def test_a_killed_writer_loses_no_acknowledged_row(store: Store, database_url: str) -> None:
     for turn in range(3):
         writer = subprocess.Popen(
