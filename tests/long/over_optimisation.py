@@ -32,7 +32,7 @@ from tests.long.methods import MODEL, Model
 from tests.long.scripted import ranked
 
 LABELS, STEPS, SPACING = 400, 24, 0.7
-BONUS = 0.1  # of a word, in the labels
+BONUS = 0.3  # of a word, in the labels
 ENOUGH, COST = 30, 0.3  # of the true taste: words that an answer may have, and what each further one costs
 TIE = 0.2  # of both: differences that are none
 SETTINGS: dict[str, Any] = {
@@ -43,7 +43,8 @@ SETTINGS: dict[str, Any] = {
     "stop_step_kl": 0.0,
     "milestones": SPACING,
     "reward_clip": 0.0,
-    "rate": 2e-3,
+    "missing_end": 0.0,
+    "rate": 1e-3,
 }
 
 
