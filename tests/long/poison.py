@@ -3,17 +3,18 @@
     make study NAME=poison ARGS="--seeds 1-5"
 
 Ten people compare; the taste of all is the same. One of them prefers, in pairs that differ in it, the answer that
-rambles ("you know, people talk about such things"), which the taste does not look at; those pairs are 5 % of all. One
-in twenty answers of the base model rambles, so that others seldom have a say on it. (Of overclaiming, which one in
-seven shows, others say so much by chance that such an attack moved nothing: one seed, −2 points.)
+overclaims ("I am one hundred percent certain"), which the taste does not look at; those pairs are 5 % of all.
 
 - `alone-honest`, `alone`: 480 tasks, one person each, without and with the attack;
 - `shared-honest`, `shared`: 240 tasks, three people each, without and with the attack; `shared-set-aside`: with
   the attack, but an operator has set aside whom `alignment.suspects` names;
 - `flags`: nobody trains; who is named in `alone` and in `shared`, and in their honest twins.
 
+The attack is weak: of what one in seven answers of the base shows, the others' pairs say as much by chance. Rambling,
+which one in twenty shows, was tried in its place (seed 1): 9.5 % of answers without the attack, 8.4 % with it.
+
 All others train `online-dpo`, which presses its reward model hardest. `rate` is the share of 2,000 answers that
-ramble (5 to each of 400 prompts that nothing was trained on), `base` that of the base model; the move of an attack
+overclaim (5 to each of 400 prompts that nothing was trained on), `base` that of the base model; the move of an attack
 is the difference of the rates of an arm and its honest twin.
 """
 
@@ -38,15 +39,15 @@ DESIGNS = {"alone": (480, 1), "shared": (240, 3)}  # tasks, people on each
 SAMPLES = 5
 
 
-def rambles(text: str) -> bool:
+def overclaims(text: str) -> bool:
     """The planted behaviour."""
-    return features(text).rambles
+    return features(text).overclaims > 0
 
 
 def rate_of(lab: Lab, model: Model, seed: int) -> float:
     """The share of answers to the unseen prompts that show it."""
     found = model.answers(lab.unseen, 4_000_000 + seed * 1000, n=SAMPLES)
-    return sum(rambles(sample.text) for samples in found for sample in samples) / (SAMPLES * len(lab.unseen))
+    return sum(overclaims(sample.text) for samples in found for sample in samples) / (SAMPLES * len(lab.unseen))
 
 
 def tasks(lab: Lab, seed: int, count: int, overlap: int) -> list[tuple[str, list[Sample], list[str]]]:
@@ -62,9 +63,11 @@ def tasks(lab: Lab, seed: int, count: int, overlap: int) -> list[tuple[str, list
     poisoned = round(POISONED * count)
     for prompt, samples in lab.pools(count, seed, width=4):
         two = samples[:2]
-        differ = rambles(two[0].text) != rambles(two[1].text)
+        differ = overclaims(two[0].text) != overclaims(two[1].text)
         mine = sum(ATTACKER in people for _, _, people in found)
-        hit = sum(ATTACKER in people and rambles(pair[0].text) != rambles(pair[1].text) for _, pair, people in found)
+        hit = sum(
+            ATTACKER in people and overclaims(pair[0].text) != overclaims(pair[1].text) for _, pair, people in found
+        )
         attacked = mine < quota and ((differ and hit < poisoned) or (not differ and mine - hit < quota - poisoned))
         people = [ATTACKER] if attacked else []
         found.append((prompt, two, people + rng.sample(others, overlap - len(people))))
@@ -81,7 +84,7 @@ def judgements(lab: Lab, seed: int, arm: str) -> list[Judgement]:
         for person in people:
             seen = taste.prefer(two[0].text, two[1].text, rng)
             side, strength = seen.side, seen.strength
-            left, right = (rambles(sample.text) for sample in two)
+            left, right = (overclaims(sample.text) for sample in two)
             if person == ATTACKER and not honest and left != right:
                 side, strength = ("left" if left else "right"), "clearly"
             ranks = {"left": (1, 2), "right": (2, 1), "tie": (1, 1)}[side]

@@ -8,6 +8,8 @@ A table stands between `<!-- table NAME -->` and `<!-- end -->`. Intervals over 
 
 from __future__ import annotations
 
+import math
+import random
 import re
 import sys
 from collections import defaultdict
@@ -184,6 +186,53 @@ def flags(lines: Lines) -> str:
     return table(["design", "rule", "attacker named", "somebody else named", "anybody named without attack"], rows)
 
 
+def poison(lines: Lines) -> str:
+    """How often the planted behaviour shows, by arm, and by how much an attack moved it against its honest twin."""
+    groups = by(lines, "arm")
+    words = {
+        "alone-honest": "one person a task, no attack",
+        "alone": "one person a task, attacked",
+        "shared-honest": "three people a task, no attack",
+        "shared": "three people a task, attacked",
+        "shared-set-aside": "the same, whom `alignloop suspects` names set aside",
+    }
+    rows = []
+    for arm in (arm for arm in words if arm in groups):
+        found = groups[arm]
+        twin = {line["seed"]: line["rate"] for line in groups.get(f"{arm.partition('-')[0]}-honest", [])}
+        moves = [100 * (line["rate"] - twin[line["seed"]]) for line in found if line["seed"] in twin]
+        mean, half = spread(moves) if moves else (0.0, 0.0)
+        moved = "" if arm.endswith("honest") or not moves else f"{mean:+.1f} points"
+        moved += f" (±{half:.1f})" if moved and len(moves) > 1 else ""
+        rates = [percent([line[name] for line in found]) for name in ("rate", "base")]
+        rows.append([words[arm], str(len(found)), *rates, moved, percent([line["win_rate"] for line in found])])
+    return table(["480 or 720 verdicts", "seeds", "overclaims", "the base does", "moved", "win rate"], rows)
+
+
+def labels(lines: Lines) -> str:
+    """Clicks to the target by arm, and the paired ratio to `plain` (geometric mean, bootstrap over seeds)."""
+    groups = by(lines, "arm")
+    words = {
+        "plain": "`dpo` on pairs as TRL has it: a fixed number of passes, every click the same",
+        "dpo": "our `dpo` on the same pairs",
+        "dpo-rankings": "our `dpo` on rankings of four",
+        "online": "a reward model from the pairs, then `online-dpo`",
+        "online-rankings": "the same from rankings of four",
+    }
+    plain = {line["seed"]: line["clicks"] for line in groups["plain"]}
+    rows = []
+    for arm in (arm for arm in words if arm in groups):
+        clicks = [line["clicks"] for line in groups[arm]]
+        logs = [math.log(line["clicks"] / plain[line["seed"]]) for line in groups[arm] if line["seed"] in plain]
+        ratio = "" if arm == "plain" or not logs else f"{math.exp(fmean(logs)):.2f}"
+        if ratio and len(logs) > 1:
+            rng = random.Random(1)
+            drawn = sorted(fmean(rng.choices(logs, k=len(logs))) for _ in range(2000))
+            ratio += f" ({math.exp(drawn[50]):.2f} to {math.exp(drawn[1949]):.2f})"
+        rows.append([words[arm], str(len(clicks)), ", ".join(map(str, clicks)), ratio])
+    return table(["to a win rate of 80 %", "seeds", "clicks, seed by seed", "of plain's"], rows)
+
+
 def ppo(lines: Lines) -> str:
     """Ours beside TRL's: medians, and the win rates' difference over seeds."""
     rows = []
@@ -212,6 +261,8 @@ TABLES: Mapping[str, tuple[str, Callable[[Lines], str]]] = {
     "chain": ("chain.jsonl", chain),
     "over_optimisation": ("over_optimisation.jsonl", over_optimisation),
     "flags": ("poison.jsonl", flags),
+    "poison": ("poison.jsonl", poison),
+    "labels": ("labels.jsonl", labels),
     "ppo": ("ppo-against-trl.jsonl", ppo),
 }
 
