@@ -15,7 +15,7 @@ from alignment.spec import Setting
 MIN_PAIRS = 8
 PAIRS_SEEN = 450  # rows × epochs that a run aims at; more pleases the taste more and costs capability
 MAX_EPOCHS = 20
-MOVED = 2.5  # nats; see `DpoSettings`
+MOVED = 3.5  # nats; see `DpoSettings`
 SMALL_MODEL_RATE = 1e-3
 
 Loss = Literal["sigmoid", "ipo", "robust", "length-normalised"]
