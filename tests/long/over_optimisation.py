@@ -33,7 +33,7 @@ from tests.long.scripted import ranked
 
 LABELS, STEPS, SPACING = 400, 24, 0.7
 BONUS = 0.3  # of a word, in the labels
-ENOUGH, COST = 30, 0.3  # of the true taste: words that an answer may have, and what each further one costs
+ENOUGH, COST = 30, 0.5  # of the true taste: words that an answer may have, and what each further one costs
 TIE = 0.2  # of both: differences that are none
 SETTINGS: dict[str, Any] = {
     "steps": STEPS,
@@ -44,7 +44,7 @@ SETTINGS: dict[str, Any] = {
     "milestones": SPACING,
     "reward_clip": 0.0,
     "missing_end": 0.0,
-    "rate": 1e-3,
+    "rate": 7e-4,
 }
 
 
