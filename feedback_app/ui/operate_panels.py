@@ -35,11 +35,16 @@ def action(loop: Loop, methods: Sequence[str]) -> str:
     """The one primary button: start a round; or cancel, while one runs, with its loss so far."""
     sentence = f'<p class="grow lead">{esc(headline(loop))}</p>'
     if loop.active is not None:
-        losses = [float(record["loss"]) for record in loop.progress if isinstance(record.get("loss"), int | float)]
+        # By step: a training that waits for people says its last step again.
+        losses = {
+            record.get("step"): float(record["loss"])
+            for record in loop.progress
+            if isinstance(record.get("loss"), int | float)
+        }
         cancel = button(
             "cancel", "Cancel the round", kind="outline", round=loop.active.id, disabled=loop.active.cancel_requested
         )
-        return f"{sentence}{sparkline(losses, 'Loss')}{cancel}"
+        return f"{sentence}{sparkline(list(losses.values()), 'Loss')}{cancel}"
     choice = ""
     if len(methods) > 1:
         listed = options([(name, METHOD_NAMES.get(name, name)) for name in methods], methods[0])

@@ -6,6 +6,7 @@ import asyncio
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from feedback_app.loop.rounds import start_round
 from feedback_app.loop.watching import Watching, check_served
 from feedback_app.store.database import Store, open_store
 from feedback_app.store.tables import Person, Round, Version
+from feedback_app.ui.operate_panels import evidence
 from serving.errors import VllmError
 from tests.fakes import Clock, FakeVllm
 from tests.feedback_app.loop.fake_stage import adapter
@@ -288,6 +290,7 @@ async def test_a_round_asks_people_on_the_way_and_keeps_what_they_said(make: Cal
     assert said == ["step 2: 0 of 2 blind judgements", "step 4: 0 of 2 blind judgements"]
     report = report_of(bench)
     assert report["waiting"] == ""
+    assert "On the way" in evidence(SimpleNamespace(rounds=[turn]), None, {})  # type: ignore[arg-type]
     seen = report["evaluation"]["training"]["watch"]["milestones"]
     assert [(each["step"], each["wins"], each["judged"]) for each in seen] == [(2, 1.5, 2), (4, 2.0, 2)]
     assert said_of(report["evaluation"]["training"]["watch"])[-1].endswith("2 of 2 blind judgements for it, handed on")
