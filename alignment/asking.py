@@ -64,6 +64,11 @@ def answer(out: Path, question: Asked, votes: Votes, *, over: bool = False) -> N
         _write(folder_of(out) / ANSWERED, said)
 
 
+def forget(out: Path) -> None:
+    """Remove what a stage asked with: it goes on, or its process is gone. Safe to repeat."""
+    shutil.rmtree(folder_of(out), ignore_errors=True)
+
+
 class Asking:
     """The stage's side: called with a milestone and a number, it returns when people have judged it so often.
 
@@ -105,7 +110,7 @@ class Asking:
 
     def withdraw(self) -> None:
         """Nothing is waited for now; safe to repeat."""
-        shutil.rmtree(self._folder, ignore_errors=True)
+        forget(self._out)
 
     def _answered(self, question: Asked) -> tuple[Votes, bool]:
         raw = _read(self._folder / ANSWERED)

@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from alignment.asking import Asked, Votes, answer, asked
+from alignment.asking import Asked, Votes, answer, asked, forget
 from alignment.methods.ppo.settings import WATCH_NEEDS
 from alignment.spec import StageSpec
 from alignment.stages import CHAINS, stage_settings
@@ -99,6 +99,7 @@ class Watching:
         finally:
             # Not awaited: a cancelled task must not be asked to wait again before it ends.
             self._let_go()
+            forget(out)
 
     async def _look(self, out: Path) -> None:
         question = await asyncio.to_thread(asked, out)

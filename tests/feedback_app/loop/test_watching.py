@@ -194,6 +194,7 @@ async def test_an_error_is_no_end_and_being_cancelled_lets_the_milestone_go(desk
     following.cancel()
     await asyncio.gather(following, return_exceptions=True)
     assert desk.shown() == []
+    assert not folder_of(desk.out).exists(), "the stage's process is gone"
 
 
 async def test_the_milestone_of_a_worker_that_died_is_not_shown_after_the_round(desk: Desk) -> None:
