@@ -71,7 +71,7 @@ def asks(spec: StageSpec, progress: Callable[[Mapping[str, Any]], None]) -> dict
             leave(spec, question.step)
             os.kill(os.getpid(), signal.SIGKILL)
 
-    asking = Asking(spec.out, 60.0, tell)
+    asking = Asking(spec.out, 600.0, tell)
     for step in (2, 4):
         folder = spec.out / "milestones" / f"step-{step}"
         adapter(folder, step)

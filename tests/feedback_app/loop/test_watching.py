@@ -253,14 +253,14 @@ async def people_vote(bench: Bench, person: Person, outcomes: dict[int, list[str
     """Vote on each milestone that is shown, as often as there are outcomes for its step; what each round says."""
     said, done = [], 0
     while done < sum(map(len, outcomes.values())):
-        await bench.until(lambda: bench.store.versions.watched() and report_of(bench)["waiting"], 30)
+        await bench.until(lambda: bench.store.versions.watched() and report_of(bench)["waiting"])
         (milestone,) = bench.store.versions.watched()
         said.append(report_of(bench)["waiting"])
         step = int(milestone.name.split("-")[2])
         for outcome in outcomes[step]:
             vote(bench.store, person, milestone.name, outcome)
             done += 1
-        await bench.until(lambda name=milestone.name: name not in [each.name for each in shown(bench)], 30)  # type: ignore[misc]
+        await bench.until(lambda name=milestone.name: name not in [each.name for each in shown(bench)])  # type: ignore[misc]
     return said
 
 
@@ -311,12 +311,12 @@ async def test_a_stage_killed_while_people_are_asked_keeps_their_votes_and_asks_
     ann = bench.store.people.by_name("ann")
     assert ann is not None
     turning = asyncio.create_task(bench.worker.turn())
-    await bench.until(lambda: shown(bench), 30)
+    await bench.until(lambda: shown(bench))
     (first,) = shown(bench)
     vote(bench.store, ann, first.name, "win")
-    await bench.until(lambda: (bench.home / "rounds" / "0001" / "ppo-2" / "spec.json").exists(), 30)
-    await bench.until(lambda: "1 of 2" in report_of(bench)["waiting"], 30)
-    await bench.until(lambda: shown(bench), 30)
+    await bench.until(lambda: (bench.home / "rounds" / "0001" / "ppo-2" / "spec.json").exists())
+    await bench.until(lambda: "1 of 2" in report_of(bench)["waiting"])
+    await bench.until(lambda: shown(bench))
     assert [version.name for version in shown(bench)] == [first.name]
     vote(bench.store, ann, first.name, "loss")
     await people_vote(bench, ann, {2: [], 4: ["win", "win"]})
