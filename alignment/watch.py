@@ -8,7 +8,8 @@ H·u·(2 − u) or H·u·(1 − log u).
 
 The watch keeps a posterior over (form, H, d*) on a grid. At every milestone of a run it asks for some blind
 judgements; it stops the run when the peak lies behind it with probability `SURE`, spends what is left of its budget
-where the answer is still open, and names the milestone to go back to.
+where the answer is still open, and names the milestone to go back to. Where people do not answer it goes on with what
+there is.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from alignment.asking import Votes
 
 Numbers = NDArray[np.floating[Any]]
 
@@ -37,8 +40,8 @@ FORMS = ("square", "log")
 class Milestone:
     """A policy on the way: the step it was seen at, its KL to the start (nats per answer), its mean proxy reward.
 
-    `wins` of `judged` blind judgements were for it and against the start; a tie is half a win. `adapter` is the
-    folder where it can be had.
+    `wins` of `judged` blind judgements were for it and against the start; a tie is half a win. `scripted` of them were
+    scripted people's. `adapter` is the folder where it can be had.
     """
 
     step: int
@@ -46,6 +49,7 @@ class Milestone:
     proxy: float
     wins: float = 0.0
     judged: int = 0
+    scripted: int = 0
     adapter: str = ""
 
     @property
@@ -54,17 +58,18 @@ class Milestone:
         return math.sqrt(max(0.0, self.kl))
 
 
-Judge = Callable[[Milestone, int], float]
-"""Asks people for so many blind judgements of a milestone against the start: the number of wins, ties as half."""
+Judge = Callable[[Milestone, int], Votes]
+"""Asks people until a milestone has so many blind judgements in all; what it has then, which may be fewer."""
 
 
 @dataclass
 class Watch:
-    """Follows one run. `milestones` are those that were seen, in order."""
+    """Follows one run. `milestones` are those that were seen, in order; `done` hears that nobody is asked for now."""
 
     judge: Judge
     budget: int = BUDGET
     each: int = EACH
+    done: Callable[[], None] = lambda: None
     milestones: list[Milestone] = field(default_factory=list)
 
     @property
@@ -75,8 +80,19 @@ class Watch:
     def see(self, milestone: Milestone) -> bool:
         """Judge one more milestone; whether the run should stop: its peak is behind it, or nothing is left to ask."""
         self.milestones.append(milestone)
-        self._ask(milestone)
-        return self.spent >= self.budget or self.behind() >= SURE
+        return self.ask()
+
+    def ask(self) -> bool:
+        """Have the last milestone judged; whether the run should stop."""
+        self._ask(self.milestones[-1])
+        self.done()
+        return bool(self.why())
+
+    def why(self) -> str:
+        """Why the run should stop, as the end of a sentence; empty when it should go on."""
+        if self.spent and (behind := self.behind()) >= SURE:
+            return f"because its best policy lies behind it with a probability of {behind:.0%}"
+        return f"because all {self.budget} judgements were spent" if self.spent >= self.budget else ""
 
     def behind(self) -> float:
         """The probability that the peak lies before the last milestone."""
@@ -87,10 +103,11 @@ class Watch:
         """The milestone to go back to, after the rest of the budget is spent on those that may be it."""
         while self.spent < self.budget:
             before = self.spent
-            self._ask(self._best())
-            if self.spent == before:  # nobody answers
+            self._ask(self.best())
+            if self.spent <= before:  # nobody answers, or somebody took an answer back
                 break
-        return self._best()
+        self.done()
+        return self.best()
 
     def expected(self, milestones: Iterable[Milestone]) -> list[float]:
         """For each milestone the chance that a person prefers it to the start, as far as is known."""
@@ -100,15 +117,16 @@ class Watch:
             for each in milestones
         ]
 
-    def _best(self) -> Milestone:
+    def best(self) -> Milestone:
+        """The milestone that people prefer to the start most likely, as far as is known."""
         chances = self.expected(self.milestones)
         return self.milestones[max(range(len(chances)), key=lambda i: chances[i])]
 
     def _ask(self, milestone: Milestone) -> None:
         count = min(self.each, self.budget - self.spent)
         if count > 0:
-            milestone.wins += self.judge(milestone, count)
-            milestone.judged += count
+            votes = self.judge(milestone, milestone.judged + count)
+            milestone.wins, milestone.judged, milestone.scripted = votes
 
 
 def preferred(form: str, height: ArrayLike, place: ArrayLike, distance: float) -> Numbers:

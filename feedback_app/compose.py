@@ -68,6 +68,7 @@ def parts_of(settings: Settings, store: Store, vllm: VllmClient, facts: ModelFac
 
     from alignment.gate import Limits
     from alignment.stages import CHAINS
+    from feedback_app.commands.pairs import read_pairs
     from feedback_app.loop.history import over_rounds
     from feedback_app.loop.lineage import named_version_lineage, person_lineage
     from feedback_app.loop.publish import previous_version, promote, rollback
@@ -90,6 +91,7 @@ def parts_of(settings: Settings, store: Store, vllm: VllmClient, facts: ModelFac
         promote=partial(promote, store),
         rollback=partial(rollback, store),
         start_round=partial(start_round, store),
+        read_settings=lambda text: read_pairs(text.split()),
         rollback_target=rollback_target,
         version_lineage=partial(named_version_lineage, store),
         person_lineage=partial(person_lineage, store),

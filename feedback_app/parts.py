@@ -31,7 +31,8 @@ class Parts:
     showing guards against them. `vllm_state()` says where vLLM stands (`name`, `since`, `detail`) when this process
     owns it; empty otherwise, and then the beat `vllm` is read. `version_lineage(name)` and `person_lineage(person)` are
     what `alignloop lineage` says; the first raises `NotFound`. `flags(round)` are the accounts to look at that were
-    found when the round was frozen: by the ids of people, in words.
+    found when the round was frozen: by the ids of people, in words. `read_settings(text)` reads a round's settings as
+    they are typed, KEY=VALUE with spaces between; it raises `UsageError`.
     """
 
     settings: Settings
@@ -46,6 +47,7 @@ class Parts:
     person_lineage: Callable[[Person], Mapping[str, Any]]
     start_round: Callable[..., object]
     methods: Sequence[str] = ("dpo",)
+    read_settings: Callable[[str], Mapping[str, Any]] = lambda text: {}
     rollback_target: Callable[[], str | None] = lambda: None
     over_rounds: Callable[[], Sequence[Mapping[str, Any]]] = lambda: ()
     flags: Callable[[Round], Mapping[str, str]] = lambda turn: {}

@@ -188,6 +188,8 @@ def test_what_a_round_cost_is_said_in_two_lines_and_nothing_where_nothing_was_me
         (("train", "magic", "--data", ".", "--model", "m", "--out", "o"), "no stage called magic"),
         (("train", "dpo", "--data", "nowhere", "--model", "m", "--out", "o"), "nowhere is not a folder"),
         (("train", "dpo", "--data", ".", "--out", "o"), "needs a model"),
+        (("train", "ppo", "--data", ".", "--model", "m", "--out", "o", "--set", "watch=9"), "start a round"),
+        (("round", "start", "--method", "ppo", "--set", "watch=9"), "milestones=0.5"),
         (("simulate", "--annotator", "grumpy", "--judgements", "1"), "grumpy"),
         (("simulate", "--annotator", "warm", "--judgements", "1", "--kind", "smile"), "smile"),
         (("simulate", "--annotator", "warm", "--judgements", "0"), "--judgements"),

@@ -70,9 +70,14 @@ class LoopCheckpoints:
         torch.set_rng_state(read["chance"])
         return read
 
-    def take_up(self, run: Resumable, asked: Iterator[Any], each: int) -> list[dict[str, Any]]:
-        """The records so far; `run`, and `asked` with `each` prompts a step, are then where they were after those."""
-        state = self.state()
+    def take_up(
+        self, run: Resumable, asked: Iterator[Any], each: int, state: Mapping[str, Any] | None = None
+    ) -> list[dict[str, Any]]:
+        """The records so far; `run`, and `asked` with `each` prompts a step, are then where they were after those.
+
+        `state` is `state()` where the caller has read it already.
+        """
+        state = state or self.state()
         if state is None:
             return []
         run.load_state(state["run"])
@@ -80,9 +85,9 @@ class LoopCheckpoints:
         history: list[dict[str, Any]] = state["history"]
         return history
 
-    def offer(self, step: int, state: Callable[[], State]) -> None:
-        """Write the state after a step if one is due."""
-        if not self._pace.due():
+    def offer(self, step: int, state: Callable[[], State], *, now: bool = False) -> None:
+        """Write the state after a step if one is due; with `now` unless checkpoints are switched off."""
+        if not (self._pace.due() or (now and self._spec.checkpoint_s >= 0)):
             return
         began = time.monotonic()
         folder = self._spec.out / CHECKPOINTS / f"step-{step}"

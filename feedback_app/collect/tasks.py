@@ -17,6 +17,7 @@ from functools import partial
 from typing import Any, Literal
 
 from feedback_app.collect.answer import Answers
+from feedback_app.collect.blind import Blind, blind_vote
 from feedback_app.collect.generate import Generation, Served, served
 from feedback_app.collect.people import Role, require
 from feedback_app.collect.prompts import PromptOrder
@@ -123,8 +124,8 @@ class Comparing:
     async def next_pair(self, person: Person, prompt: str | None = None) -> AsyncGenerator[PairEvent]:
         """The person's next pair: one that is ready, one that is being made, or a new one.
 
-        With `prompt`, always a new one on that prompt. While there is a challenger, every pair is challenger
-        against incumbent. Raises `NotAllowed` below annotator, `TooLong`, and `Unavailable` while vLLM is
+        With `prompt`, always a new one on that prompt. While there is a blind vote (`blind`), every pair is between
+        its two versions. Raises `NotAllowed` below annotator, `TooLong`, and `Unavailable` while vLLM is
         away; `UsageError` when the model gives the same answer to a typed prompt every time.
         """
         require(person, Role.ANNOTATOR)
@@ -234,7 +235,7 @@ class Comparing:
             return
         for _ in range(PROMPT_TRIES if typed is None else 1):
             prompt = await asyncio.to_thread(self._order.draw, person) if typed is None else typed
-            targets, challenger, incumbent = await asyncio.to_thread(self._targets)
+            targets, blind = await asyncio.to_thread(self._targets)
             self._rng.shuffle(targets)
             reading = await self._answers.read([{"role": "user", "content": prompt}], targets[0])
             making.add(PairStarted(prompt, generated=True))
@@ -248,7 +249,7 @@ class Comparing:
                 await pair[1].run()
             if pair[0].text == pair[1].text:
                 continue
-            offer = partial(self._offer, person, "compare", prompt, pair, challenger, incumbent, typed is not None)
+            offer = partial(self._offer, person, "compare", prompt, pair, blind, typed is not None)
             ticket, _ = await self._answers.keep(offer)
             making.add(PairReady(ticket.id, pair[0].text, pair[1].text))
             return
@@ -267,28 +268,28 @@ class Comparing:
                     different.setdefault(generation.text, generation)
                 if len(different) == k:
                     shown = list(different.values())
-                    return await self._answers.keep(partial(self._offer, person, "rank", prompt, shown, None, None))
+                    return await self._answers.keep(partial(self._offer, person, "rank", prompt, shown, None))
         raise UsageError(f"The model does not give {k} different answers. Ask for fewer, or raise the temperature.")
 
     # In the store: synchronous, called in a thread
 
-    def _targets(self) -> tuple[list[Served], str | None, str | None]:
-        """The two that answer; and the names of challenger and incumbent, when one is challenged."""
+    def _targets(self) -> tuple[list[Served], Blind | None]:
+        """The two that answer, and the blind vote that they answer for."""
         policy = served(self._store)
-        challenger = self._store.versions.challenger()
-        if challenger is None or challenger.name == policy.version.name:
-            return [policy, policy], None, None
-        return [policy, served(self._store, challenger.name)], challenger.name, policy.version.name
+        blind = blind_vote(self._store)
+        if blind is None:
+            return [policy, policy], None
+        return [served(self._store, blind.against), served(self._store, blind.judged)], blind
 
     def _gold(self, person: Person) -> tuple[Ticket, Task] | None:
         """Now and then, a ticket on a task whose answer is known and that this person has not seen.
 
-        Nothing that leaves the server tells it from another pair. Not while there is a challenger, which every
-        vote is needed for, and never for scripted people.
+        Nothing that leaves the server tells it from another pair. Not while there is a blind vote, which every
+        judgement is needed for, and never for scripted people.
         """
         share = self._answers.settings.gold_share
         unseen = self._store.tasks.gold_unseen(person.id) if share and not person.scripted else []
-        if not unseen or self._rng.random() >= share or self._store.versions.challenger() is not None:
+        if not unseen or self._rng.random() >= share or blind_vote(self._store) is not None:
             return None
         return self._issue(self._rng.choice(unseen), person)
 
@@ -304,8 +305,7 @@ class Comparing:
         kind: str,
         prompt: str,
         shown: Sequence[Generation],
-        challenger: str | None,
-        incumbent: str | None,
+        blind: Blind | None,
         typed: bool = False,
     ) -> tuple[Ticket, Task]:
         """Store the answers in the order they are shown, and the ticket that holds this order.
@@ -321,8 +321,8 @@ class Comparing:
             kind=kind,
             context_id=context.id,
             candidates=sorted(order),  # a task has no order of its own; its tickets do
-            challenger=challenger,
-            incumbent=incumbent,
+            challenger=blind.judged if blind else None,
+            incumbent=blind.against if blind else None,
             scripted=person.scripted,
             created_at=now,
         )
@@ -332,10 +332,10 @@ class Comparing:
         return self._store.now() + self._answers.settings.ticket_ttl_s
 
     def _open(self, person: Person, kind: str) -> list[tuple[Ticket, Task]]:
-        """Open tickets that still serve what is asked now: with the present challenger, or without any."""
+        """Open tickets that still serve what is asked now: on the present blind vote, or on none."""
         now = self._store.now()
-        challenger = self._store.versions.challenger() if kind == "compare" else None
-        wanted = challenger.name if challenger else None
+        blind = blind_vote(self._store) if kind == "compare" else None
+        wanted = blind.judged if blind else None
         tickets = self._store.tasks.open_for(person.id, kind, now)
         # A task that wants nobody came through the HTTP door and is judged there.
         return [(ticket, task) for ticket, task in tickets if task.challenger == wanted and task.wanted]
@@ -348,9 +348,8 @@ class Comparing:
             if fits(task):
                 self._store.tasks.show(ticket.id)
                 return ticket, task
-        challenger = self._store.versions.challenger() if kind == "compare" else None
-        now = self._store.now()
-        waiting = self._store.tasks.waiting(person, kind, now, challenger.name if challenger else None)
+        blind = blind_vote(self._store) if kind == "compare" else None
+        waiting = self._store.tasks.waiting(person, kind, self._store.now(), blind.judged if blind else None)
         if waiting is None or not fits(waiting):
             return None
         ticket, _ = self._issue(waiting, person)

@@ -15,7 +15,7 @@ def read_pairs(pairs: Sequence[str]) -> dict[str, Setting]:
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not equals or not key.strip():
-            raise UsageError(f"--set takes KEY=VALUE, for instance --set beta=0.1, and not {pair!r}.")
+            raise UsageError(f"A setting is KEY=VALUE, for instance beta=0.1, and not {pair!r}.")
         settings[key.strip()] = read_value(value.strip())
     return settings
 

@@ -163,6 +163,10 @@ def show_round(console: Console, report: dict[str, Any]) -> None:
     console.print(f"Round {report['round']} ({report['method']}) {report['status']}{version}", markup=False)
     for reason in report["reasons"]:
         console.print(f"  {reason}", markup=False)
+    if report["waiting"]:
+        console.print(f"  waits for people: {report['waiting']} (Compare tasks show it now)", markup=False)
+    for line in watched((report["evaluation"].get("training") or {}).get("watch")):
+        console.print(f"  {line}", markup=False)
     for line in cost(report["figures"]):
         console.print(f"  {line}", markup=False)
     flagged = len(report["rows"].get("suspects") or ())
@@ -171,6 +175,21 @@ def show_round(console: Console, report: dict[str, Any]) -> None:
     if report["stages"]:
         steps = ", ".join(f"{stage['name']} {stage['seconds']:.1f} s" for stage in report["stages"])
         console.print(f"  {steps}", markup=False, style="dim")
+
+
+def watched(watch: dict[str, Any] | None) -> list[str]:
+    """What a watch saw on the way: why the run ended, and one line for each milestone; empty where there was none."""
+    if not watch:
+        return []
+    return [
+        watch["why"],
+        *(
+            f"step {seen['step']}: √KL {seen['distance']:.2f}, reward {seen['reward']:.2f}, "
+            f"{seen['wins']:g} of {seen['judged']} blind judgements for it"
+            + (", handed on" if seen["step"] == watch["chosen"] else "")
+            for seen in watch["milestones"]
+        ),
+    ]
 
 
 def cost(figures: dict[str, Any] | None) -> list[str]:

@@ -47,6 +47,11 @@ def train(
     if not model and stage != "pretrain":
         raise UsageError(f"{stage} needs a model to start from. Name one with --model.")
     settings = read_pairs(set_ or [])
+    if settings.get("watch"):
+        raise UsageError(
+            "watch asks people through a worker, and alignloop train has none: start a round with "
+            "alignloop round start --method ppo --set watch=100 --set milestones=0.5, or leave watch out."
+        )
     quiet_environment()
     spec = StageSpec(stage, data, model or None, out, settings, seed, adapter, reward=reward)
     with _Bar(output(ctx)) as bar:
@@ -85,7 +90,9 @@ class _Bar:
 
 
 def words(record: Any) -> str:
-    """Loss and time left of a progress record, as far as it has them."""
+    """Loss and time left of a progress record, as far as it has them; or what the stage waits for."""
+    if waiting := record.get("waiting"):
+        return f"waits for people: {waiting}"
     parts = []
     if isinstance(loss := record.get("loss"), int | float):
         parts.append(f"loss {loss:.3f}")

@@ -13,6 +13,7 @@ from feedback_app.errors import Conflict, NotFound, UsageError
 from feedback_app.loop.reconcile import ask_for
 from feedback_app.store.database import Store
 from feedback_app.store.tables import Publication, Version
+from feedback_app.store.versions import MILESTONE
 
 Staged = Callable[[Store, Version], None]
 """Returns once a version answers on every replica; raises `Unavailable` otherwise."""
@@ -30,6 +31,11 @@ def promote(store: Store, name: str, person_id: str | None, note: str = "", *, s
         raise Conflict(f"{name} is what `policy` means already.")
     if version.state == "unloadable":
         raise Conflict(f"{name} belongs to another base model and cannot be served with this one.")
+    if version.kind == MILESTONE:
+        raise Conflict(
+            f"{name} is a milestone of round {version.round_id}: it was judged and is not served. Promote the version "
+            "that the round made of one; `alignloop version list` names it."
+        )
     if version.state == "dropped":
         raise Conflict(f"{name} was rejected. Start another round, or promote an earlier version.")
     turn = store.rounds.get(version.round_id) if version.round_id is not None else None

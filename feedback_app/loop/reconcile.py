@@ -1,7 +1,8 @@
 """What vLLM should have loaded, and making it so: the only place that loads and unloads adapters.
 
-Desired are the version that `policy` means, the challenger, the version of the running round, and
-whatever an operator asked to have ready (`ask_for`). What is missing is loaded and probed on every
+Desired are the version that `policy` means, the challenger, the version of the running round, a milestone
+of it that people are asked about with the version it started from, and whatever an operator asked to have
+ready (`ask_for`). What is missing is loaded and probed on every
 replica; what lost its last use is unloaded only after a request's longest life has passed, because a
 request that began just before still needs it. Runtime adapters do not survive a restart of vLLM, so this
 is done on a timer: nothing here remembers that something was loaded.
@@ -21,6 +22,7 @@ from feedback_app.errors import Unavailable
 from feedback_app.loop.versions import served_name
 from feedback_app.store.database import Store
 from feedback_app.store.tables import Version
+from feedback_app.store.versions import LOADING, WATCHED
 from serving.errors import ServingError, VllmError, VllmUnreachable
 
 if TYPE_CHECKING:
@@ -62,6 +64,8 @@ def desired_versions(store: Store, now: float) -> dict[str, Version]:
     names.append(challenger.name if challenger else None)
     running = store.rounds.active()
     names.append(running.version if running else None)
+    for milestone in store.versions.watched((LOADING, WATCHED)):
+        names += [milestone.name, milestone.parent]
     names += [
         beat.name.removeprefix(ASKED)
         for beat in store.beats.all()
@@ -133,7 +137,7 @@ class Reconcile:
         }
 
     def _wanted(self) -> tuple[dict[str, Version], dict[str, Version]]:
-        known = {version.name: version for version in self._store.versions.listing()}
+        known = {version.name: version for version in self._store.versions.listing(milestones=True)}
         return desired_versions(self._store, self._clock()), known
 
     async def _replica(self, client: VllmClient, desired: dict[str, Version], known: dict[str, Version]) -> Replica:

@@ -17,9 +17,11 @@ def round_report(store: Store, turn: Round) -> dict[str, Any]:
     """One round.
 
     `start_from` is base or incumbent: what its training was asked to start from; `evaluation.started_from.version`
-    names the version that it then was. `figures` are what it gained and what that cost (`history`). `stages` hold
-    `name`, `status` and `seconds`; `seconds` splits the whole into `training` (the optimiser's steps), `sampling`
-    (answers for the evaluation) and `rest` (everything else).
+    names the version that it then was. `waiting` says in words which people's judgements a running stage waits for;
+    what a watch saw stands in `evaluation.training.watch`. `figures` are what it gained and what that cost (`history`).
+    `stages` hold `name`, `status` and `seconds`; `seconds` splits the whole into `training` (the optimiser's steps),
+    `sampling` (answers for the evaluation), `waiting` (for people's judgements in the middle of a training) and `rest`
+    (everything else).
     """
     assert turn.id is not None
     stages = store.rounds.stages(turn.id)
@@ -32,6 +34,7 @@ def round_report(store: Store, turn: Round) -> dict[str, Any]:
         "version": turn.version,
         "incumbent": turn.incumbent,
         "start_from": start_of(turn.settings),
+        "waiting": _waiting(store, stages),
         "stages": [_stage(stage, store.now()) for stage in stages],
         "seconds": _seconds(turn, stages, store.now()),
         "rows": dict(turn.rows or {}),
@@ -45,6 +48,12 @@ def round_report(store: Store, turn: Round) -> dict[str, Any]:
         "created_at": turn.created_at,
         "finished_at": turn.finished_at,
     }
+
+
+def _waiting(store: Store, stages: list[Stage]) -> str:
+    running = next((stage for stage in stages if stage.status == "running"), None)
+    records = store.rounds.progress(stage_id=running.id) if running is not None else []
+    return str(records[-1].record.get("waiting") or "") if records else ""
 
 
 def _stage(stage: Stage, now: float) -> dict[str, Any]:
@@ -68,11 +77,13 @@ def _seconds(turn: Round, stages: list[Stage], now: float) -> dict[str, float]:
     chain = dict(evaluation.get("chain", {})) or {"": dict(evaluation.get("training", {}))}
     # The optimisers' own time: starting the process and loading libraries and the model are not training.
     trainer = sum(float(made.get("seconds_training") or made.get("seconds") or 0.0) for made in chain.values())
+    waited = sum(float(made.get("seconds_waiting") or 0.0) for made in chain.values())
     if not trainer:  # not known (yet): the whole stage then counts as training
         trainer = sum(_length(stage, now) for stage in stages if stage.name in STAGES)
     return {
         "training": round(trainer, 3),
         "sampling": round(sampling, 3),
-        "rest": round(max(0.0, total - trainer - sampling), 3),
+        "waiting": round(waited, 3),
+        "rest": round(max(0.0, total - trainer - sampling - waited), 3),
         "total": round(total, 3),
     }

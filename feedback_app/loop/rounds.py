@@ -11,6 +11,7 @@ from alignment.stages import CHAINS, stage_settings
 from feedback_app.errors import NotFound, UsageError
 from feedback_app.loop.rules import contradictions_of
 from feedback_app.loop.start import check_choice, check_round
+from feedback_app.loop.watching import check_watch
 from feedback_app.store.database import Store
 from feedback_app.store.tables import Round
 
@@ -29,8 +30,9 @@ def start_round(
 ) -> Round:
     """Queue a round; a worker takes it within seconds.
 
-    Raises `UsageError` on a method that does not exist, a setting for a stage that its chain does not have, and a
-    start from an incumbent that cannot be continued (`start`); `Conflict` when a round is queued or running.
+    Raises `UsageError` on a method that does not exist, a setting for a stage that its chain does not have, a watch
+    without milestones, and a start from an incumbent that cannot be continued (`start`); `Conflict` when a round is
+    queued or running.
     """
     if method not in CHAINS:
         raise UsageError(f"There is no method called {method!r}. A round can be: {', '.join(METHODS)}.")
@@ -39,6 +41,7 @@ def start_round(
     check_choice(chosen)
     try:
         stage_settings(chosen, method, CHAINS[method][-1])
+        check_watch(chosen, method)
     except StageError as error:
         raise UsageError(str(error)) from error
     published = store.versions.published()

@@ -77,7 +77,7 @@ def promotions_since(store: Store) -> dict[str, int]:
     history = store.versions.history()[::-1]  # oldest first
     last = {publication.version: place for place, publication in enumerate(history)}
     since: dict[str, int] = {}
-    for version in store.versions.listing():
+    for version in store.versions.listing(milestones=True):  # people judged those too
         place = last.get(version.name)
         later = (
             history[place + 1 :]

@@ -36,7 +36,8 @@ from feedback_app.loop.training import Training, artifacts, checked
 from feedback_app.loop.turn import Opinion, Steps
 from feedback_app.loop.versions import base_of, register_artifact
 from feedback_app.loop.votes import challenge
-from feedback_app.settings import Settings, TrainOn
+from feedback_app.loop.watching import Watching, check_served
+from feedback_app.settings import Promote, Settings, TrainOn
 from feedback_app.store.database import Store
 from feedback_app.store.tables import Round, Snapshot, Version
 from serving.errors import ServingError
@@ -83,7 +84,8 @@ class Loop:
         )
 
     async def snapshot(self, turn: Round) -> Snapshot:
-        """Freeze what was collected."""
+        """Freeze what was collected. A watch that nobody could answer is refused here, before anything is trained."""
+        check_served(turn.settings, turn.method, paused=self.settings.train_on is TrainOn.PAUSE)
         personal = Handling(self.settings.personal_data.value)
         signals = self.settings.kept_signals
         return await asyncio.to_thread(freeze, self.store, turn, self.home, personal=personal, signals=signals)
@@ -91,6 +93,7 @@ class Loop:
     async def train(self, turn: Round, stage_name: str, snapshot: Snapshot) -> Path:
         """Run one training stage where the settings say."""
         assert turn.id is not None
+        incumbent = await asyncio.to_thread(self._start_of, turn)
         training = Training(
             self.store,
             self.home,
@@ -98,8 +101,8 @@ class Loop:
             model=self.settings.model_source,
             data=self.settings.data,
             vllm="" if self.settings.train_on is TrainOn.PAUSE else self.settings.vllm_address,
+            watching=await asyncio.to_thread(self._watching, turn, incumbent),
         )
-        incumbent = await asyncio.to_thread(self._start_of, turn)
         if self.settings.train_on is not TrainOn.PAUSE:
             return await training.run(turn, stage_name, snapshot, incumbent)
         async with pause.paused(self.store, self.healthy, round_id=turn.id):
@@ -186,6 +189,16 @@ class Loop:
         incumbent = self._incumbent(turn)
         check_round(self.store, turn.method, turn.settings, incumbent)
         return incumbent
+
+    def _watching(self, turn: Round, incumbent: Version) -> Watching:
+        return Watching(
+            self.store,
+            self.reconcile,
+            turn,
+            incumbent if continues(turn.settings, incumbent) else base_of(self.store, incumbent.base_hash),
+            self.settings.versions_dir,
+            scripted_count=self.settings.promote is not Promote.ON_EVIDENCE,
+        )
 
     def _register(self, turn: Round, artifact: Path) -> Version:
         assert turn.id is not None

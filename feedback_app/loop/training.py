@@ -8,10 +8,11 @@ stopped, and twice when its process alone was killed. The child gets files only 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from feedback_app.errors import RoundFailed, StageKilled
 from feedback_app.loop.child import clear_left_over, run_child
 from feedback_app.loop.rules import CONTRADICTIONS
 from feedback_app.loop.start import FROM_THE_MODEL, START, continues
+from feedback_app.loop.watching import Watching, asks_people
 from feedback_app.store.database import Store
 from feedback_app.store.tables import Round, Snapshot, Version
 from serving.errors import ServingError
@@ -55,13 +57,15 @@ class Training:
         model: str,
         data: Path | None = None,
         vllm: str = "",
+        watching: Watching | None = None,
     ) -> None:
         """`home` is where attempts' folders go, `model` the base model's folder or hub name.
 
         `data` is the folder of what ships: stages which answer prompts themselves take its compare prompts
         beside the snapshot's, and `constitution` its principles. `vllm` is the address of one that a policy in
-        training may be sampled from; empty when there is none meanwhile.
+        training may be sampled from; empty when there is none meanwhile. `watching` has people judge milestones.
         """
+        self._watching = watching
         self._vllm = vllm
         self._store = store
         self._data = data
@@ -122,13 +126,27 @@ class Training:
 
         try:
             command = stage_command(spec, self._launcher)
-            await run_child(command, folder, progress, on_start=started)
+            async with self._watched(spec):
+                await run_child(command, folder, progress, on_start=started)
             await asyncio.to_thread(checked, folder)
         except BaseException:
             # Not awaited: a cancelled task must not be asked to wait again before it ends.
             self._store.rounds.update_attempt(attempt_id, status="failed")
             raise
         await asyncio.to_thread(self._store.rounds.update_attempt, attempt_id, status="done")
+
+    @contextlib.asynccontextmanager
+    async def _watched(self, spec: StageSpec) -> AsyncIterator[None]:
+        """While the stage runs, people judge what it asks about."""
+        if self._watching is None or not asks_people(spec):
+            yield
+            return
+        asking = asyncio.create_task(self._watching.follow(spec.out))
+        try:
+            yield
+        finally:
+            asking.cancel()
+            await asyncio.gather(asking, return_exceptions=True)
 
     def _unfinished(self, stage_id: int) -> Path | None:
         """The newest attempt's folder that holds a checkpoint to go on from."""

@@ -122,7 +122,7 @@ class Task(SQLModel, table=True):
     context_id: str | None = Field(default=None, foreign_key="message.id", index=True)
     candidates: list[str] = _json(list)  # message ids
     wanted: int = 1  # how many people shall judge it
-    challenger: str | None = Field(default=None, index=True)  # the challenger's version, on a blind vote
+    challenger: str | None = Field(default=None, index=True)  # on a blind vote, the challenger or milestone it is about
     incumbent: str | None = None
     scripted: bool = False  # made for a scripted person: never shown to others
     gold: str | None = None  # the candidate that is known to be the better one: verdicts tell who can be relied on
@@ -188,7 +188,7 @@ class Version(SQLModel, table=True):
     """A model that can be served. Its files never change."""
 
     name: str = Field(primary_key=True)  # base names, or policy-0001 …
-    kind: str  # base, sft or aligned
+    kind: str  # base, sft, aligned, or milestone (a policy on the way of a round, judged and never published)
     form: str  # full or adapter
     path: str  # folder or hub name
     base_hash: str
@@ -196,7 +196,7 @@ class Version(SQLModel, table=True):
     template_hash: str = ""
     parent: str | None = None
     round_id: int | None = Field(default=None, index=True)
-    state: str = "ready"  # ready, challenger, dropped or unloadable
+    state: str = "ready"  # ready, challenger, dropped or unloadable; a milestone also loading or watched
     created_at: float
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from sqlmodel import Session, col, select
 
 from feedback_app.errors import Conflict, NotFound
 from feedback_app.store.engine import Database
-from feedback_app.store.tables import Publication, Version
+from feedback_app.store.tables import Publication, Round, Version
 
+MILESTONE = "milestone"  # a version's kind
+LOADING, WATCHED = "loading", "watched"  # a milestone's states while a running round waits for votes on it
 _ALIAS = "publication"  # lock: flips of the alias follow one another
 
 
@@ -32,13 +35,14 @@ class Versions:
         with self._db.read() as session:
             return session.get(Version, name)
 
-    def listing(self) -> list[Version]:
-        """Every version, oldest first."""
+    def listing(self, *, milestones: bool = False) -> list[Version]:
+        """Every version that can be served, oldest first; `milestones` of rounds too only where asked for."""
+        statement = select(Version).order_by(col(Version.created_at), col(Version.name))
         with self._db.read() as session:
-            return list(session.exec(select(Version).order_by(col(Version.created_at), col(Version.name))))
+            return list(session.exec(statement if milestones else statement.where(Version.kind != MILESTONE)))
 
     def set_state(self, name: str, state: str) -> Version:
-        """ready, challenger, dropped or unloadable; a new challenger makes an older one ready again.
+        """One of the states of `tables.Version`; a new challenger makes an older one ready again.
 
         Raises `NotFound`.
         """
@@ -71,6 +75,8 @@ class Versions:
             version = _version(session, name)
             if version.state == "unloadable":
                 raise Conflict(f"{name} belongs to another base model and cannot be served with this one.")
+            if version.kind == MILESTONE:
+                raise Conflict(f"{name} is a milestone: it is judged on the way of a round and never served.")
             version.state = "ready"
             now = _published(session)
             if now is not None and now.version == name:
@@ -91,6 +97,17 @@ class Versions:
         """Every publication, newest first."""
         with self._db.read() as session:
             return list(session.exec(select(Publication).order_by(col(Publication.id).desc())))
+
+    def watched(self, states: Sequence[str] = (WATCHED,)) -> list[Version]:
+        """The milestones in these states that the running round waits for, the newest first: one, as a rule."""
+        statement = (
+            select(Version)
+            .join(Round, col(Round.id) == Version.round_id)
+            .where(Version.kind == MILESTONE, col(Version.state).in_(states), Round.status == "running")
+            .order_by(col(Version.created_at).desc())
+        )
+        with self._db.read() as session:
+            return list(session.exec(statement))
 
     def challenger(self) -> Version | None:
         """The version that people compare with the incumbent now, if any."""

@@ -150,12 +150,18 @@ def train(loop: Loop) -> str:
     step, steps = int(last.get("step") or 0), int(last.get("steps") or 0)
     left = last.get("seconds_left")
     below = loss + (f", {duration(float(left))} left" if isinstance(left, int | float) and step else "")
+    below = waiting(loop) or below
     share = 100 * step / steps if steps else 0
     bar = (
         f'<div class="bar" role="progressbar" aria-label="Training" aria-valuenow="{share:.0f}" aria-valuemin="0" '
         f'aria-valuemax="100"><i style="width:{share:.1f}%"></i></div>'
     )
     return station("train", "Train", f"{step} of {steps}" if steps else "starting", below, "now", bar)
+
+
+def waiting(loop: Loop) -> str:
+    """What the running training waits for, in its own words; empty when it does not."""
+    return str(loop.progress[-1].get("waiting") or "") if loop.active and loop.progress else ""
 
 
 def evaluate(loop: Loop) -> str:
@@ -202,6 +208,8 @@ def headline(loop: Loop) -> str:
             return f"Round {loop.active.id} is being cancelled."
         if loop.active.status == "queued":
             return f"Round {loop.active.id} is queued; the worker takes it within seconds."
+        if said := waiting(loop):
+            return f"Round {loop.active.id} waits for people: {said}. Compare tasks show it now."
         return f"Round {loop.active.id} is running."
     if loop.challenger is not None:
         more = loop.tally.needed - loop.tally.votes

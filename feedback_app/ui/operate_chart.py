@@ -55,7 +55,7 @@ def over_rounds(points: Sequence[Point]) -> str:
             '<h3>The reward model against people</h3><p class="small">What the reward model says a round gained, and '
             "what blind votes say, over how far training moved (√KL). A reward that rises while votes fall is "
             "over-optimised.</p>"
-            f'<div class="pictures">{_scatter(PROXY, proxies)}{_scatter(VOTES, proxies)}</div>'
+            f'<div class="pictures">{scatter(PROXY, proxies)}{scatter(VOTES, proxies)}</div>'
         )
     return (
         f'{head}<p class="small">Each point is one version, the oldest first, against the base; votes are against the '
@@ -107,8 +107,8 @@ def _picture(measure: Measure, points: Sequence[Point]) -> str:
     return _figure(measure, marks, places, below, line)
 
 
-def _scatter(measure: Measure, points: Sequence[Point]) -> str:
-    """A measure over √KL."""
+def scatter(measure: Measure, points: Sequence[Point]) -> str:
+    """A measure over √KL, which a point holds as `distance`."""
     shown = [point for point in points if measure.read(point) is not None]
     if not shown:
         return ""

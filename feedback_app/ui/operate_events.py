@@ -65,7 +65,7 @@ class OperateEvents:
         if method not in self._parts.methods:
             raise UsageError(f"There is no method {method}. Use one of: {', '.join(self._parts.methods)}.")
         start = str(act.get("start") or "")
-        settings = {"start": start} if start else {}
+        settings = {**self._parts.read_settings(str(act.get("settings") or "")), **({"start": start} if start else {})}
         self._parts.start_round(method, requested_by=person.id, seed=secrets.randbelow(2**31), settings=settings)
         return None
 

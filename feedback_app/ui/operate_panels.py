@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from feedback_app.ui.loop_strip import Loop, Tally, headline
 from feedback_app.ui.markup import attributes, button, count, esc, note
 from feedback_app.ui.operate_evidence import guard_rows, guards, samples, sparkline, status_tag, win_rate
+from feedback_app.ui.operate_watch import watched
 
 if TYPE_CHECKING:
     from feedback_app.store.tables import Round
@@ -34,11 +35,16 @@ def action(loop: Loop, methods: Sequence[str]) -> str:
     """The one primary button: start a round; or cancel, while one runs, with its loss so far."""
     sentence = f'<p class="grow lead">{esc(headline(loop))}</p>'
     if loop.active is not None:
-        losses = [float(record["loss"]) for record in loop.progress if isinstance(record.get("loss"), int | float)]
+        # By step: a training that waits for people says its last step again.
+        losses = {
+            record.get("step"): float(record["loss"])
+            for record in loop.progress
+            if isinstance(record.get("loss"), int | float)
+        }
         cancel = button(
             "cancel", "Cancel the round", kind="outline", round=loop.active.id, disabled=loop.active.cancel_requested
         )
-        return f"{sentence}{sparkline(losses, 'Loss')}{cancel}"
+        return f"{sentence}{sparkline(list(losses.values()), 'Loss')}{cancel}"
     choice = ""
     if len(methods) > 1:
         listed = options([(name, METHOD_NAMES.get(name, name)) for name in methods], methods[0])
@@ -49,6 +55,11 @@ def action(loop: Loop, methods: Sequence[str]) -> str:
     if serving is not None and serving.form == "adapter":  # else both are the same
         starts = options([("base", "from the base"), ("incumbent", f"on top of {serving.name}")], "base")
         choice += f'<select name="start" aria-label="What training starts from">{starts}</select>'
+    choice += (
+        '<details class="fold" id="round-settings"><summary>Settings</summary><input name="settings" maxlength="500" '
+        'autocomplete="off" spellcheck="false" aria-label="Settings of the training, KEY=VALUE with spaces between" '
+        'placeholder="KEY=VALUE …"></details>'
+    )
     possible = bool(loop.total["total"])
     start = f'<button type="submit" class="primary"{"" if possible else " disabled"}>Start round</button>'
     return f'{sentence}<form data-act="start-round" class="row start">{choice}{start}</form>'
@@ -90,6 +101,7 @@ def evidence(
         + (f'<ul class="reasons">{reasons}</ul>' if reasons else "")
         + _to_look_at(to_look_at(turn))
         + votes
+        + watched((evaluation.get("training") or {}).get("watch"))
         + (f"<h3>What it kept</h3>{found}{support}" if found else "")
         + (f"{fold}{shown}</details>" if shown else "")
     )

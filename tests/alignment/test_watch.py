@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from alignment.asking import Votes
 from alignment.watch import BUDGET, Milestone, Watch, posterior, preferred
 
 
@@ -15,9 +16,10 @@ def followed(form: str, height: float, place: float, seed: int, distances: list[
     """A run whose true curve is known, judged by people who answer at random around it."""
     rng = random.Random(seed)
 
-    def judge(milestone: Milestone, count: int) -> float:
+    def judge(milestone: Milestone, judgements: int) -> Votes:
         chance = float(preferred(form, height, place, milestone.distance))
-        return float(sum(rng.random() < chance for _ in range(count)))
+        more = sum(rng.random() < chance for _ in range(judgements - milestone.judged))
+        return Votes(milestone.wins + more, judgements)
 
     watch = Watch(judge)
     for step, distance in enumerate(distances):
@@ -48,7 +50,7 @@ def test_a_run_that_only_gets_better_is_left_alone_until_the_budget_is_spent() -
 
 
 def test_a_run_that_only_gets_worse_stops_soon_and_goes_back_to_its_first_milestone() -> None:
-    watch = Watch(lambda milestone, count: 0.0)
+    watch = Watch(lambda milestone, judgements: Votes(0.0, judgements))
     seen = 0
     for step in range(20):
         seen += 1
@@ -61,9 +63,9 @@ def test_a_run_that_only_gets_worse_stops_soon_and_goes_back_to_its_first_milest
 def test_nobody_is_asked_more_often_than_the_budget_allows() -> None:
     asked: list[int] = []
 
-    def judge(milestone: Milestone, count: int) -> float:
-        asked.append(count)
-        return count / 2
+    def judge(milestone: Milestone, judgements: int) -> Votes:
+        asked.append(judgements - milestone.judged)
+        return Votes(judgements / 2, judgements)
 
     watch = Watch(judge, budget=20)
     for step in range(5):
@@ -71,6 +73,23 @@ def test_nobody_is_asked_more_often_than_the_budget_allows() -> None:
             break
     watch.choose()
     assert sum(asked) == 20
+
+
+def test_a_run_that_nobody_judges_goes_on_and_says_so() -> None:
+    resting: list[int] = []
+    watch = Watch(lambda milestone, judgements: Votes(), done=lambda: resting.append(1))
+    assert not any(watch.see(Milestone(step, step + 1.0, proxy=0.0)) for step in range(40))
+    watch.choose()
+    assert (watch.spent, watch.why(), len(resting)) == (0, "", 41)
+
+
+def test_fewer_answers_than_were_asked_for_count_as_they_are() -> None:
+    watch = Watch(lambda milestone, judgements: Votes(1.5, 3, scripted=1), budget=8)
+    assert not watch.see(Milestone(1, 1.0, proxy=0.0))
+    (milestone,) = watch.milestones
+    assert (milestone.wins, milestone.judged, milestone.scripted) == (1.5, 3, 1)
+    assert watch.choose() is milestone
+    assert watch.spent == 3
 
 
 @given(

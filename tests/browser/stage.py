@@ -24,6 +24,7 @@ from feedback_app.api.app import build_app
 from feedback_app.collect.answer import Answers
 from feedback_app.collect.people import add_person
 from feedback_app.collect.tasks import Comparing
+from feedback_app.commands.pairs import read_pairs
 from feedback_app.loop.history import over_rounds
 from feedback_app.loop.lineage import named_version_lineage, person_lineage
 from feedback_app.loop.publish import previous_version, promote, rollback
@@ -125,6 +126,7 @@ def make_parts(home: Path, vllm: TalkingVllm, **overrides: Any) -> Parts:
         promote=partial(promote, store, staged=staged),
         rollback=partial(rollback, store, staged=staged),
         start_round=partial(start_round, store),
+        read_settings=lambda text: read_pairs(text.split()),
         rollback_target=target,
         version_lineage=partial(named_version_lineage, store),
         person_lineage=partial(person_lineage, store),

@@ -99,6 +99,48 @@ def test_a_round_can_be_cancelled(visit: Begin, stage: Stage) -> None:
     assert stage.store.rounds.listing()[0].status == "cancelled"
 
 
+@pytest.mark.usefixtures("liked")
+def test_settings_are_typed_beside_the_button_and_a_training_that_waits_for_people_says_so(
+    visit: Begin, stage: Stage
+) -> None:
+    boss = visit("operator", "/operate/")
+    boss.find("#round-settings summary").click()
+    typed = boss.page.get_by_label("Settings of the training")
+    typed.fill("watch=12 milestones")
+    boss.page.get_by_role("button", name="Start round").click()
+    expect(boss.find('[data-says="round"]')).to_contain_text("A setting is KEY=VALUE")
+    expect(typed).to_have_value("watch=12 milestones")
+    typed.fill("watch=12 milestones=0.5")
+    boss.page.get_by_role("button", name="Start round").click()
+    expect(boss.find(".action")).to_contain_text("is queued")
+    turn = stage.store.rounds.listing()[0]
+    assert turn.settings["watch"] == 12
+    worker = play(stage.store, "policy-0099")
+    for _ in range(3):
+        next(worker)
+    running = next(row for row in stage.store.rounds.stages(turn.id or 0) if row.status == "running")
+    (attempt,) = stage.store.rounds.attempts(running.id or 0)
+    said = "step 10: 3 of 4 blind judgements, 3 of at most 12 in all"
+    stage.store.rounds.add_progress(attempt.id or 0, 99, {"step": 10, "steps": 30, "loss": 0.3, "waiting": said})
+    expect(boss.find(".action")).to_contain_text(f"waits for people: {said}. Compare tasks show it now.")
+    expect(boss.find(".station[aria-current=step]")).to_contain_text(said)
+    boss.shot("operate-waiting")
+    list(worker)
+    turn = stage.store.rounds.listing()[0]
+    milestones = [
+        {"step": 4 * n, "distance": 0.5 * n, "reward": 0.4 * n, "wins": 4.0 - n, "judged": 4} for n in (1, 2, 3)
+    ]
+    why = "The watch ended the run at step 12, because all 12 judgements were spent."
+    watch = {"budget": 12, "judged": 12, "scripted": 0, "chosen": 4, "why": why, "milestones": milestones}
+    stage.store.rounds.update(turn.id or 0, evaluation={**turn.evaluation, "training": {"watch": watch}})
+    expect(boss.find('[data-region="evidence"] .picture')).to_have_count(2)
+    boss.find("#watch-table summary").click()
+    expect(boss.find("#watch-table")).to_contain_text("handed on")
+    boss.shot("operate-watched", full=True)
+    stage.store.rounds.update(turn.id or 0, status="rejected")
+    stage.store.versions.set_state("policy-0099", "dropped")
+
+
 def test_lineage_is_walked_by_keyboard_from_the_operate_page_to_a_version_and_its_people(
     visit: Begin, stage: Stage, tmp_path: Path
 ) -> None:

@@ -13,11 +13,13 @@ prompt that the 400 do not hold. `reached` is the true gain of the policy it cho
 
 from __future__ import annotations
 
+import json
 import random
 import sys
 from pathlib import Path
 from typing import Any
 
+from alignment.asking import Votes
 from alignment.compile import compile_rows
 from alignment.evaluate import win_rate
 from alignment.judgement import Judgement
@@ -76,15 +78,14 @@ def one_seed(lab: Lab, seed: int, arm: str, folder: Path) -> dict[str, Any]:
     settings = {**SETTINGS, "prompts": str(PROMPTS)}
     spec = StageSpec("ppo", folder / "data", str(MODEL), folder / "ppo", settings, seed, reward=folder / "reward")
     spec.out.mkdir()
-    kept = Watch(lambda milestone, count: 0.0, budget=0)  # sees every milestone and asks nobody
-    kept.see = lambda milestone: kept.milestones.append(milestone)  # type: ignore[method-assign,assign,func-returns-value]
-    train(spec, lambda record: None, watch=kept)
+    train(spec, lambda record: None)
+    kept = [Milestone(**json.loads(line)) for line in (spec.out / "milestones.jsonl").read_text().splitlines()]
 
     questions = lab.prompts(seed)
     before = dict(zip(questions, lab.base.texts(questions, 5_000_000 + seed), strict=True))
     start = lab.base.texts(lab.unseen, 3_000_000 + seed)
     curve, answers = [], {}
-    for milestone in kept.milestones:
+    for milestone in kept:
         policy = Model(Path(milestone.adapter))
         won = win_rate(policy.texts(lab.unseen, 2_000_000 + seed), start, true, tie_within=TIE)
         curve.append({"step": milestone.step, "kl": milestone.kl, "proxy": milestone.proxy, "win_rate": won.win_rate})
@@ -92,16 +93,16 @@ def one_seed(lab: Lab, seed: int, arm: str, folder: Path) -> dict[str, Any]:
         some = random.Random(f"judged {seed} {milestone.step}").sample(questions, 100)
         answers[milestone.step] = list(zip(some, policy.texts(some, 6_000_000 + seed), strict=True))
 
-    def judge(milestone: Milestone, count: int) -> float:
-        wins = 0.0
-        for _ in range(count):
+    def judge(milestone: Milestone, judgements: int) -> Votes:
+        wins = milestone.wins
+        for _ in range(judgements - milestone.judged):
             prompt, text = answers[milestone.step].pop()
             gap = true(text) - true(before[prompt])
             wins += 0.5 if abs(gap) <= TIE else float(gap > 0)
-        return wins
+        return Votes(wins, judgements, judgements)
 
     watch = Watch(judge)
-    for milestone in kept.milestones:
+    for milestone in kept:
         if watch.see(Milestone(milestone.step, milestone.kl, milestone.proxy)):
             break
     stopped_at = watch.milestones[-1].step
@@ -114,7 +115,7 @@ def one_seed(lab: Lab, seed: int, arm: str, folder: Path) -> dict[str, Any]:
         "chosen": chosen.step,
         "judged": watch.spent,
         "peak": round(peak, 4),
-        "end": round(gains[kept.milestones[-1].step], 4),
+        "end": round(gains[kept[-1].step], 4),
         "reached": round(gains[chosen.step] / peak, 4) if peak > 0 else 0.0,
     }
 

@@ -10,6 +10,7 @@ from alignment.methods.settings import DTYPES, ROLLOUTS_FROM, read_settings, req
 from alignment.spec import PROCESS, Setting
 
 SMALL_MODEL_RATE = 5e-4
+WATCH_NEEDS = "watch needs milestones to judge: set milestones=0.5 too, or leave watch out"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,8 @@ class PpoSettings:
     towards that many nats per answer, by `kl_gain` a step. An epoch ends early when the policy has moved by
     `stop_step_kl` nats per token from the rollouts' (0: never), the run when it is `stop_kl` nats per answer
     away from the reference (0: never). With `milestones` above 0 the policy is kept each time √KL has changed by that
-    much, for a watch to judge (`alignment.watch`); such a run begins anew when it is killed.
+    much. With `watch` above 0 people are asked for that many blind judgements of these in all (`alignment.watch`),
+    whose answers end the run and choose the policy; each time they have `patience_minutes`, and then it goes on.
     Rewards: `reward_clip` in units of the starting model's spread (0: none), `missing_end` is taken off an
     unfinished answer, `whiten_rewards` scales each step's rewards.
     `layers` is the share of layers that get an adapter, counted from the last (0: by the model's size, as in `dpo`).
@@ -52,6 +54,8 @@ class PpoSettings:
     stop_kl: float = 0.0
     stop_step_kl: float = 0.1
     milestones: float = 0.0
+    watch: int = 0
+    patience_minutes: float = 30.0
     reward_clip: float = 5.0
     missing_end: float = 1.0
     whiten_rewards: bool = False
@@ -93,12 +97,15 @@ class PpoSettings:
                     settings.stop_kl,
                     settings.stop_step_kl,
                     settings.milestones,
+                    settings.watch,
+                    settings.patience_minutes,
                     settings.mix,
                     settings.entropy,
                     settings.value_clip,
                 )
                 >= 0,
                 f"layers is a share between 0 and 1, not {settings.layers:g}": 0 <= settings.layers <= 1,
+                WATCH_NEEDS: not settings.watch or settings.milestones > 0,
                 f"dtype must be one of {', '.join(DTYPES)}": settings.dtype in DTYPES,
                 f"rollouts_from must be one of {', '.join(ROLLOUTS_FROM)}": settings.rollouts_from in ROLLOUTS_FROM,
                 "rollouts_from=vllm needs vllm_url, as http://127.0.0.1:8161": settings.rollouts_from == PROCESS

@@ -27,6 +27,7 @@ from alignment.methods.ppo.losses import policy_loss, value_loss
 from alignment.methods.ppo.milestones import Milestones
 from alignment.methods.ppo.mix import Mix, read_mix
 from alignment.methods.ppo.model import OneBase, ValueHead
+from alignment.methods.ppo.people import watched_by_people
 from alignment.methods.ppo.rewards import Unit, answer_rewards, kl_per_answer, token_rewards
 from alignment.methods.ppo.rollouts import BatchSampler, Rollout, collect
 from alignment.methods.ppo.scoring import PART, Scored, batch_of, by_length, score
@@ -48,7 +49,9 @@ def train(
     the starting model's), `kl` (to the reference, nats per answer), `beta`, `entropy` (nats per token),
     `clipped` (share of tokens), `length` (tokens), `finished` (share), `sampler_gap`, `seconds_left`.
     `sampler` answers instead of the model in this process; an `Elsewhere` is handed the policy before each step.
-    `watch` judges the setting's `milestones`, ends the run when its peak is behind, and says where to go back to.
+    `watch` judges the setting's `milestones`, ends the run when its peak is behind, and says where to go back to; by
+    default the setting's `watch`, which asks people through files (`alignment.asking`). While it waits for them, the
+    last record is sent again with `waiting`, in words.
     Returns the metrics. Raises `StageError` with one sentence when the data are unusable or a loss is not finite.
     """
     source, _ = folders(spec)
@@ -65,12 +68,21 @@ def train(
     sampling_s = 0.0
     stopped = ""
     checkpoints = LoopCheckpoints(spec)
-    milestones = Milestones(model, spec.out, settings.milestones, watch)
-    history = checkpoints.take_up(run, asked, settings.rollouts)
+    state = checkpoints.state()
+    history = checkpoints.take_up(run, asked, settings.rollouts, state)
+    latest = {"step": len(history), "steps": settings.steps, **(history[-1] if history else {})}
     if not history:
-        progress({"step": 0, "steps": settings.steps})
+        progress(latest)
+    watch = watch or watched_by_people(
+        spec, settings, lambda words: progress({**latest, "waiting": words} if words else latest)
+    )
+    milestones = Milestones(model, spec.out, settings.milestones, watch)
+    milestones.begin(state.get("milestones") if state else None)
     set_up = time.perf_counter()
+    ended = milestones.stop()  # where the run was killed while people were asked
     for step in range(checkpoints.step, settings.steps):
+        if ended:
+            break
         version = publish(model.model, step) if publish else "policy"
         started = time.perf_counter()
         sampling = Sampling(settings.temperature, settings.max_tokens, seed=spec.seed * 1_000_003 + step)
@@ -78,20 +90,26 @@ def train(
         sampling_s += time.perf_counter() - started
         milestones.before()
         record = run.step(rollouts, step)
-        elapsed = time.perf_counter() - set_up
+        elapsed = time.perf_counter() - set_up - milestones.waited_s
         left = elapsed / (step + 1 - checkpoints.step) * (settings.steps - step - 1)
         history.append(record)
-        progress({"step": step + 1, "steps": settings.steps, **record, "seconds_left": round(left, 1)})
+        latest = {"step": step + 1, "steps": settings.steps, **record, "seconds_left": round(left, 1)}
+        progress(latest)
         if settings.stop_kl and record["kl"] > settings.stop_kl:
             stopped = f"The policy was {record['kl']:.1f} nats per answer from the reference at step {step + 1}."
             break
-        if milestones.after(step, record):
-            break
-        if step + 1 < settings.steps and not settings.milestones:
-            checkpoints.offer(step + 1, lambda: {"run": run.state(), "history": history})
-    stopped = milestones.go_back() or stopped
+        asks = milestones.after(step, record) and watch is not None
+        if asks or step + 1 < settings.steps:  # people may take their time: what they are asked after is kept first
+            checkpoints.offer(
+                step + 1,
+                lambda: {"run": run.state(), "history": history, "milestones": milestones.state()},
+                now=asks,
+            )
+        ended = milestones.stop()
+    stopped = milestones.go_back(stopped)
     save_adapter(model.model, spec.out)
     trained = time.perf_counter()
+    evidence = milestones.evidence(stopped)
     return {
         "prompts": len(prompts),
         "rollouts": settings.rollouts * len(history),
@@ -105,8 +123,9 @@ def train(
         "first": history[0],
         "last": history[-1],
         "seconds_set_up": round(set_up - began, 3),
-        "seconds_training": round(trained - set_up, 3),
+        "seconds_training": round(trained - set_up - milestones.waited_s, 3),
         "seconds_sampling": round(sampling_s, 3),
+        **({"watch": evidence, "seconds_waiting": round(milestones.waited_s, 3)} if evidence else {}),
     }
 
 

@@ -22,6 +22,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
 from alignment import run, stages
+from alignment.asking import Asked, Asking, Votes
 from alignment.checkpoints import CHECKPOINTS, newest, whole
 from alignment.spec import StageSpec
 
@@ -32,6 +33,8 @@ SPEC = sys.argv[-1]
 def train(spec: StageSpec, progress: Callable[[Mapping[str, Any]], None]) -> dict[str, Any]:
     slow = MODE == "slow" or (MODE == "slow-last" and spec.stage != "reward")
     slow = slow or MODE == "slow-steps"
+    if MODE.startswith("asks") and spec.stage != "reward":
+        return asks(spec, progress)
     steps = 100_000 if slow else 6 if MODE.startswith("falls") else 3
     found = newest(spec)
     for step in range(1 + (found.step if found else 0), steps + 1):
@@ -46,9 +49,40 @@ def train(spec: StageSpec, progress: Callable[[Mapping[str, Any]], None]) -> dic
             time.sleep(0.02)
             if (spec.out.parent / "go").exists():
                 break
-    (spec.out / "adapter_config.json").write_text(json.dumps({"r": 1}))
-    (spec.out / "adapter_model.safetensors").write_bytes(b"\x08\0\0\0\0\0\0\0{}      ")
+    adapter(spec.out)
     return {"train_seconds": 0.1, "rows": 3}
+
+
+def adapter(folder: Path, blanks: int = 6) -> None:
+    """An empty adapter; `blanks` tells one from another."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "adapter_config.json").write_text(json.dumps({"r": 1}))
+    (folder / "adapter_model.safetensors").write_bytes(bytes([2 + blanks]) + b"\0" * 7 + b"{}" + b" " * blanks)
+
+
+def asks(spec: StageSpec, progress: Callable[[Mapping[str, Any]], None]) -> dict[str, Any]:
+    """A run whose watch asks for two judgements of each of two milestones."""
+    found, milestones = newest(spec), []
+
+    def tell(question: Asked, votes: Votes) -> None:
+        said = f"step {question.step}: {votes.judged} of {question.judgements} blind judgements"
+        progress({"step": question.step, "steps": 4, "loss": 0.69, "waiting": said})
+        if MODE == "asks-falls" and found is None and votes.judged:
+            leave(spec, question.step)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    asking = Asking(spec.out, 600.0, tell)
+    for step in (2, 4):
+        folder = spec.out / "milestones" / f"step-{step}"
+        adapter(folder, step)
+        votes = asking(step, str(folder), 2)
+        seen = {"step": step, "distance": 0.5 * step, "reward": 0.1 * step}
+        milestones.append({**seen, "wins": votes.wins, "judged": votes.judged})
+    asking.withdraw()
+    adapter(spec.out, 4)
+    judged = sum(seen["judged"] for seen in milestones)
+    watch = {"budget": 4, "judged": judged, "scripted": 0, "chosen": 4, "why": "It ended.", "milestones": milestones}
+    return {"train_seconds": 0.1, "rows": 3, "watch": watch}
 
 
 def leave(spec: StageSpec, step: int) -> None:
