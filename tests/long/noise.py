@@ -7,7 +7,9 @@
 - `clean`: 480 tasks, one person each;       `flips`: the same, a quarter of all preferences turned round;
 - `clean-shared`: 160 tasks, three people each;
 - `clickers`: the same tasks, but five of the ten choose a side and a strength blindly, so that a quarter of
-  what all say is turned round, all of it theirs; `clickers-unweighted`: everybody weighs the same.
+  what all say is turned round, all of it theirs; `clickers-unweighted`: everybody weighs the same;
+  `clickers-gold`: everybody was also shown 20 comparisons with a known answer, which weigh people and never train:
+  disagreement with others alone lowers nobody's weight below a half.
 
 The gain is the win rate minus ½, on 400 prompts that nothing was trained on, by the true taste.
 """
@@ -17,6 +19,7 @@ from __future__ import annotations
 import random
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +29,9 @@ from alignment.tastes import TASTES, Preference, Taste
 from tests.long.lab import Lab, study
 from tests.long.scripted import ranked
 
-ARMS = ("clean", "flips", "clean-shared", "clickers", "clickers-unweighted")
+ARMS = ("clean", "flips", "clean-shared", "clickers", "clickers-unweighted", "clickers-gold")
 JUDGEMENTS, PEOPLE, CLICKERS, OVERLAP, FLIPPED = 480, 10, 5, 3, 0.25
+GOLD = 20  # comparisons with a known answer, each person
 
 
 def turned(seen: Preference) -> Preference:
@@ -55,6 +59,18 @@ def judgements(lab: Lab, seed: int, arm: str) -> list[Judgement]:
             found.append(
                 ranked(number, prompt, two, ranks, person=f"p{person}", strength=seen.strength, task=f"t{task}")
             )
+    return found + (gold(lab, seed, len(found)) if arm.endswith("gold") else [])
+
+
+def gold(lab: Lab, seed: int, after: int) -> list[Judgement]:
+    """What everybody said of comparisons whose answer is known: who looks at them is right, who clicks is by chance."""
+    rng = random.Random(f"gold {seed}")
+    prompt, samples = lab.pools(1, seed, width=4)[0]
+    found = []
+    for person in range(PEOPLE):
+        for _ in range(GOLD):
+            said = ranked(after + len(found), prompt, samples[:2], (1, 2), person=f"p{person}", strength="clearly")
+            found.append(replace(said, gold=person >= CLICKERS or rng.random() < 0.5))
     return found
 
 

@@ -88,17 +88,23 @@ def noise(lines: Lines) -> str:
         "flips": "the same, a quarter of the preferences turned round",
         "clean-shared": "160 tasks, three people each, no noise",
         "clickers": "the same, five of ten people click blindly",
+        "clickers-gold": "the same, and everybody answered 20 comparisons with a known answer",
         "clickers-unweighted": "the same, everybody weighs the same",
     }
     rows = []
     for arm in words:
         found = [line for line in groups.get(arm, []) if line["seed"] in clean]
+        if not found:
+            continue
         kept = fmean(line["win_rate"] - 0.5 for line in found) / fmean(clean[line["seed"]] for line in found)
         rows.append([words[arm], str(len(found)), percent([line["win_rate"] for line in found]), f"{100 * kept:.0f} %"])
     alike = {line["seed"]: line["win_rate"] for line in groups["clickers-unweighted"]}
-    gains = [100 * (line["win_rate"] - alike[line["seed"]]) for line in groups["clickers"] if line["seed"] in alike]
-    mean, half = spread(gains)
-    rows.append(["weighted minus unweighted, paired", str(len(gains)), f"{mean:+.1f} points (±{half:.1f})", ""])
+    for arm, name in (("clickers", "weighted"), ("clickers-gold", "weighted with gold")):
+        pairs = [line for line in groups.get(arm, []) if line["seed"] in alike]
+        gains = [100 * (line["win_rate"] - alike[line["seed"]]) for line in pairs]
+        if gains:
+            mean, half = spread(gains)
+            rows.append([f"{name} minus unweighted, paired", str(len(gains)), f"{mean:+.1f} points (±{half:.1f})", ""])
     return table(["480 judgements, `dpo`", "seeds", "win rate", "of the clean gain"], rows)
 
 
