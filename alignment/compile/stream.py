@@ -13,7 +13,6 @@ verdict, some two hundred for each signal) and one part.
 
 from __future__ import annotations
 
-import marshal
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -22,7 +21,7 @@ from alignment.compile.compiled import DEFAULT
 from alignment.compile.drafting import Drafted, Rows, Scale, Totals, draft
 from alignment.compile.drafts import AnyRow, Draft
 from alignment.compile.implicit import ImplicitSignal
-from alignment.compile.parts import Parts, Plain, messages_of, next_record, plain_context
+from alignment.compile.parts import Parts, Plain, messages_of, next_record, plain_context, write_record
 from alignment.compile.rules import Rules
 from alignment.compile.signal_spool import SignalSpool
 from alignment.compile.survey import Survey, Surveyed
@@ -102,7 +101,7 @@ def _draft_part(
         listed: tuple[Sequence[Draft[Any]], ...] = (drafted.pairs, drafted.marks, drafted.sft, drafted.groups)
         kinds = tuple(tuple((_row(each.row), each.parts) for each in drafts) for drafts in listed)
         alone = () if judgements else plain_context(context)  # no judgement beside it that has the context
-        marshal.dump((tuple(plain), drafted.split, kinds, alone), spool)
+        write_record(spool, (tuple(plain), drafted.split, kinds, alone))
 
 
 def _plain(judgement: Judgement) -> Plain:
