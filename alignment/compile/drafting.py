@@ -160,13 +160,14 @@ class Scale:
     def finish(self, drafted: Drafted) -> Rows:
         """The rows as they are written."""
         return Rows(
-            pairs=self._rows("pairs", drafted.pairs, drafted.split),
-            marks=self._rows("marks", drafted.marks, drafted.split),
-            sft=self._rows("sft", drafted.sft, drafted.split),
-            groups=self._rows("groups", drafted.groups, drafted.split),
+            pairs=self.rows("pairs", drafted.pairs, drafted.split),
+            marks=self.rows("marks", drafted.marks, drafted.split),
+            sft=self.rows("sft", drafted.sft, drafted.split),
+            groups=self.rows("groups", drafted.groups, drafted.split),
         )
 
-    def _rows(self, kind: str, drafts: Iterable[Draft[AnyRow]], split: str) -> list[AnyRow]:
+    def rows(self, kind: str, drafts: Iterable[Draft[AnyRow]], split: str) -> list[AnyRow]:
+        """The rows of one of `KINDS` as they are written."""
         factors = self.factors[kind]
         rows = []
         for each in drafts:
