@@ -388,6 +388,7 @@ def _schema(name: str) -> pa.Schema:
             ("reasons", texts),
             ("comment", pa.string()),
             ("gold", pa.bool_()),
+            ("repeat", pa.bool_()),
         ],
     }
     return pa.schema(columns[name])

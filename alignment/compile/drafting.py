@@ -118,10 +118,12 @@ def draft(
 ) -> Drafted:
     """Draft the rows of one context. `judgements` are all there are on it; `signals` have been weighed already.
 
-    Gold verdicts become no row: their answer was known before, and what they tell is in `reliability`.
+    Gold verdicts become no row: their answer was known before, and what they tell is in `reliability`. Nor do
+    repeats: what their person said of it the first time is a row already.
     """
-    listed = sorted((each for each in judgements if each.gold is None), key=lambda judgement: judgement.id)
-    totals.skipped["gold"] += len(judgements) - len(listed)
+    listed = sorted((each for each in judgements if each.trains), key=lambda judgement: judgement.id)
+    totals.skipped["gold"] += sum(each.gold is not None for each in judgements)
+    totals.skipped["repeat"] += sum(each.repeat for each in judgements)
     pairs: list[Draft[PairRow]] = []
     marks: list[Draft[MarkRow]] = []
     sft: list[Draft[SftRow]] = []

@@ -37,6 +37,7 @@ def plain_judgement(judgement: Judgement) -> Plain:
         tuple(judgement.reasons),
         judgement.comment,
         judgement.gold,
+        judgement.repeat,
     )
 
 
@@ -48,7 +49,7 @@ _STRENGTHS: dict[Any, Strength] = {strength.value: strength for strength in Stre
 def judgement_of(plain: Plain) -> Judgement:
     """`plain_judgement` back again."""
     id, task, person, kind, context, candidates, conversation, strength, *rest = plain
-    cannot_judge, scripted, at, reasons, comment, gold = rest
+    cannot_judge, scripted, at, reasons, comment, gold, repeat = rest
     return Judgement(
         id=id,
         task=task,
@@ -67,4 +68,5 @@ def judgement_of(plain: Plain) -> Judgement:
         reasons=reasons,
         comment=comment,
         gold=gold,
+        repeat=repeat,
     )

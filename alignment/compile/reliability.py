@@ -5,8 +5,8 @@ International Economic Review 23:289, to first order), 0 for someone who chooses
 a person's a, each pulled towards `PRIOR` as if by `PRIOR_JUDGEMENTS` more judgements:
 
 - gold: verdicts on tasks whose answer is known; they tell this and nothing else, and never become a row;
-- repeats: the same thing judged twice. Two verdicts of accuracy a agree with chance c = a² + (1 − a)², so
-  a = (1 + √(2c − 1)) / 2;
+- repeats: the same thing judged twice, as Compare asks now and then; the second verdict tells this and
+  nothing else. Two verdicts of accuracy a agree with chance c = a² + (1 − a)², so a = (1 + √(2c − 1)) / 2;
 - agreement with the others on shared tasks, by the one-coin model of Dawid and Skene (1979, Applied
   Statistics 28:20), a fixed number of EM steps, from
   `AGREEMENT_FROM` shared things on: a few different opinions say nothing about a person.

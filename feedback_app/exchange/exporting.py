@@ -92,7 +92,8 @@ def handling_of(name: str) -> Handling:
 class Exported:
     """What is exported, on disk: the rows, and the judgements in the order in which they were given.
 
-    Gold verdicts weigh people and are nothing to train on; implicit signals stay, no format carries their weight.
+    Gold verdicts and repeats weigh people and are nothing to train on; implicit signals stay, no format carries their
+    weight.
     """
 
     def __init__(self, judgements: Iterable[Judgement], scratch: Path, rules: Rules) -> None:
@@ -144,7 +145,7 @@ def _kept(judgements: Iterable[Judgement], file: BinaryIO) -> Iterator[Judgement
     from alignment.compile.plain import plain_judgement
 
     for judgement in judgements:
-        if judgement.gold is None:
+        if judgement.trains:
             write_record(file, plain_judgement(judgement))
         yield judgement
 
