@@ -64,7 +64,8 @@ class Judgement:
 
     `context` is everything sent to the model before the candidates; `task` groups tickets on the same
     candidates. `cannot_judge` is a verdict with a reason, not a tie. `at` is seconds since the epoch.
-    `gold` says whether the verdict agrees with the known answer, where the task has one.
+    `gold` says whether the verdict agrees with the known answer, where the task has one. A `repeat` is the same
+    person's second verdict on a `task`, given when it was shown again: it tells how steady they are, and nothing else.
     """
 
     id: str
@@ -81,3 +82,9 @@ class Judgement:
     reasons: tuple[str, ...] = field(default=())
     comment: str = ""
     gold: bool | None = None
+    repeat: bool = False
+
+    @property
+    def trains(self) -> bool:
+        """Whether it may become a row; gold verdicts and repeats only tell how far a person can be relied on."""
+        return self.gold is None and not self.repeat

@@ -32,7 +32,9 @@ if TYPE_CHECKING:
 
 MANIFEST = "manifest.json"
 ROW_GROUP = 20_000  # records of one Parquet row group
+COLUMNS_FROM = 1_000  # records that wait as Python objects, ten times as large as in columns; it divides ROW_GROUP
 TABLES = ("judgements", "pairs", "marks", "sft", "groups")
+_AS_JSON = json.JSONEncoder(sort_keys=True, ensure_ascii=False)  # `json.dumps` would make one for every record
 Use = Literal["policy", "reward"]
 _Aging = TypeVar("_Aging", PairRow, MarkRow)
 
@@ -278,7 +280,7 @@ def _completion(value: Any) -> str:
 
 
 class TableWriter:
-    """Writes one table as JSONL and as Parquet at once, `ROW_GROUP` records in memory at most."""
+    """Writes one table as JSONL and as Parquet at once, `ROW_GROUP` records in memory at most, most as columns."""
 
     def __init__(self, folder: Path, name: str, ending: str = "") -> None:
         """`ending` is put behind both files' names."""
@@ -286,6 +288,7 @@ class TableWriter:
         self._parquet_path = folder / f"{name}.parquet{ending}"
         self._name = name
         self._waiting: list[dict[str, Any]] = []
+        self._columns: list[pa.Table] = []
         self.rows = 0
 
     def __enter__(self) -> TableWriter:
@@ -296,25 +299,36 @@ class TableWriter:
 
     def __exit__(self, *_: object) -> None:
         try:
-            if self._waiting:
-                self._flush()
+            self._to_columns()
+            self._write_group()
         finally:
             self._json.close()
             self._parquet.close()
 
     def add(self, record: dict[str, Any]) -> None:
         """Write one record, with sorted keys."""
-        self._json.write(json.dumps(record, sort_keys=True, ensure_ascii=False) + "\n")
+        self._json.write(_AS_JSON.encode(record) + "\n")
         self._waiting.append(record)
         self.rows += 1
-        if len(self._waiting) >= ROW_GROUP:
-            self._flush()
+        if len(self._waiting) >= COLUMNS_FROM:
+            self._to_columns()
+        if self.rows % ROW_GROUP == 0:
+            self._write_group()
 
-    def _flush(self) -> None:
+    def _to_columns(self) -> None:
         import pyarrow as pa
 
-        self._parquet.write_table(pa.Table.from_pylist(self._waiting, schema=_schema(self._name)))
-        self._waiting.clear()
+        if self._waiting:
+            self._columns.append(pa.Table.from_pylist(self._waiting, schema=_schema(self._name)))
+            self._waiting.clear()
+
+    def _write_group(self) -> None:
+        import pyarrow as pa
+
+        if self._columns:
+            # Without combining, the encoder would see the seams, and equal rows would not be equal bytes.
+            self._parquet.write_table(pa.concat_tables(self._columns).combine_chunks())
+            self._columns.clear()
 
 
 def _schema(name: str) -> pa.Schema:
@@ -374,6 +388,7 @@ def _schema(name: str) -> pa.Schema:
             ("reasons", texts),
             ("comment", pa.string()),
             ("gold", pa.bool_()),
+            ("repeat", pa.bool_()),
         ],
     }
     return pa.schema(columns[name])

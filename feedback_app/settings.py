@@ -100,6 +100,13 @@ class Settings(BaseSettings):
     gold_share: float = Field(
         0.05, ge=0, le=0.5, description="share of comparisons whose answer is known, once `alignloop gold` brought some"
     )
+    repeat_share: float = Field(
+        0.03,
+        ge=0,
+        le=0.5,
+        description="share of comparisons that are an earlier one of the same person again, "
+        "to learn how steady people are",
+    )
     signals: str = Field(
         "",
         description="what people do without being asked, kept and offered to training: "

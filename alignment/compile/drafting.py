@@ -118,10 +118,12 @@ def draft(
 ) -> Drafted:
     """Draft the rows of one context. `judgements` are all there are on it; `signals` have been weighed already.
 
-    Gold verdicts become no row: their answer was known before, and what they tell is in `reliability`.
+    Gold verdicts become no row: their answer was known before, and what they tell is in `reliability`. Nor do
+    repeats: what their person said of it the first time is a row already.
     """
-    listed = sorted((each for each in judgements if each.gold is None), key=lambda judgement: judgement.id)
-    totals.skipped["gold"] += len(judgements) - len(listed)
+    listed = sorted((each for each in judgements if each.trains), key=lambda judgement: judgement.id)
+    totals.skipped["gold"] += sum(each.gold is not None for each in judgements)
+    totals.skipped["repeat"] += sum(each.repeat for each in judgements)
     pairs: list[Draft[PairRow]] = []
     marks: list[Draft[MarkRow]] = []
     sft: list[Draft[SftRow]] = []
@@ -160,13 +162,14 @@ class Scale:
     def finish(self, drafted: Drafted) -> Rows:
         """The rows as they are written."""
         return Rows(
-            pairs=self._rows("pairs", drafted.pairs, drafted.split),
-            marks=self._rows("marks", drafted.marks, drafted.split),
-            sft=self._rows("sft", drafted.sft, drafted.split),
-            groups=self._rows("groups", drafted.groups, drafted.split),
+            pairs=self.rows("pairs", drafted.pairs, drafted.split),
+            marks=self.rows("marks", drafted.marks, drafted.split),
+            sft=self.rows("sft", drafted.sft, drafted.split),
+            groups=self.rows("groups", drafted.groups, drafted.split),
         )
 
-    def _rows(self, kind: str, drafts: Iterable[Draft[AnyRow]], split: str) -> list[AnyRow]:
+    def rows(self, kind: str, drafts: Iterable[Draft[AnyRow]], split: str) -> list[AnyRow]:
+        """The rows of one of `KINDS` as they are written."""
         factors = self.factors[kind]
         rows = []
         for each in drafts:

@@ -87,7 +87,7 @@ class Said:
 
     def see(self, judgement: Judgement) -> None:
         """Take note of one judgement's marks."""
-        if judgement.cannot_judge:
+        if judgement.cannot_judge or judgement.repeat:
             return
         for candidate in judgement.candidates:
             if candidate.mark is not None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 SIGNATURE, BAND = 32, 4
 ALIKE = 0.75
 _WORDS, _LETTERS, _LONG_WORD = 3, 4, 20
+_AT_ONCE = 256  # texts whose signatures are computed together
 
 
 def shingles(folded: str) -> list[int]:
@@ -39,15 +40,24 @@ class Signatures:
 
     def __init__(self) -> None:
         self._values = array("I")
+        self._waiting: list[list[int]] = []
         self._hashes: tuple[Any, Any] | None = None
 
     def __len__(self) -> int:
-        return len(self._values) // SIGNATURE
+        return len(self._values) // SIGNATURE + len(self._waiting)
 
     def add(self, folded: str) -> None:
         """Append the signature of one folded text."""
+        self._waiting.append(shingles(folded))
+        if len(self._waiting) >= _AT_ONCE:
+            self._sign()
+
+    def _sign(self) -> None:
+        """The signatures of the texts that wait: all at once, because NumPy takes its time with small arrays."""
         import numpy as np
 
+        if not self._waiting:
+            return
         if self._hashes is None:
             draw = np.random.Generator(np.random.PCG64(20_240_229))  # fixed: these are the hash functions
             high = 2**63
@@ -55,10 +65,13 @@ class Signatures:
                 draw.integers(0, high, size=(SIGNATURE, 1), dtype=np.uint64) * np.uint64(2) + np.uint64(1),
                 draw.integers(0, high, size=(SIGNATURE, 1), dtype=np.uint64),
             )
-        pieces = np.array(shingles(folded), dtype=np.uint64)
+        pieces = np.array([piece for each in self._waiting for piece in each], dtype=np.uint64)
+        begins = np.cumsum([0, *(len(each) for each in self._waiting[:-1])])
         # Multiply-shift hashing (Dietzfelbinger et al. 1997), one row a function; uint64 wraps around.
         mixed = (pieces * self._hashes[0] + self._hashes[1]) >> np.uint64(32)  # (SIGNATURE, pieces)
-        self._values.frombytes(mixed.min(axis=1).astype(np.uint32).tobytes())
+        least = np.minimum.reduceat(mixed, begins, axis=1)  # (SIGNATURE, texts)
+        self._values.frombytes(least.T.astype(np.uint32).tobytes())
+        self._waiting.clear()
 
     def alike(self, keys: array[int]) -> Iterator[tuple[int, int]]:
         """Pairs of positions whose texts are nearly the same; enough of them to connect every cluster.
@@ -69,6 +82,7 @@ class Signatures:
 
         if len(self) < 2:
             return
+        self._sign()
         table = np.frombuffer(self._values, dtype=np.uint32).reshape(-1, SIGNATURE)
         order = np.argsort(np.frombuffer(keys, dtype=np.uint64), kind="stable")
         for start in range(0, SIGNATURE, BAND):

@@ -10,6 +10,7 @@ from typing import Any, BinaryIO
 from alignment.judgement import Message
 
 PARTS = 256
+_LENGTH = 8  # bytes before each record that say how long it is
 Plain = tuple[Any, ...]  # what `marshal` takes: numbers, texts, None and tuples of them
 
 
@@ -26,7 +27,7 @@ class Parts:
         number = digest[0] * PARTS // 256
         if number not in self._files:
             self._files[number] = self._path(number).open("wb")
-        marshal.dump((digest, plain), self._files[number])
+        write_record(self._files[number], (digest, plain))
 
     def close(self) -> None:
         """Nothing more comes."""
@@ -55,12 +56,17 @@ class Parts:
         return self._scratch / f"{self._name}-{number:03d}"
 
 
+def write_record(file: BinaryIO, plain: Plain) -> None:
+    """Append one record, its length before it: `marshal.load` would ask a file for every single value."""
+    data = marshal.dumps(plain)
+    file.write(len(data).to_bytes(_LENGTH))
+    file.write(data)
+
+
 def next_record(file: BinaryIO) -> Any:
     """The next record, None at the end."""
-    try:
-        return marshal.load(file)
-    except EOFError:
-        return None
+    length = file.read(_LENGTH)
+    return marshal.loads(file.read(int.from_bytes(length))) if length else None
 
 
 def plain_context(context: tuple[Message, ...]) -> Plain:

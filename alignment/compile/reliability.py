@@ -5,8 +5,8 @@ International Economic Review 23:289, to first order), 0 for someone who chooses
 a person's a, each pulled towards `PRIOR` as if by `PRIOR_JUDGEMENTS` more judgements:
 
 - gold: verdicts on tasks whose answer is known; they tell this and nothing else, and never become a row;
-- repeats: the same thing judged twice. Two verdicts of accuracy a agree with chance c = a² + (1 − a)², so
-  a = (1 + √(2c − 1)) / 2;
+- repeats: the same thing judged twice, as Compare asks now and then; the second verdict tells this and
+  nothing else. Two verdicts of accuracy a agree with chance c = a² + (1 − a)², so a = (1 + √(2c − 1)) / 2;
 - agreement with the others on shared tasks, by the one-coin model of Dawid and Skene (1979, Applied
   Statistics 28:20), a fixed number of EM steps, from
   `AGREEMENT_FROM` shared things on: a few different opinions say nothing about a person.
@@ -21,6 +21,7 @@ from __future__ import annotations
 import math
 from array import array
 from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 PRIOR = 0.85
@@ -59,18 +60,27 @@ class Ballots:
         self._who.append(self.people.setdefault(person, len(self.people)))
         self._words.append(word)
 
-    def shared(self) -> list[list[tuple[str, list[int]]]]:
+    def shared(self) -> Iterator[list[tuple[str, list[int]]]]:
         """The items with at least two words: each the people, in order of id, with their words.
 
-        In an order that depends on the items alone.
+        In an order that depends on the items alone. One item at a time: of many judgements most may be shared.
         """
-        times = _more_than_once(self._items)
+        import numpy as np
+
+        values = np.frombuffer(self._items, dtype=np.uint64)
+        order = np.argsort(values, kind="stable")
+        values = values[order]
+        new = np.ones(len(values), dtype=bool)
+        new[1:] = values[1:] != values[:-1]
+        begins = np.flatnonzero(new)
+        ends = np.append(begins[1:], len(values))
+        several = ends - begins > 1
         names = list(self.people)
-        items: defaultdict[int, defaultdict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
-        for item, who, word in zip(self._items, self._who, self._words, strict=True):
-            if item in times:
-                items[item][names[who]].append(word)
-        return [[(person, sorted(items[item][person])) for person in sorted(items[item])] for item in sorted(items)]
+        for begin, end in zip(begins[several], ends[several], strict=True):
+            words: defaultdict[str, list[int]] = defaultdict(list)
+            for place in order[begin:end].tolist():
+                words[names[self._who[place]]].append(self._words[place])
+            yield [(person, sorted(words[person])) for person in sorted(words)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +95,8 @@ class Known:
 
 def person_weights(ballots: Ballots) -> dict[str, float]:
     """Every person's weight, with mean 1 over their judgements."""
-    items = ballots.shared()
-    agreed = _agreement(items)
-    hard = _repeats(items)
+    agreed = _agreement(ballots)
+    hard = _repeats(ballots.shared())
     raw = {}
     for person in sorted(ballots.judgements):
         trials, right = hard.get(person, (0.0, 0.0))
@@ -114,7 +123,7 @@ def _weight(right: float, trials: float) -> float:
     return 2.0 * (PRIOR * PRIOR_JUDGEMENTS + right) / (PRIOR_JUDGEMENTS + trials) - 1.0
 
 
-def _repeats(items: list[list[tuple[str, list[int]]]]) -> dict[str, tuple[float, float]]:
+def _repeats(items: Iterable[list[tuple[str, list[int]]]]) -> dict[str, tuple[float, float]]:
     """Trials and successes by person, from things that the same person judged more than once."""
     found: defaultdict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
     for item in items:
@@ -131,38 +140,43 @@ def _repeats(items: list[list[tuple[str, list[int]]]]) -> dict[str, tuple[float,
     }
 
 
-def _agreement(items: list[list[tuple[str, list[int]]]]) -> dict[str, tuple[float, float]]:
+def _agreement(ballots: Ballots) -> dict[str, tuple[float, float]]:
     """Shared items and the expected number of right words on them, by person."""
-    ballots = []
-    for item in items:
+    import numpy as np
+
+    names = sorted(ballots.people)
+    places = {person: place for place, person in enumerate(names)}
+    item_of, who_of, word_of, items = array("I"), array("I"), array("b"), 0
+    for item in ballots.shared():
         words = [(person, (sum(each) > 0) - (sum(each) < 0)) for person, each in item]
         words = [(person, word) for person, word in words if word]
         if len(words) > 1:
-            ballots.append(words)
-    shared = Counter(person for words in ballots for person, _ in words)
-    accuracy = dict.fromkeys(shared, PRIOR)
-    right: dict[str, float] = {}
-    for _ in range(STEPS if ballots else 0):
-        odds = {person: math.log(a / (1.0 - a)) for person, a in accuracy.items()}
-        right = dict.fromkeys(shared, 0.0)
-        for words in ballots:
-            up = 1.0 / (1.0 + math.exp(-sum(word * odds[person] for person, word in words)))
-            for person, word in words:
-                right[person] += up if word > 0 else 1.0 - up
-        accuracy = {
-            person: _clip((PRIOR * PRIOR_JUDGEMENTS + right[person]) / (PRIOR_JUDGEMENTS + shared[person]))
-            for person in shared
-        }
-    return {person: (float(shared[person]), right[person]) for person in right if shared[person] >= AGREEMENT_FROM}
+            item_of.extend([items] * len(words))
+            who_of.extend([places[person] for person, _ in words])
+            word_of.extend([word for _, word in words])
+            items += 1
+    if not items:
+        return {}
+    of, who, word = (np.frombuffer(each, dtype=each.typecode) for each in (item_of, who_of, word_of))
+    shared = np.bincount(who, minlength=len(names))
+    accuracy = [PRIOR] * len(names)
+    right: list[float] = []
+    for _ in range(STEPS):
+        odds = np.array([math.log(a / (1.0 - a)) for a in accuracy])
+        votes = np.bincount(of, weights=word * odds[who], minlength=items)
+        # Not NumPy's exponential: its last bit depends on the processor, and equal input is to give equal bytes.
+        up = np.array([1.0 / (1.0 + math.exp(-vote)) for vote in votes.tolist()])[of]
+        right = np.bincount(who, weights=np.where(word > 0, up, 1.0 - up), minlength=len(names)).tolist()
+        accuracy = [
+            _clip((PRIOR * PRIOR_JUDGEMENTS + fits) / (PRIOR_JUDGEMENTS + times))
+            for fits, times in zip(right, shared.tolist(), strict=True)
+        ]
+    return {
+        person: (float(times), fits)
+        for person, times, fits in zip(names, shared.tolist(), right, strict=True)
+        if times >= AGREEMENT_FROM
+    }
 
 
 def _clip(accuracy: float) -> float:
     return min(_SURE, max(1.0 - _SURE, accuracy))
-
-
-def _more_than_once(items: array[int]) -> set[int]:
-    seen: set[int] = set()
-    again: set[int] = set()
-    for item in items:
-        (again if item in seen else seen).add(item)
-    return again

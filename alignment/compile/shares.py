@@ -100,6 +100,11 @@ _Person = tuple[float, float, float, list[str]]  # weight, share, margin, judgem
 
 def _by_person(votes: Iterable[Vote]) -> dict[str, _Person]:
     """Each person's own mean, in the order of their ids, so that sums do not depend on who came first."""
+    votes = list(votes)
+    if len(votes) == 1:  # most things are judged once: the same numbers without the tables
+        (vote,) = votes
+        share, margin = vote.weight * vote.share / vote.weight, vote.weight * vote.margin / vote.weight
+        return {vote.person: (vote.weight, share, margin, [vote.judgement])}
     listed: defaultdict[str, defaultdict[str, list[Vote]]] = defaultdict(lambda: defaultdict(list))
     for vote in votes:
         listed[vote.person][vote.judgement].append(vote)

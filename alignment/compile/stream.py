@@ -13,21 +13,23 @@ verdict, some two hundred for each signal) and one part.
 
 from __future__ import annotations
 
-import marshal
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from alignment.compile.compiled import DEFAULT
-from alignment.compile.drafting import Drafted, Rows, Scale, Totals, draft
+from alignment.compile.drafting import KINDS, Drafted, Rows, Scale, Totals, draft
 from alignment.compile.drafts import AnyRow, Draft
 from alignment.compile.implicit import ImplicitSignal
-from alignment.compile.parts import Parts, Plain, messages_of, next_record, plain_context
+from alignment.compile.parts import Parts, Plain, messages_of, next_record, plain_context, write_record
+from alignment.compile.plain import judgement_of, plain_judgement
 from alignment.compile.rules import Rules
 from alignment.compile.signal_spool import SignalSpool
 from alignment.compile.survey import Survey, Surveyed
-from alignment.judgement import Candidate, Judgement, Kind, Mark, Message, Strength
+from alignment.judgement import Judgement, Message
 from alignment.rows import GroupRow, MarkRow, PairRow, Row, SftRow
+
+_ROWS: tuple[type[Any], ...] = (PairRow, MarkRow, SftRow, GroupRow)  # in the order of `KINDS`
 
 
 class Stream:
@@ -61,6 +63,7 @@ class Stream:
                 _draft_part(parts.read(number), done.drafts(number), spool, surveyed, rules, totals)
                 parts.remove(number)
         self.ballots = survey.ballots
+        self._surveyed = surveyed
         self._scale = Scale.of(totals)
         self.counts: dict[str, Any] = {**survey.counts(), **totals.record(self._scale)}
 
@@ -69,9 +72,23 @@ class Stream:
         with self._spool.open("rb") as spool:
             while (record := next_record(spool)) is not None:
                 plain, split, kinds, context = record
-                judgements = [_judgement(each) for each in plain]
+                judgements = [judgement_of(each) for each in plain]
                 prompt = judgements[0].context if judgements else messages_of(context)
                 yield judgements, self._scale.finish(_drafted(split, kinds, prompt))
+
+    def side(self, judgement: Judgement) -> str:
+        """`train` or `held_out`: where the rows of a judgement lie."""
+        return self._surveyed.side(judgement.context)
+
+    def rows(self, make: type[AnyRow], split: str) -> Iterator[AnyRow]:
+        """The rows of one kind and side, in the order of `contexts`."""
+        place = _ROWS.index(make)
+        with self._spool.open("rb") as spool:
+            while (record := next_record(spool)) is not None:
+                plain, side, kinds, context = record
+                if side == split and kinds[place]:
+                    prompt = judgement_of(plain[0]).context if plain else messages_of(context)
+                    yield from self._scale.rows(KINDS[place], _back(make, kinds[place], prompt), split)
 
 
 def _spread(source: Iterable[Judgement], survey: Survey, done: SignalSpool, scratch: Path) -> Parts:
@@ -80,7 +97,7 @@ def _spread(source: Iterable[Judgement], survey: Survey, done: SignalSpool, scra
     try:
         for judgement in source:
             done.see(judgement)
-            parts.add(survey.see(judgement), _plain(judgement))
+            parts.add(survey.see(judgement), plain_judgement(judgement))
     finally:
         parts.close()
     return parts
@@ -96,73 +113,13 @@ def _draft_part(
 ) -> None:
     for digest in sorted({*contexts, *signals}):
         plain = sorted(contexts.get(digest, []), key=lambda each: str(each[0]))
-        judgements, done = [_judgement(each) for each in plain], signals.get(digest, [])
+        judgements, done = [judgement_of(each) for each in plain], signals.get(digest, [])
         context = judgements[0].context if judgements else done[0].row.prompt
         drafted = draft(judgements, surveyed.side(context), surveyed.reliability, rules, totals, done)
         listed: tuple[Sequence[Draft[Any]], ...] = (drafted.pairs, drafted.marks, drafted.sft, drafted.groups)
         kinds = tuple(tuple((_row(each.row), each.parts) for each in drafts) for drafts in listed)
         alone = () if judgements else plain_context(context)  # no judgement beside it that has the context
-        marshal.dump((tuple(plain), drafted.split, kinds, alone), spool)
-
-
-def _plain(judgement: Judgement) -> Plain:
-    return (
-        judgement.id,
-        judgement.task,
-        judgement.person,
-        judgement.kind.value,
-        plain_context(judgement.context),
-        tuple(
-            (
-                candidate.id,
-                candidate.text,
-                candidate.version,
-                candidate.position,
-                candidate.finish_reason,
-                candidate.rank,
-                candidate.mark.value if candidate.mark is not None else None,
-                candidate.correction,
-            )
-            for candidate in judgement.candidates
-        ),
-        judgement.conversation,
-        judgement.strength.value if judgement.strength is not None else None,
-        judgement.cannot_judge,
-        judgement.scripted,
-        judgement.at,
-        tuple(judgement.reasons),
-        judgement.comment,
-        judgement.gold,
-    )
-
-
-_KINDS: dict[Any, Kind] = {kind.value: kind for kind in Kind}
-_MARKS: dict[Any, Mark] = {mark.value: mark for mark in Mark}
-_STRENGTHS: dict[Any, Strength] = {strength.value: strength for strength in Strength}
-
-
-def _judgement(plain: Plain) -> Judgement:
-    id, task, person, kind, context, candidates, conversation, strength, *rest = plain
-    cannot_judge, scripted, at, reasons, comment, gold = rest
-    return Judgement(
-        id=id,
-        task=task,
-        person=person,
-        kind=_KINDS[kind],
-        context=messages_of(context),
-        candidates=tuple(
-            Candidate(name, text, version, position, finish, rank, _MARKS.get(mark), correction)
-            for name, text, version, position, finish, rank, mark, correction in candidates
-        ),
-        conversation=conversation,
-        strength=_STRENGTHS.get(strength),
-        cannot_judge=cannot_judge,
-        scripted=scripted,
-        at=at,
-        reasons=reasons,
-        comment=comment,
-        gold=gold,
-    )
+        write_record(spool, (tuple(plain), drafted.split, kinds, alone))
 
 
 def _row(row: Row) -> Plain:
@@ -171,8 +128,15 @@ def _row(row: Row) -> Plain:
 
 
 def _drafted(split: str, kinds: Any, prompt: tuple[Message, ...]) -> Drafted:
-    def back(make: type[AnyRow], drafts: Any) -> list[Draft[AnyRow]]:
-        return [Draft(make(prompt, *values), parts) for values, parts in drafts]
-
     pairs, marks, sft, groups = kinds
-    return Drafted(split, back(PairRow, pairs), back(MarkRow, marks), back(SftRow, sft), back(GroupRow, groups))
+    return Drafted(
+        split,
+        _back(PairRow, pairs, prompt),
+        _back(MarkRow, marks, prompt),
+        _back(SftRow, sft, prompt),
+        _back(GroupRow, groups, prompt),
+    )
+
+
+def _back(make: type[AnyRow], drafts: Any, prompt: tuple[Message, ...]) -> list[Draft[AnyRow]]:
+    return [Draft(make(prompt, *values), parts) for values, parts in drafts]

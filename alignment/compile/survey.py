@@ -48,7 +48,8 @@ class Survey:
         self.ballots.count(judgement.person, judgement.gold)
         if judgement.gold is not None:  # says how far its person can be relied on, and nothing else
             return digest
-        self.clusters.add(judgement)
+        if not judgement.repeat:  # a prompt has been seen once, however often its answers were shown
+            self.clusters.add(judgement)
         if judgement.cannot_judge:
             return digest
         if judgement.kind is Kind.LIKE:

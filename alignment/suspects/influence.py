@@ -56,7 +56,7 @@ def pairs_of(judgements: Iterable[Judgement]) -> list[tuple[str, str, str]]:
     return [
         (judgement.person, better.text, worse.text)
         for judgement in sorted(judgements, key=lambda each: each.id)
-        if judgement.kind is not Kind.LIKE and not judgement.cannot_judge and judgement.gold is None
+        if judgement.kind is not Kind.LIKE and not judgement.cannot_judge and judgement.trains
         for better, worse in strict_pairs(judgement)
     ]
 

@@ -19,6 +19,7 @@ from typing import Any, Literal
 from feedback_app.collect.answer import Answers
 from feedback_app.collect.blind import Blind, blind_vote
 from feedback_app.collect.generate import Generation, Served, served
+from feedback_app.collect.mixed import mixed_in
 from feedback_app.collect.people import Role, require
 from feedback_app.collect.prompts import PromptOrder
 from feedback_app.collect.text import clean
@@ -227,11 +228,11 @@ class Comparing:
         return making
 
     async def _make(self, person: Person, typed: str | None, making: _Making) -> None:
-        gold = await asyncio.to_thread(self._gold, person) if typed is None else None
-        if gold is not None:
-            prompt, candidates = await asyncio.to_thread(self._shown, *gold)
+        known = await asyncio.to_thread(self._mixed_in, person) if typed is None else None
+        if known is not None:
+            prompt, candidates = await asyncio.to_thread(self._shown, *known)
             making.add(PairStarted(prompt, generated=False))
-            making.add(PairReady(gold[0].id, candidates[0].text, candidates[1].text))
+            making.add(PairReady(known[0].id, candidates[0].text, candidates[1].text))
             return
         for _ in range(PROMPT_TRIES if typed is None else 1):
             prompt = await asyncio.to_thread(self._order.draw, person) if typed is None else typed
@@ -281,17 +282,10 @@ class Comparing:
             return [policy, policy], None
         return [served(self._store, blind.against), served(self._store, blind.judged)], blind
 
-    def _gold(self, person: Person) -> tuple[Ticket, Task] | None:
-        """Now and then, a ticket on a task whose answer is known and that this person has not seen.
-
-        Nothing that leaves the server tells it from another pair. Not while there is a blind vote, which every
-        judgement is needed for, and never for scripted people.
-        """
-        share = self._answers.settings.gold_share
-        unseen = self._store.tasks.gold_unseen(person.id) if share and not person.scripted else []
-        if not unseen or self._rng.random() >= share or blind_vote(self._store) is not None:
-            return None
-        return self._issue(self._rng.choice(unseen), person)
+    def _mixed_in(self, person: Person) -> tuple[Ticket, Task] | None:
+        """Now and then, a ticket on a pair that tells how far this person can be relied on."""
+        task = mixed_in(self._store, self._answers.settings, person, self._rng)
+        return self._issue(task, person) if task is not None else None
 
     def _issue(self, task: Task, person: Person) -> tuple[Ticket, Task]:
         """This person's ticket on a task that is there, its answers in an order that is drawn now."""

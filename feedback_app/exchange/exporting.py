@@ -1,14 +1,18 @@
-"""Export: the rows that a round would train on, in a format of choice, with personal data as the settings say."""
+"""Export: the rows that a round would train on, in a format of choice, with personal data as the settings say.
+
+Row by row, compiled on disk: memory hardly grows with the number of judgements, but for oasst, whose trees may
+grow until the last ranking.
+"""
 
 from __future__ import annotations
 
 import csv
 import json
+import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import groupby
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
 
 from feedback_app.errors import Unavailable, UsageError
 from feedback_app.formats import FORMATS, Feedback, Kind, Record, llama_factory
@@ -16,10 +20,12 @@ from feedback_app.formats.feedback import Answer, demonstration, mark, pair
 from feedback_app.formats.table import COLUMNS
 
 if TYPE_CHECKING:
-    from alignment.compile import Compiled
+    from alignment.compile import Rules
     from alignment.compile.personal import Handling, Tally
     from alignment.judgement import Judgement
     from feedback_app.store.database import Store
+
+SPLITS = ("held_out", "train")
 
 
 def export(store: Store, format: str, out: Path, personal: str = "flag") -> dict[str, Any]:
@@ -29,18 +35,13 @@ def export(store: Store, format: str, out: Path, personal: str = "flag") -> dict
     the format cannot carry), `personal` (what was found), `judgements` and `set_aside` (judgements left out because
     an operator has set their people aside).
     """
-    from alignment.compile import compile_rows
     from alignment.compile.personal import Tally
     from feedback_app.loop.rules import heard, rules_of, set_aside
 
     if format not in FORMATS:
         raise UsageError(f"There is no export format called {format}. Formats: {', '.join(sorted(FORMATS))}.")
     handling, tally = handling_of(personal), Tally()
-    # Gold verdicts weigh people and are nothing to train on; implicit signals stay, no format carries their weight.
     aside: Counter[str] = Counter()
-    judgements = list(heard(store.judgements.export(), set_aside(store), aside))
-    said = [judgement for judgement in judgements if judgement.gold is None]
-    rows = compile_rows(judgements, rules=rules_of(store))
     takes = FORMATS[format].takes
     counts: Counter[str] = Counter()
     left_out: Counter[str] = Counter()
@@ -49,16 +50,18 @@ def export(store: Store, format: str, out: Path, personal: str = "flag") -> dict
         out.mkdir(parents=True, exist_ok=True)
         if any(out.iterdir()):
             raise UsageError(f"{out} is not empty. Name a new folder.")
-        for kind in takes:
-            placed = sorted(feedback_of(kind, rows, said), key=lambda each: each[0])
-            for split, group in groupby(placed, key=lambda each: each[0]):
-                prefix = f"{llama_factory.NAMES[kind]}_" if len(takes) > 1 else ""
-                name = f"{prefix}{split}.{FORMATS[format].ending}"
-                seen = (_seen(feedback, handling, tally) for _, feedback in group)
-                written = _write(out / name, FORMATS[format].write(seen, left_out))
-                if written:
-                    files[name] = kind
-                    counts[split] += written
+        with tempfile.TemporaryDirectory(prefix=".compile-", dir=out) as scratch:
+            judgements = heard(store.judgements.export(), set_aside(store), aside)
+            rows = Exported(judgements, Path(scratch), rules_of(store))
+            for kind in takes:
+                for split in SPLITS:
+                    prefix = f"{llama_factory.NAMES[kind]}_" if len(takes) > 1 else ""
+                    name = f"{prefix}{split}.{FORMATS[format].ending}"
+                    seen = (_seen(feedback, handling, tally) for feedback in rows.feedback(kind, split))
+                    written = _write(out / name, FORMATS[format].write(seen, left_out))
+                    if written:
+                        files[name] = kind
+                        counts[split] += written
         if format == "llama-factory" and files:
             info = json.dumps(llama_factory.dataset_info(files), indent=2, ensure_ascii=False)
             (out / "dataset_info.json").write_text(info + "\n", encoding="utf-8")
@@ -70,7 +73,7 @@ def export(store: Store, format: str, out: Path, personal: str = "flag") -> dict
         "written": dict(counts),
         "left_out": dict(left_out),
         "personal": tally.to_record(handling),
-        "judgements": rows.counts["judgements"],
+        "judgements": rows.judgements,
         "set_aside": aside.total(),
     }
 
@@ -86,31 +89,71 @@ def handling_of(name: str) -> Handling:
         raise UsageError(f"There is no way to handle personal data called {name}. Use one of: {words}.") from error
 
 
-def feedback_of(kind: Kind, rows: Compiled, judgements: Sequence[Judgement]) -> Iterator[tuple[str, Feedback]]:
-    """The rows of a kind with their split. Rankings and votes are whole verdicts, not the pairs made of them."""
-    match kind:
-        case Kind.PAIR:
-            for row in rows.pairs:
-                more = {"weight": row.weight, "origin": row.origin, "judgements": row.judgements}
-                yield row.split, pair(row.prompt, row.chosen, row.rejected, **more)
-        case Kind.MARK:
-            for good_or_bad in rows.marks:
-                yield good_or_bad.split, mark(good_or_bad.prompt, good_or_bad.completion, good_or_bad.label)
-        case Kind.DEMONSTRATION:
-            for shown in rows.sft:
-                yield shown.split, demonstration(shown.prompt, shown.completion)
-        case Kind.RANKING:
-            yield from _rankings(rows, judgements)
-        case Kind.VOTE:
-            yield from _votes(judgements)
+class Exported:
+    """What is exported, on disk: the rows, and the judgements in the order in which they were given.
+
+    Gold verdicts and repeats weigh people and are nothing to train on; implicit signals stay, no format carries their
+    weight.
+    """
+
+    def __init__(self, judgements: Iterable[Judgement], scratch: Path, rules: Rules) -> None:
+        """`judgements` are read once, here; `scratch` is an empty folder that the rows lie in."""
+        from alignment.compile.stream import Stream
+
+        self._said = scratch / "said"
+        with self._said.open("wb") as file:
+            self._stream = Stream(_kept(judgements, file), scratch, rules=rules)
+        self.judgements: int = self._stream.counts["judgements"]
+
+    def feedback(self, kind: Kind, split: str) -> Iterator[Feedback]:
+        """The rows of a kind and side. Rankings and votes are whole verdicts, not the pairs made of them."""
+        from alignment.rows import MarkRow, PairRow, SftRow
+
+        match kind:
+            case Kind.PAIR:
+                for row in self._stream.rows(PairRow, split):
+                    more = {"weight": row.weight, "origin": row.origin, "judgements": row.judgements}
+                    yield pair(row.prompt, row.chosen, row.rejected, **more)
+            case Kind.MARK:
+                for good_or_bad in self._stream.rows(MarkRow, split):
+                    yield mark(good_or_bad.prompt, good_or_bad.completion, good_or_bad.label)
+            case Kind.DEMONSTRATION:
+                for shown in self._stream.rows(SftRow, split):
+                    yield demonstration(shown.prompt, shown.completion)
+            case Kind.RANKING:
+                yield from _rankings(self._verdicts(split))
+                for row in self._stream.rows(PairRow, split):
+                    if row.origin not in ("compare", "rank"):  # pairs that no ranking stands behind
+                        yield pair(row.prompt, row.chosen, row.rejected)
+            case Kind.VOTE:
+                yield from _votes(self._verdicts(split))
+
+    def _verdicts(self, split: str) -> Iterator[Judgement]:
+        from alignment.compile.parts import next_record
+        from alignment.compile.plain import judgement_of
+
+        with self._said.open("rb") as file:
+            while (record := next_record(file)) is not None:
+                judgement = judgement_of(record)
+                if self._stream.side(judgement) == split:
+                    yield judgement
 
 
-def _rankings(rows: Compiled, judgements: Sequence[Judgement]) -> Iterator[tuple[str, Feedback]]:
-    """Every verdict with two or more places, and as rankings of two the pairs that no ranking stands behind."""
+def _kept(judgements: Iterable[Judgement], file: BinaryIO) -> Iterator[Judgement]:
+    """The same judgements; those that may be exported are written down on their way."""
+    from alignment.compile.parts import write_record
+    from alignment.compile.plain import plain_judgement
+
+    for judgement in judgements:
+        if judgement.trains:
+            write_record(file, plain_judgement(judgement))
+        yield judgement
+
+
+def _rankings(judgements: Iterable[Judgement]) -> Iterator[Feedback]:
+    """Every verdict with two or more places."""
     from alignment.compile.groups import tie_groups
-    from alignment.compile.splits import split_of
 
-    splits = split_of(judgements, 0)
     for judgement in judgements:
         groups = [] if judgement.cannot_judge else tie_groups(judgement)
         if len(groups) > 1:
@@ -119,19 +162,14 @@ def _rankings(rows: Compiled, judgements: Sequence[Judgement]) -> Iterator[tuple
                 for place, group in enumerate(groups, 1)
                 for each in group
             )
-            yield splits[judgement.id], Feedback(judgement.context, tuple(answers), at=judgement.at)
-    for row in rows.pairs:
-        if row.origin not in ("compare", "rank"):
-            yield row.split, pair(row.prompt, row.chosen, row.rejected)
+            yield Feedback(judgement.context, tuple(answers), at=judgement.at)
 
 
-def _votes(judgements: Sequence[Judgement]) -> Iterator[tuple[str, Feedback]]:
+def _votes(judgements: Iterable[Judgement]) -> Iterator[Feedback]:
     """Every vote between two finished answers, ties and both bad among them, in the order they were shown."""
     from alignment.compile.groups import usable
-    from alignment.compile.splits import split_of
     from alignment.judgement import Mark
 
-    splits = split_of(judgements, 0)
     for judgement in judgements:
         shown = sorted(judgement.candidates, key=lambda candidate: candidate.position)
         if judgement.cannot_judge or len(shown) != 2 or not all(usable(candidate) for candidate in shown):
@@ -139,7 +177,7 @@ def _votes(judgements: Sequence[Judgement]) -> Iterator[tuple[str, Feedback]]:
         ranked = all(candidate.rank is not None for candidate in shown)
         if ranked or all(candidate.mark is Mark.BAD for candidate in shown):
             answers = (Answer(each.text, each.rank, None if ranked else False, each.version) for each in shown)
-            yield splits[judgement.id], Feedback(judgement.context, tuple(answers), at=judgement.at)
+            yield Feedback(judgement.context, tuple(answers), at=judgement.at)
 
 
 def _seen(feedback: Feedback, handling: Handling, tally: Tally) -> Feedback:

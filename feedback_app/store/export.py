@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from sqlmodel import Session, col, select
@@ -17,7 +17,8 @@ PAGE = 200
 def judgement_values(session: Session, up_to: int | None) -> Iterator[values.Judgement]:
     """Live judgements with serial at most `up_to`, in serial order; holds one page in memory.
 
-    A verdict on a task with a known answer says whether it was right, and is left out where it ranked nothing.
+    A verdict on a task with a known answer says whether it was right, and is left out where it ranked nothing. A
+    repeat bears the task that it repeats, and is left out where what its person said first no longer stands.
     """
     last = 0
     while True:
@@ -38,7 +39,10 @@ def judgement_values(session: Session, up_to: int | None) -> Iterator[values.Jud
         completions = load_completions(session, candidates)
         sent = [id for completion in completions.values() for id in completion.sent if isinstance(id, str)]
         messages = load_messages(session, candidates + sent)
+        firsts = _first_verdicts(session, [(row.person_id, task.repeat_of) for row, _, task in rows if task.repeat_of])
         for row, ticket, task in rows:
+            if task.repeat_of is not None and (row.person_id, task.repeat_of) not in firsts:
+                continue  # compared with nothing
             if task.gold is not None and not row.verdict.get("ranks"):
                 continue  # neither right nor wrong about what is known
             yield _value(session, row, ticket, task, messages, completions)
@@ -58,7 +62,7 @@ def _value(
     conversation = messages[task.candidates[0]].conversation_id
     return values.Judgement(
         id=row.id,
-        task=task.id,
+        task=task.repeat_of or task.id,
         person=row.person_id,
         kind=values.Kind(row.kind),
         context=context_of(session, task.context_id, messages, completions.get(task.candidates[0])),
@@ -73,7 +77,20 @@ def _value(
         reasons=tuple(verdict.get("reasons") or ()),
         comment=verdict.get("comment") or "",
         gold=None if task.gold is None else _right(verdict["ranks"], task.gold),
+        repeat=task.repeat_of is not None,
     )
+
+
+def _first_verdicts(session: Session, wanted: Sequence[tuple[str, str]]) -> set[tuple[str, str]]:
+    """Which of these people have a live judgement on these tasks."""
+    if not wanted:
+        return set()
+    statement = (
+        select(JudgementRow.person_id, Ticket.task_id)
+        .join(Ticket, col(Ticket.id) == JudgementRow.ticket_id)
+        .where(col(JudgementRow.live).is_(True), col(Ticket.task_id).in_([task for _, task in wanted]))
+    )
+    return set(session.exec(statement))
 
 
 def _right(ranks: Mapping[str, int], better: str) -> bool:

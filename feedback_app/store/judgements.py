@@ -130,13 +130,18 @@ class Judgements:
             return session.exec(select(func.max(JudgementRow.serial))).one() or 0
 
     def counts(self, since: int = 0) -> dict[str, Any]:
-        """How many live judgements are newer than serial `since`.
+        """How many live judgements are newer than serial `since`; a repeat is nothing new and is not counted.
 
         `total` counts everybody and `scripted` those of scripted people; so do `by_kind` and
         `scripted_by_kind`, `by_version` and `scripted_by_version`. A judgement counts once for each version
         among its candidates. `by_person` lists name, scripted and count, the most first.
         """
-        fresh = (col(JudgementRow.live).is_(True), JudgementRow.serial > since)
+        repeats = select(Ticket.id).join(Task, col(Task.id) == Ticket.task_id).where(col(Task.repeat_of).is_not(None))
+        fresh = (
+            col(JudgementRow.live).is_(True),
+            JudgementRow.serial > since,
+            col(JudgementRow.ticket_id).not_in(repeats),
+        )
         scripted = col(JudgementRow.scripted)
         with self._db.read() as session:
             kinds = session.exec(

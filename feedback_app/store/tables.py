@@ -126,6 +126,8 @@ class Task(SQLModel, table=True):
     incumbent: str | None = None
     scripted: bool = False  # made for a scripted person: never shown to others
     gold: str | None = None  # the candidate that is known to be the better one: verdicts tell who can be relied on
+    # the task whose answers these are: shown once more to those who judged them, to learn how steady they are
+    repeat_of: str | None = Field(default=None, index=True, unique=True)
     created_at: float
 
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import ColumnElement, Dialect, FromClause, exists, true
+from sqlalchemy import ColumnElement, Dialect, FromClause, exists, or_, true
 from sqlalchemy import func as sql
+from sqlalchemy.orm import aliased
 from sqlmodel import Session, col, func, select
 
 from feedback_app.errors import NotFound
 from feedback_app.store.engine import Database
 from feedback_app.store.tables import Completion, JudgementRow, Person, Task, Ticket, new_id
+
+REPEATABLE = 200  # comparisons of one person that are looked at for one to show again
 
 
 class Tasks:
@@ -128,6 +131,7 @@ class Tasks:
                 Task.scripted == person.scripted,
                 Task.wanted > taken,
                 col(Task.gold).is_(None),
+                col(Task.repeat_of).is_(None),
                 ~seen,
             )
             .order_by(col(Task.created_at), col(Task.id))
@@ -142,6 +146,62 @@ class Tasks:
         statement = select(Task).where(col(Task.gold).is_not(None), ~seen).order_by(col(Task.id))
         with self._db.read() as session:
             return list(session.exec(statement))
+
+    def repeatable(self, person_id: str, before: float, later: int) -> list[str]:
+        """Comparisons that this person put in an order and that may be shown to them once more: the newest ones' ids.
+
+        Given before time `before`, or with at least `later` comparisons of theirs after it; neither gold nor a repeat
+        itself, and never shown again yet.
+        """
+        again, shown = aliased(Task), aliased(Ticket)
+        repeated = exists().where(
+            col(again.repeat_of) == Task.id, col(shown.task_id) == again.id, col(shown.person_id) == person_id
+        )
+        theirs = (
+            JudgementRow.person_id == person_id,
+            JudgementRow.kind == "compare",
+            col(JudgementRow.live).is_(True),
+        )
+        newest = col(JudgementRow.serial).desc()
+        with self._db.read() as session:
+            place = session.exec(select(JudgementRow.serial).where(*theirs).order_by(newest).offset(later)).first() or 0
+            statement = (
+                select(Task.id, JudgementRow.verdict)
+                .join(Ticket, col(Ticket.task_id) == Task.id)
+                .join(JudgementRow, col(JudgementRow.ticket_id) == Ticket.id)
+                .where(
+                    *theirs,
+                    or_(col(JudgementRow.at) < before, col(JudgementRow.serial) <= place),
+                    col(Task.gold).is_(None),
+                    col(Task.repeat_of).is_(None),
+                    ~repeated,
+                )
+                .order_by(newest)
+                .limit(REPEATABLE)
+            )
+            rows = session.exec(statement).all()
+        # A tie says nothing about how steady somebody is.
+        return [id for id, verdict in rows if len(set((verdict.get("ranks") or {}).values())) > 1]
+
+    def repeat(self, task_id: str) -> Task:
+        """The task that shows this one's answers again: the one that there is, or a new one. Raises `NotFound`."""
+        with self._db.write() as session:
+            # The row lock makes two people who repeat the same comparison share the task on PostgreSQL too.
+            first = session.exec(select(Task).where(Task.id == task_id).with_for_update()).first()
+            if first is None:
+                raise NotFound("There is no such task.")
+            task = session.exec(select(Task).where(Task.repeat_of == task_id)).first()
+            if task is None:
+                task = Task(
+                    kind=first.kind,
+                    context_id=first.context_id,
+                    candidates=list(first.candidates),
+                    scripted=first.scripted,
+                    repeat_of=task_id,
+                    created_at=self._db.now(),
+                )
+                session.add(task)
+        return task
 
     def versions_in_open_tickets(self, now: float) -> set[str]:
         """The versions that wrote a candidate of any ticket that may still be judged."""

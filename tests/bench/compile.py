@@ -1,12 +1,14 @@
 """How the time and the memory of compiling grow with the number of judgements.
 
-    python -m tests.bench.compile [--sizes N …] [--json FILE]
+    python -m tests.bench.compile [--sizes N … | --largest N] [--json FILE]
 
 A database is filled with comparisons, likes and rankings of many people on fewer prompts, some tasks shared.
 For each size, in a process of its own: every judgement is read from the database alone, and then a whole
-snapshot is compiled from it, as a round does (read, survey, drafts, rows, JSONL and Parquet). The slope is
-that of log seconds over log judgements: 1 is time that grows linearly. Memory is what the process holds at
-its peak beyond what it held before compiling.
+snapshot is compiled from it, as a round does (read, survey, drafts, rows, JSONL and Parquet). Seconds are the
+processor's, which other work on the machine does not lengthen; the whole snapshot's by the clock stand beside
+them. The slope is that of log seconds over log judgements: 1 is time that grows linearly. Memory is the
+process's high-water mark, and how much of that came with compiling. `--largest 1000000` takes that size, a
+quarter of it, a sixteenth and a sixty-fourth; some 4 GB of disk, and about half an hour of a free processor.
 """
 
 from __future__ import annotations
@@ -15,14 +17,17 @@ import argparse
 import json
 import math
 import multiprocessing
+import os
 import random
-import resource
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from tests.long.lines import provenance
+from tests.long.processes import high_water
 
 SIZES = (4_000, 8_000, 16_000, 32_000)
 PEOPLE = 50
@@ -145,39 +150,41 @@ def fill(url: str, size: int) -> None:
     store.close()
 
 
-def measure(size: int) -> dict[str, Any]:
-    """Fill, read, compile; run in a process of its own, so that the peak of memory is this size's."""
+def measure(home: Path) -> dict[str, Any]:
+    """Read, compile; run in a process of its own, so that the peak of memory is this size's."""
     from alignment.compile.stream import Stream
     from alignment.snapshot import write_stream
     from feedback_app.store.database import open_store
 
-    with tempfile.TemporaryDirectory(prefix="alignloop-bench-") as name:
-        home = Path(name)
-        url = f"sqlite:///{home / 'alignloop.db'}"
-        fill(url, size)
-        store = open_store(url)
-        began = time.perf_counter()
-        judgements = sum(1 for _ in store.judgements.export())
-        read = time.perf_counter() - began
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        began = time.perf_counter()
-        (home / "scratch").mkdir()
-        stream = Stream(store.judgements.export(), home / "scratch")
-        compiled = time.perf_counter() - began
-        manifest = write_stream(stream, home / "snapshot", filters={}, watermark=0)
-        whole = time.perf_counter() - began
-        grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-        store.close()
+    store = open_store(_url(home))
+    began = time.process_time()
+    judgements = sum(1 for _ in store.judgements.export())
+    read = time.process_time() - began
+    before = high_water(os.getpid())
+    began, clock = time.process_time(), time.perf_counter()
+    (home / "scratch").mkdir()
+    stream = Stream(store.judgements.export(), home / "scratch")
+    compiled = time.process_time() - began
+    manifest = write_stream(stream, home / "snapshot", filters={}, watermark=0)
+    whole, wall = time.process_time() - began, time.perf_counter() - clock
+    peak = high_water(os.getpid())
+    store.close()
     return {
         "judgements": judgements,
         "pairs": manifest.files["pairs.jsonl"]["rows"],
         "read_s": round(read, 3),
         "rows_s": round(compiled, 3),
         "snapshot_s": round(whole, 3),
+        "snapshot_wall_s": round(wall, 3),
         "rows_over_read": round(compiled / read, 3),
         "snapshot_over_read": round(whole / read, 3),
-        "memory_mib": round(grown / 1024, 1),
+        "memory_mib": round((peak - before) / 2**20, 1),
+        "peak_mib": round(peak / 2**20, 1),
     }
+
+
+def _url(home: Path) -> str:
+    return f"sqlite:///{home / 'alignloop.db'}"
 
 
 def slope(sizes: Sequence[dict[str, Any]], of: str) -> float:
@@ -192,16 +199,22 @@ def slope(sizes: Sequence[dict[str, Any]], of: str) -> float:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print a table, and write everything as JSON where asked to."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sizes", type=int, nargs="+", default=list(SIZES), help="numbers of judgements, at least two")
+    sizing = parser.add_mutually_exclusive_group()
+    sizing.add_argument("--sizes", type=int, nargs="+", default=list(SIZES), help="numbers of judgements, at least two")
+    sizing.add_argument("--largest", type=int, help="this number of judgements, a quarter of it, and so on")
     parser.add_argument("--json", type=Path, help="also write the result here")
     chosen = parser.parse_args(arguments)
     spawn = multiprocessing.get_context("spawn")
     sizes = []
-    for size in chosen.sizes:
-        with spawn.Pool(1) as pool:
-            sizes.append(pool.apply(measure, (size,)))
-        print(json.dumps(sizes[-1]), flush=True)
+    for size in [chosen.largest // 4**step for step in (3, 2, 1, 0)] if chosen.largest else chosen.sizes:
+        with tempfile.TemporaryDirectory(prefix="alignloop-bench-") as name:
+            for step, given in ((fill, (_url(Path(name)), size)), (measure, (Path(name),))):
+                with spawn.Pool(1) as pool:
+                    found = pool.apply(step, given)
+        sizes.append(found)
+        print(json.dumps(found), flush=True)
     result = {
+        **provenance(),
         "sizes": sizes,
         "slope": {name: slope(sizes, f"{name}_s") for name in ("read", "rows", "snapshot")},
         "memory_slope": slope(sizes, "memory_mib"),

@@ -166,3 +166,36 @@ def test_gold_verdicts_never_become_rows_and_change_nothing_but_weights() -> Non
     assert (with_gold.marks, with_gold.sft) == ((), ())
     assert with_gold.counts["skipped"]["gold"] == len(gold)
     assert with_gold.counts["judgements"] == len(judged) + len(gold)
+
+
+def test_repeats_weigh_their_person_and_change_no_row() -> None:
+    """Somebody who turns every second verdict round weighs less than somebody who does not, on the same rows."""
+
+    def repeats(person: str, first: int, turned: bool) -> list[Judgement]:
+        said = right_votes(person, 60, first=first)
+        again = [
+            replace(vote(first + i, person=person, prompt=f"Question {i}?", ranks=ranks), id=f"{person}{i}")
+            for i in range(60)
+            for ranks in [(2, 1) if turned and i % 2 else (1, 2)]
+        ]
+        return [*said, *(replace(each, task=one.task, repeat=True) for one, each in zip(said, again, strict=True))]
+
+    judged = [*repeats("steady", 0, False), *repeats("unsteady", 100, True)]
+    firsts = [each for each in judged if not each.repeat]
+    found = weights(judged)
+    assert found["unsteady"] < 0.5 * found["steady"]
+    with_repeats, without = compile_rows(judged), compile_rows(firsts)
+    assert [(row.judgements, row.split, row.target) for row in with_repeats.pairs] == [
+        (row.judgements, row.split, row.target) for row in without.pairs
+    ]
+    assert with_repeats.counts["skipped"]["repeat"] == len(firsts)
+    alone = compile_rows([each for each in judged if each.repeat])
+    assert alone.pairs == ()
+
+
+def test_marks_on_a_repeat_are_no_marks() -> None:
+    first = vote(1, person="ann")
+    again = replace(
+        first, id="again", repeat=True, candidates=tuple(replace(each, mark=Mark.GOOD) for each in first.candidates)
+    )
+    assert compile_rows([first, again]).marks == ()
