@@ -104,7 +104,14 @@ def noise(lines: Lines) -> str:
         gains = [100 * (line["win_rate"] - alike[line["seed"]]) for line in pairs]
         if gains:
             mean, half = spread(gains)
-            rows.append([f"{name} minus unweighted, paired", str(len(gains)), f"{mean:+.1f} points (±{half:.1f})", ""])
+            rows.append(
+                [
+                    f"{name} minus unweighted, paired",
+                    str(len(gains)),
+                    f"{mean:+.1f} points ({mean - half:+.1f} to {mean + half:+.1f})",
+                    "",
+                ]
+            )
     return table(["480 judgements, `dpo`", "seeds", "win rate", "of the clean gain"], rows)
 
 
