@@ -82,9 +82,10 @@ WITH_ORPHAN = (
     "time.sleep(600)"
 )
 PARENT = """
-import sys
+import signal, sys
 from pathlib import Path
 from feedback_app import up
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # as in a terminal, whatever the tests were started under
 up.STOP_S = 1.0
 folder, code = Path(sys.argv[1]), sys.argv[2]
 children = [up.Child(n, [sys.executable, "-c", code], folder / f"{n}.log") for n in ("app", "worker")]
