@@ -46,8 +46,8 @@ class DpoSettings:
 
     Unless `epochs` is set, a run is topped up, until it is `CYCLES` times as long or has pulled the answers of a pair
     apart by `MOVED` (root mean square, before beta): where labels contradict each other, steps cancel out, and as
-    many of them move a model half as far. Measured in `tests/long/noise.py`. Where many labels agree, as in later
-    rounds (`tests/long/chain.py`), a run ends as soon as it is `FAR` away.
+    many of them move a model half as far. Measured in `tests/long/noise.py`. Where many labels agree, as in later rounds
+    (`tests/long/chain.py`), a run ends as soon as it is `FAR` away.
     """
 
     loss: Loss = "sigmoid"
