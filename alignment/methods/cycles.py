@@ -54,25 +54,20 @@ def moved(changes: Sequence[float]) -> float:
 
 
 class UntilMoved(TrainerCallback):  # type: ignore[misc]  # transformers ships no types
-    """Ends the run after the cycle or top-up in which `distance` reached `enough`, or where it is `far` too large.
+    """Ends the run after the cycle or top-up in which `distance` reached `enough`.
 
-    Many labels that agree move a model in one cycle as far as few do in three, and what it knew pays for that: at each
-    quarter of the first cycle a run that is `far` away ends at once.
     The distances are in the trainer's log, under `distance`: what is continued from a checkpoint still has them.
     """
 
-    def __init__(self, distance: Callable[[], float], cycle: int, enough: float, far: float = math.inf) -> None:
+    def __init__(self, distance: Callable[[], float], cycle: int, enough: float) -> None:
         self._distance = distance
         self._cycle = cycle
         self._enough = enough
-        self._far = far
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """At the end of a cycle or top-up, and at quarters of the first, look how far the model has gone."""
-        step = state.global_step
-        ends = planned(step, self._cycle) == step
-        if ends or step % top_up(self._cycle) == 0:
+        """At the end of a cycle or top-up, look how far the model has gone."""
+        if planned(state.global_step, self._cycle) == state.global_step:
             distance = self._distance()
-            state.log_history.append({"distance": distance, "step": step})
-            if distance >= (self._enough if ends else self._far):
+            state.log_history.append({"distance": distance, "step": state.global_step})
+            if distance >= self._enough:
                 control.should_training_stop = True

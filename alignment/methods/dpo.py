@@ -9,7 +9,6 @@ bfloat16 where the processor has it.
 
 from __future__ import annotations
 
-import math
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -20,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from alignment.errors import StageError
 from alignment.judgement import Message
 from alignment.methods.adapters import policy_lora, save_adapter, trainer_arguments, wants_bf16
-from alignment.methods.dpo_settings import FAR, MOVED, DpoSettings, check_enough
+from alignment.methods.dpo_settings import MOVED, DpoSettings, check_enough
 from alignment.methods.loading import load_model, load_tokenizer, window
 from alignment.methods.tokenized import TokenizedAnswer, TokenizedPair, tokenize_answers, tokenize_pairs
 from alignment.snapshot import read_marks, read_pairs, read_sft
@@ -41,7 +40,7 @@ def train(spec: StageSpec, progress: Progress) -> dict[str, Any]:
     Returns the metrics.
     Raises `StageError` with one sentence when the data are unusable or the loss is not finite.
     """
-    from alignment.methods.cycles import UntilMoved, top_up
+    from alignment.methods.cycles import UntilMoved
     from alignment.methods.resuming import train_on
 
     if spec.model is None:
@@ -65,8 +64,7 @@ def train(spec: StageSpec, progress: Progress) -> dict[str, Any]:
     answers, answers_left = _answers(spec.data, pairs, tokenizer, max_length) if settings.sft else ([], 0)
     trainer = build_trainer(spec, settings, tokenizer, pairs, progress, answers)
     reference = trainer.logps(_dataset(held_out)) if held_out else ([], [])
-    far = math.inf if settings.epochs else FAR
-    trainer.add_callback(UntilMoved(distance_on(trainer, held_out, reference, pairs), trainer.cycle, MOVED, far))
+    trainer.add_callback(UntilMoved(distance_on(trainer, held_out, reference, pairs), trainer.cycle, MOVED))
     set_up = time.perf_counter()
     train_on(trainer, spec)
     trained = time.perf_counter()
@@ -77,7 +75,7 @@ def train(spec: StageSpec, progress: Progress) -> dict[str, Any]:
         "tokens": sum(2 * len(pair.prompt) + len(pair.chosen) + len(pair.rejected) for pair in pairs),
         "steps": trainer.state.global_step,
         "epochs": round(settings.epochs_for(len(pairs)) * trainer.state.global_step / trainer.cycle, 2),
-        "top_ups": max(0, math.ceil((trainer.state.global_step - trainer.cycle) / top_up(trainer.cycle))),
+        "top_ups": len(distances) - 1,
         "moved": round(distances[-1], 3),
         "rate": trainer.args.learning_rate,
         "loss": settings.loss,

@@ -16,7 +16,6 @@ MIN_PAIRS = 8
 PAIRS_SEEN = 450  # rows × epochs that a run aims at; more pleases the taste more and costs capability
 MAX_EPOCHS = 20
 MOVED = 3.5  # nats; see `DpoSettings`
-FAR = 5.5  # nats; likewise
 SMALL_MODEL_RATE = 1e-3
 
 Loss = Literal["sigmoid", "ipo", "robust", "length-normalised"]
@@ -46,8 +45,7 @@ class DpoSettings:
 
     Unless `epochs` is set, a run is topped up, until it is `CYCLES` times as long or has pulled the answers of a pair
     apart by `MOVED` (root mean square, before beta): where labels contradict each other, steps cancel out, and as
-    many of them move a model half as far. Measured in `tests/long/noise.py`. Where many labels agree, as in later rounds
-    (`tests/long/chain.py`), a run ends as soon as it is `FAR` away.
+    many of them move a model half as far. Measured in `tests/long/noise.py`.
     """
 
     loss: Loss = "sigmoid"

@@ -6,7 +6,6 @@ vLLM serves as it is, and continuing one works as in `dpo`: the reference is the
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -36,7 +35,7 @@ def train(spec: StageSpec, progress: Progress) -> dict[str, Any]:
     `kl` (the batch's estimate), `seconds_left`. Returns the metrics.
     Raises `StageError` with one sentence when the data are unusable or the loss is not finite.
     """
-    from alignment.methods.cycles import UntilMoved, top_up
+    from alignment.methods.cycles import UntilMoved
     from alignment.methods.resuming import train_on
 
     if spec.model is None:
@@ -67,7 +66,7 @@ def train(spec: StageSpec, progress: Progress) -> dict[str, Any]:
         "tokens": sum(len(mark.prompt) + len(mark.completion) for mark in marks),
         "steps": trainer.state.global_step,
         "epochs": round(settings.epochs_for(len(marks)) * trainer.state.global_step / trainer.cycle, 2),
-        "top_ups": max(0, math.ceil((trainer.state.global_step - trainer.cycle) / top_up(trainer.cycle))),
+        "top_ups": len(distances) - 1,
         "moved": round(distances[-1], 3),
         "rate": trainer.args.learning_rate,
         "beta": settings.beta,

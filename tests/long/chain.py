@@ -87,12 +87,7 @@ def one_chain(
         spec = StageSpec("dpo", at / "data", str(MODEL), at / "dpo", {}, seed, adapter=adapter)
         metrics, used = run_stage(spec)
         line["rounds"].append(
-            {
-                "round": number,
-                "pairs": metrics["rows"]["train"],
-                "started_from": metrics["started_from"],
-                "moved": metrics["moved"],
-            }
+            {"round": number, "pairs": metrics["rows"]["train"], "started_from": metrics["started_from"]}
             | measured(spec.out, base, rights, TASTES[TASTE], seed)
             | {"kl_incumbent": kl_to(spec.out, incumbent, seed), "loss_added": loss_added(spec.out)}
             | {"seconds": round(used.seconds, 1)}

@@ -48,7 +48,7 @@ def test_distance_counts_moves_in_either_direction() -> None:
 
 def stopped_at(distances: list[float]) -> tuple[int, list[float]]:
     left = iter(distances)
-    callback = UntilMoved(lambda: next(left), cycle=8, enough=2.0, far=3.0)
+    callback = UntilMoved(lambda: next(left), cycle=8, enough=2.0)
     state = SimpleNamespace(global_step=0, log_history=[])
     control = SimpleNamespace(should_training_stop=False)
     while state.global_step < 12 and not control.should_training_stop:
@@ -58,13 +58,9 @@ def stopped_at(distances: list[float]) -> tuple[int, list[float]]:
 
 
 def test_a_run_ends_after_the_cycle_or_top_up_that_moved_the_model_far_enough() -> None:
-    assert stopped_at([0.5, 1.0, 2.4, 2.5]) == (8, [0.5, 1.0, 2.4, 2.5])
-    assert stopped_at([0.3, 0.5, 0.8, 1.0, 2.0]) == (10, [0.3, 0.5, 0.8, 1.0, 2.0])
-    assert stopped_at([0.5] * 6) == (12, [0.5] * 6)
-
-
-def test_a_run_that_is_far_away_ends_within_its_first_cycle() -> None:
-    assert stopped_at([1.0, 3.0]) == (4, [1.0, 3.0])
+    assert stopped_at([2.5]) == (8, [2.5])
+    assert stopped_at([1.0, 2.0]) == (10, [1.0, 2.0])
+    assert stopped_at([0.5, 0.5, 0.5]) == (12, [0.5, 0.5, 0.5])
 
 
 def test_who_sets_epochs_gets_those_and_no_more() -> None:
