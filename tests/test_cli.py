@@ -16,6 +16,8 @@ from feedback_app.commands.failure import explain
 from feedback_app.commands.pairs import read_pairs
 from feedback_app.errors import Conflict, TooLong, UsageError
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parent.parent
 Run = Callable[..., subprocess.CompletedProcess[str]]
 

@@ -21,6 +21,8 @@ from feedback_app.formats import Feedback, Kind
 from feedback_app.formats.feedback import demonstration, mark, pair
 from tests.alignment.builders import any_judgements, vote
 
+pytestmark = pytest.mark.slow
+
 
 def in_memory(judgements: list[Judgement], kind: Kind, split: str) -> list[Feedback]:
     """The rows of a kind and side, from everything at once; votes and rankings by their texts are enough."""

@@ -21,6 +21,8 @@ from serving.group import GroupFile, members, start_time
 from serving.supervise import Supervisor
 from tests.waiting import until
 
+pytestmark = pytest.mark.slow
+
 FAKE = str(Path(__file__).with_name("fake_vllm.py"))
 ENV = dict(os.environ)
 

@@ -18,6 +18,8 @@ from tests.waiting import until
 if TYPE_CHECKING:
     from tests.feedback_app.api.conftest import Site
 
+pytestmark = pytest.mark.slow
+
 Ask = Callable[[str], AsyncOpenAI]
 HELLO: Any = [{"role": "user", "content": "hello there"}]
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from feedback_app.store.database import Store
 
+pytestmark = pytest.mark.slow
+
 PASSWORD = "a long enough one"
 Client = Callable[[str | None], Awaitable[httpx.AsyncClient]]
 JOIN = "gradio_api/queue/join"

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from feedback_app.parts import Parts
     from feedback_app.store.database import Store
 
+pytestmark = pytest.mark.slow
+
 PASSWORD = "a long enough one"
 
 

@@ -18,6 +18,8 @@ from tests.fakes import Clock, FakeVllm, Reply, collected, fake_server
 from tests.feedback_app.builders import add_version
 from tests.waiting import until
 
+pytestmark = pytest.mark.slow
+
 
 def new_chat(store: Store, person: Person) -> str:
     return store.talk.add_conversation(person.id, "chat").id

@@ -14,6 +14,8 @@ from feedback_app.store.database import Store
 from feedback_app.store.tables import Person, Round
 from tests.feedback_app.loop.parts import held_round, made_by, serve_base, vote
 
+pytestmark = pytest.mark.slow
+
 NEEDED = 8
 OUTCOMES = st.sampled_from(["win", "loss", "tie", "none"])
 

@@ -29,6 +29,8 @@ from tests.feedback_app.loop.fake_stage import adapter
 from tests.feedback_app.loop.parts import serve_base, vote
 from tests.feedback_app.loop.test_worker import Bench
 
+pytestmark = pytest.mark.slow
+
 WATCH = {"watch": 4, "milestones": 0.5}
 
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
+
 from alignment.judgement import Candidate, Kind, Mark, Message, Strength
 from feedback_app.store import export
 from feedback_app.store.database import Store
 from feedback_app.store.judgements import WITHDRAWN
 from feedback_app.store.tables import Person, Task
 from tests.feedback_app.builders import HOUR_S, completion, show
+
+pytestmark = pytest.mark.slow
 
 
 def test_an_exported_judgement_carries_what_was_sent_and_said(store: Store, person: Callable[..., Person]) -> None:
