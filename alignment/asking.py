@@ -14,13 +14,14 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from alignment.whole_file import write_whole
 
 ASKED, ANSWERED = "asked.json", "answered.json"
 POLL_S = 0.3
@@ -61,7 +62,7 @@ def answer(out: Path, question: Asked, votes: Votes, *, over: bool = False) -> N
     """Tell the stage what people have said so far; `over` says that there is no use in waiting for more."""
     said = {"step": question.step, "adapter": question.adapter, "over": over, **votes._asdict()}
     with contextlib.suppress(FileNotFoundError):  # the stage has stopped asking meanwhile
-        _write(folder_of(out) / ANSWERED, said)
+        write_whole(folder_of(out) / ANSWERED, json.dumps(said))
 
 
 def forget(out: Path) -> None:
@@ -86,7 +87,6 @@ class Asking:
     ) -> None:
         """`tell` hears what is waited for, and again whenever a vote has come."""
         self._out = out
-        self._folder = folder_of(out)
         self._patience_s = patience_s
         self._tell = tell
         self._clock = clock
@@ -95,8 +95,9 @@ class Asking:
     def __call__(self, step: int, adapter: str, judgements: int) -> Votes:
         """Ask, and wait."""
         question = Asked(step, adapter, judgements)
-        self._folder.mkdir(parents=True, exist_ok=True)
-        _write(self._folder / ASKED, asdict(question))
+        folder = folder_of(self._out)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_whole(folder / ASKED, json.dumps(asdict(question)))
         end = self._clock() + self._patience_s
         told: Votes | None = None
         while True:
@@ -113,7 +114,7 @@ class Asking:
         forget(self._out)
 
     def _answered(self, question: Asked) -> tuple[Votes, bool]:
-        raw = _read(self._folder / ANSWERED)
+        raw = _read(folder_of(self._out) / ANSWERED)
         if (raw.get("step"), raw.get("adapter")) != (question.step, question.adapter):  # none, or an earlier one's
             return Votes(), False
         return Votes(float(raw["wins"]), int(raw["judged"]), int(raw["scripted"])), bool(raw["over"])
@@ -125,12 +126,3 @@ def _read(path: Path) -> dict[str, Any]:
         return raw if isinstance(raw, dict) else {}
     except (OSError, ValueError):
         return {}
-
-
-def _write(path: Path, body: Mapping[str, Any]) -> None:
-    partial = path.with_name(f"{path.name}.partial")
-    with partial.open("w", encoding="utf-8") as file:
-        json.dump(body, file)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)

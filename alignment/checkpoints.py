@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from alignment.spec import StageSpec
+from alignment.whole_file import write_whole
 
 CHECKPOINTS, WHOLE, PROGRESS = "checkpoints", "whole.json", "progress.jsonl"
 LIBRARIES = ("torch", "transformers", "trl", "peft", "tokenizers", "safetensors")
@@ -63,12 +64,7 @@ def whole(folder: Path, spec: StageSpec, step: int, notes: Mapping[str, Any] | N
         if path.is_file():
             with path.open("rb") as file:
                 os.fsync(file.fileno())
-    partial = folder / f"{WHOLE}.partial"
-    with partial.open("w", encoding="utf-8") as file:
-        json.dump({"same": _same(spec), "step": step, "notes": dict(notes or {})}, file)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(folder / WHOLE)
+    write_whole(folder / WHOLE, json.dumps({"same": _same(spec), "step": step, "notes": dict(notes or {})}))
     for other in list((spec.out / CHECKPOINTS).rglob(WHOLE)):
         if other.parent != folder:
             other.unlink()  # first, so that one that is half removed is not taken for whole
@@ -135,6 +131,4 @@ def _keep_progress(source: Path, target: Path, step: int) -> None:
     except OSError:
         lines = []
     kept = [line for line in lines if int(json.loads(line).get("step") or 0) <= step]
-    partial = target.with_name(f"{PROGRESS}.partial")
-    partial.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
-    partial.replace(target)
+    write_whole(target, "".join(f"{line}\n" for line in kept))

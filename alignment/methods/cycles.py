@@ -53,6 +53,19 @@ def moved(changes: Sequence[float]) -> float:
     return math.sqrt(sum(change * change for change in changes) / len(changes))
 
 
+def travelled(state: Any, cycle: int, epochs: float) -> dict[str, Any]:
+    """For the metrics of a run that has ended: its passes in all, its top-ups, and how far it went in nats.
+
+    `state` is the trainer's, `epochs` are the passes of a first cycle of `cycle` steps.
+    """
+    distances = [entry["distance"] for entry in state.log_history if "distance" in entry]
+    return {
+        "epochs": round(epochs * state.global_step / cycle, 2),
+        "top_ups": len(distances) - 1,
+        "moved": round(distances[-1], 3),
+    }
+
+
 class UntilMoved(TrainerCallback):  # type: ignore[misc]  # transformers ships no types
     """Ends the run after the cycle or top-up in which `distance` reached `enough`.
 

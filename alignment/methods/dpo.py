@@ -40,7 +40,7 @@ def train(spec: StageSpec, progress: Progress) -> dict[str, Any]:
     Returns the metrics.
     Raises `StageError` with one sentence when the data are unusable or the loss is not finite.
     """
-    from alignment.methods.cycles import UntilMoved
+    from alignment.methods.cycles import UntilMoved, travelled
     from alignment.methods.resuming import train_on
 
     if spec.model is None:
@@ -68,15 +68,12 @@ def train(spec: StageSpec, progress: Progress) -> dict[str, Any]:
     set_up = time.perf_counter()
     train_on(trainer, spec)
     trained = time.perf_counter()
-    distances = [entry["distance"] for entry in trainer.state.log_history if "distance" in entry]
     metrics: dict[str, Any] = {
         "rows": {"train": len(pairs), "held_out": len(held_out)},
         "left_out": {"prompt_too_long": left.prompt_too_long, "answer_too_long": left.answer_too_long},
         "tokens": sum(2 * len(pair.prompt) + len(pair.chosen) + len(pair.rejected) for pair in pairs),
         "steps": trainer.state.global_step,
-        "epochs": round(settings.epochs_for(len(pairs)) * trainer.state.global_step / trainer.cycle, 2),
-        "top_ups": len(distances) - 1,
-        "moved": round(distances[-1], 3),
+        **travelled(trainer.state, trainer.cycle, settings.epochs_for(len(pairs))),
         "rate": trainer.args.learning_rate,
         "loss": settings.loss,
         "beta": settings.beta,

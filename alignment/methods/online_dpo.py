@@ -60,7 +60,7 @@ def train(spec: StageSpec, progress: Progress, *, sampler: Sampler | None = None
     asked = drawn(prompts, spec.seed)
     inside, publish = sampler or BatchSampler(model, tokenizer), publisher(sampler, spec)
     checkpoints = LoopCheckpoints(spec)
-    history = checkpoints.take_up(run, asked, settings.pairs)
+    history = checkpoints.take_up(run, asked, settings.pairs, checkpoints.state())
     if not history:
         progress({"step": 0, "steps": settings.steps})
     set_up = time.perf_counter()

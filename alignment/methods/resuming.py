@@ -71,13 +71,12 @@ class LoopCheckpoints:
         return read
 
     def take_up(
-        self, run: Resumable, asked: Iterator[Any], each: int, state: Mapping[str, Any] | None = None
+        self, run: Resumable, asked: Iterator[Any], each: int, state: Mapping[str, Any] | None
     ) -> list[dict[str, Any]]:
         """The records so far; `run`, and `asked` with `each` prompts a step, are then where they were after those.
 
-        `state` is `state()` where the caller has read it already.
+        `state` is what `state()` gave.
         """
-        state = state or self.state()
         if state is None:
             return []
         run.load_state(state["run"])

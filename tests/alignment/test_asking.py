@@ -20,8 +20,10 @@ class Supervisor:
         self.told: list[Votes] = []
 
     def asking(self, patience_s: float = 60.0) -> Asking:
-        tell = lambda question, votes: self.told.append(votes)  # noqa: E731
-        return Asking(self.out, patience_s, tell, clock=lambda: self.now, sleep=self.sleep)
+        return Asking(self.out, patience_s, self.tell, clock=lambda: self.now, sleep=self.sleep)
+
+    def tell(self, question: Asked, votes: Votes) -> None:
+        self.told.append(votes)
 
     def sleep(self, seconds: float) -> None:
         self.now += seconds

@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 from alignment.methods.adapters import POLICY, save_adapter
 from alignment.methods.ppo.model import OneBase
 from alignment.watch import Milestone, Watch
+from alignment.whole_file import write_whole
 
 FOLDER, LIST = "milestones", "milestones.jsonl"
 
@@ -153,6 +154,4 @@ class Milestones:
         if not self.kept:
             path.unlink(missing_ok=True)
             return
-        partial = path.with_name(f"{LIST}.partial")
-        partial.write_text("".join(f"{json.dumps(asdict(each))}\n" for each in self.kept), encoding="utf-8")
-        partial.replace(path)
+        write_whole(path, "".join(f"{json.dumps(asdict(each))}\n" for each in self.kept))

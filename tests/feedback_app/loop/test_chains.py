@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,20 +14,12 @@ from feedback_app.loop.report import round_report
 from feedback_app.loop.rounds import start_round
 from feedback_app.loop.training import artifacts
 from feedback_app.loop.versions import register_artifact
-from feedback_app.store.database import Store, open_store
+from feedback_app.store.database import Store
 from feedback_app.store.tables import Attempt, Round
 from tests.feedback_app.loop.parts import serve_base
 from tests.feedback_app.loop.test_worker import Bench
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture
-def live_store(tmp_path: Path) -> Iterator[Store]:
-    """A store with a clock that runs, for leases and timers."""
-    store = open_store(f"sqlite:///{tmp_path / 'alignloop.db'}")
-    yield store
-    store.close()
 
 
 @pytest.fixture

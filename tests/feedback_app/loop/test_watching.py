@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,7 +20,7 @@ from feedback_app.loop.reconcile import Reconcile
 from feedback_app.loop.report import round_report
 from feedback_app.loop.rounds import start_round
 from feedback_app.loop.watching import Watching, check_served
-from feedback_app.store.database import Store, open_store
+from feedback_app.store.database import Store
 from feedback_app.store.tables import Person, Round, Version
 from feedback_app.ui.operate_panels import evidence
 from serving.errors import VllmError
@@ -191,7 +191,7 @@ async def test_an_error_is_no_end_and_being_cancelled_lets_the_milestone_go(desk
     await asyncio.sleep(0.1)
     desk.ask(12, 4)
     async with asyncio.timeout(10):
-        while not desk.shown():  # noqa: ASYNC110
+        while not desk.shown():  # noqa: ASYNC110  # a row in the database has no event to wait for
             await asyncio.sleep(0.01)
     following.cancel()
     await asyncio.gather(following, return_exceptions=True)
@@ -234,14 +234,6 @@ def test_a_watch_while_vllm_is_stopped_is_refused_with_the_way_out() -> None:
 
 
 # Whole rounds: a real worker and a real child; vLLM and the training are fakes
-
-
-@pytest.fixture
-def live_store(tmp_path: Path) -> Iterator[Store]:
-    """A store with a clock that runs, for leases and timers."""
-    store = open_store(f"sqlite:///{tmp_path / 'alignloop.db'}")
-    yield store
-    store.close()
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import contextlib
 import json
 import re
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from feedback_app.loop.report import round_report
 from feedback_app.loop.rounds import EXIT_CODES, METHODS, start_round, wait_for
 from feedback_app.loop.worker import LEASE_S, Worker
 from feedback_app.settings import Settings, TrainOn
-from feedback_app.store.database import Store, open_store
+from feedback_app.store.database import Store
 from feedback_app.store.tables import Round
 from serving.errors import VllmError, VllmUnreachable
 from tests.fakes import FakeVllm
@@ -30,14 +30,6 @@ from tests.feedback_app.loop.parts import FakeFacts, FakeSampler, compared, laun
 pytestmark = pytest.mark.slow
 
 PAIRS = 8
-
-
-@pytest.fixture
-def live_store(tmp_path: Path) -> Iterator[Store]:
-    """A store with a clock that runs, for leases and timers."""
-    store = open_store(f"sqlite:///{tmp_path / 'alignloop.db'}")
-    yield store
-    store.close()
 
 
 class Bench:
