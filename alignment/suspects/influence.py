@@ -1,11 +1,12 @@
 """Whose pairs pull in a direction of their own: leave-one-account-out influence, without training again.
 
-Every strict pair is a row x = h(better) − h(worse), where h is the mean of the base model's input embeddings over an
-answer's tokens, reduced to `WIDTH` principal components: which words it is made of. (The mean of last hidden states
-named the attacker of `tests/long/poison.py` less often.) A ridge logistic model prefers better over worse. What
-leaving an account out would do to its parameters is, to first order (Koh and Liang 2017, arXiv:1703.04730; Cook and
-Weisberg 1980), H⁻¹ Σ σ(−θ·x) x over the account's rows, and its influence the root mean square of what that changes
-in the predictions of all rows. Who agrees with the others leaves residuals in all directions, which cancel out.
+Every strict pair, and every correction over its original, is a row x = h(better) − h(worse), where h is the mean of
+the base model's input embeddings over an answer's tokens, reduced to `WIDTH` principal components: which words it is
+made of. (The mean of last hidden states named an attacker less often.) A ridge logistic model prefers better over
+worse. What leaving an account out would do to its parameters is, to first order (Koh and Liang 2017,
+arXiv:1703.04730; Cook and Weisberg 1980), H⁻¹ Σ σ(−θ·x) x over the account's rows, and its influence the root mean
+square of what that changes in the predictions of all rows. Who agrees with the others leaves residuals in all
+directions, which cancel out.
 
 The same number for rows drawn at random from everybody (`DRAWS` times) says what chance would make of as many rows;
 an account is named at level 0.05 divided by the number of people. It needs no shared tasks.
@@ -17,6 +18,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from alignment.compile.pairs import strict_pairs
+from alignment.compile.text import fold
 from alignment.judgement import Judgement, Kind
 from alignment.suspects.flag import LEVEL, Flag
 
@@ -52,13 +54,19 @@ def influential_among(rows: Sequence[tuple[str, str, str]], model: str, *, seed:
 
 
 def pairs_of(judgements: Iterable[Judgement]) -> list[tuple[str, str, str]]:
-    """Every strict pair that may train: its person, better and worse answer."""
-    return [
-        (judgement.person, better.text, worse.text)
-        for judgement in sorted(judgements, key=lambda each: each.id)
-        if judgement.kind is not Kind.LIKE and not judgement.cannot_judge and judgement.trains
-        for better, worse in strict_pairs(judgement)
-    ]
+    """Every strict pair that may train: person, better and worse answer. A correction beats its original."""
+    found: list[tuple[str, str, str]] = []
+    for judgement in sorted(judgements, key=lambda each: each.id):
+        if judgement.cannot_judge or not judgement.trains:
+            continue
+        if judgement.kind is not Kind.LIKE:
+            found += [(judgement.person, better.text, worse.text) for better, worse in strict_pairs(judgement)]
+        found += [
+            (judgement.person, candidate.correction, candidate.text)
+            for candidate in judgement.candidates
+            if candidate.correction and fold(candidate.correction) != fold(candidate.text)
+        ]
+    return found
 
 
 def named(people: Sequence[str], differences: Matrix, seed: int) -> list[Flag]:

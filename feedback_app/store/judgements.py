@@ -15,6 +15,7 @@ from alignment.judgement import Judgement
 from feedback_app.errors import Conflict, NotFound
 from feedback_app.store.engine import Database
 from feedback_app.store.export import judgement_values
+from feedback_app.store.reviews import offer_corrections
 from feedback_app.store.tables import Completion, JudgementRow, Person, Task, Ticket
 from feedback_app.store.talk import load_completions
 from feedback_app.store.tasks import candidates_of
@@ -78,6 +79,7 @@ class Judgements:
                 serial=1 + (session.exec(select(func.max(JudgementRow.serial))).one() or 0),
             )
             session.add(row)
+            offer_corrections(session, row, ticket, task, person)
         return row
 
     def live(self, ticket_id: str) -> JudgementRow | None:

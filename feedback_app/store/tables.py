@@ -77,7 +77,7 @@ class Conversation(SQLModel, table=True):
     id: str = Field(default_factory=new_id, primary_key=True)
     person_id: str = Field(foreign_key="person.id", index=True)
     title: str = ""
-    purpose: str = "chat"  # chat, compare, rank, typed (a comparison on their own prompt), door or import
+    purpose: str = "chat"  # chat, compare, rank, typed (a comparison on their own prompt), correction, door, import
     head_id: str | None = None  # the message the page shows as the last one
     created_at: float
     updated_at: float
@@ -128,6 +128,8 @@ class Task(SQLModel, table=True):
     gold: str | None = None  # the candidate that is known to be the better one: verdicts tell who can be relied on
     # the task whose answers these are: shown once more to those who judged them, to learn how steady they are
     repeat_of: str | None = Field(default=None, index=True, unique=True)
+    # the ticket on which somebody wrote the second candidate, a correction of the first
+    correction_of: str | None = Field(default=None, index=True)
     created_at: float
 
 

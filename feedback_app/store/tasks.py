@@ -11,6 +11,7 @@ from sqlmodel import Session, col, func, select
 
 from feedback_app.errors import NotFound
 from feedback_app.store.engine import Database
+from feedback_app.store.reviews import may_review
 from feedback_app.store.tables import Completion, JudgementRow, Person, Task, Ticket, new_id
 
 REPEATABLE = 200  # comparisons of one person that are looked at for one to show again
@@ -133,6 +134,7 @@ class Tasks:
                 col(Task.gold).is_(None),
                 col(Task.repeat_of).is_(None),
                 ~seen,
+                may_review(person.id),
             )
             .order_by(col(Task.created_at), col(Task.id))
             .limit(1)

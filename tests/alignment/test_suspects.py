@@ -79,6 +79,15 @@ def test_verdicts_with_a_known_answer_have_no_influence() -> None:
     assert [person for person, *_ in pairs_of([vote(0), known, vote(2, cannot_judge=True)])] == ["p1"]
 
 
+def test_a_correction_stands_above_what_it_corrects() -> None:
+    told = vote(1)
+    first, second = told.candidates
+    rewritten = replace(told, candidates=(replace(first, correction="Quite otherwise."), second))
+    trivial = replace(told, candidates=(replace(first, correction=f" {first.text.upper()}!"), second))
+    assert pairs_of([trivial]) == pairs_of([told])
+    assert pairs_of([rewritten]) == [*pairs_of([told]), (told.person, "Quite otherwise.", first.text)]
+
+
 def pairs(seed: int, *, poisoned: int) -> tuple[list[str], NDArray[np.float64]]:
     """Ten accounts of 40 pairs in 24 directions: all like the first; p0 likes the second in `poisoned` pairs too."""
     rng = np.random.default_rng(seed)
