@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -11,10 +12,13 @@ from playwright.sync_api import expect
 from tests.fakes import Reply
 
 if TYPE_CHECKING:
+    from playwright.sync_api import Route
+
     from tests.browser.driver import Visit
     from tests.browser.stage import Stage
 
 Begin = Callable[..., "Visit"]
+HELD = re.compile("component_server")  # the calls of a page
 
 
 @pytest.fixture
@@ -162,6 +166,25 @@ def test_a_reload_loses_neither_the_draft_nor_the_conversation(visit: Begin, sta
     expect(ada.find(".composer textarea")).to_have_value("half a thought")
     ada.page.get_by_role("button", name="Stop").click()
     ada.answered()
+
+
+def test_what_is_sent_before_the_server_has_answered_at_all_goes_to_the_conversation_in_the_address(
+    visit: Begin, stage: Stage, person: str
+) -> None:
+    ada = visit(person)
+    ada.send("First.")
+    ada.answered()
+    held: list[Route] = []
+    ada.page.route(HELD, lambda route: held.append(route))
+    ada.page.reload()
+    ada.send("Second.")
+    expect(ada.find(".composer textarea")).to_have_value("Second.")
+    assert len(held) == 1
+    held[0].continue_()
+    ada.page.unroute(HELD)
+    ada.answered(2)
+    expect(ada.find(".composer textarea")).to_have_value("")
+    expect(ada.find(".side li")).to_have_count(1)
 
 
 def test_a_message_too_long_alone_is_refused_with_its_count_and_kept(visit: Begin, person: str) -> None:

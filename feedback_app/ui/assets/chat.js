@@ -9,6 +9,7 @@ const toEnd = () => { talk.scrollTop = talk.scrollHeight; };
 let heardAt = 0, shown = null;
 
 page.acts.send = async () => {
+  await started;  // until then the page does not know which conversation it shows
   const text = box.value;
   if (!text.trim() || page.state.busy || page.busy.has("send")) return;
   al.classList.add("sending");
@@ -55,7 +56,9 @@ page.onState.push((answer, name) => {
     if (shown !== page.state.conversation) {
       const sent = answer.state.sent;
       shown = page.state.conversation;
-      if (!sent) { box.value = page.draft.get(place()); grow(box); }
+      const early = name === "start" ? box.value : "";  // typed before the server had answered at all
+      if (early) page.draft.set(place(), early);
+      if (!sent) { box.value = early || page.draft.get(place()); grow(box); }
       toEnd();
     }
   }
@@ -80,4 +83,4 @@ page.onLive.push((live) => {
 // A lost update costs nothing: while an answer is on its way and nothing is heard, the page asks.
 setInterval(() => { if (page.state.busy && Date.now() - heardAt > 3000) { heardAt = Date.now(); page.act("show"); } }, 1000);
 addEventListener("popstate", () => page.act("open", { of: new URLSearchParams(location.search).get("c") || "" , conversation: "" }));
-page.act("start", { of: new URLSearchParams(location.search).get("c") || "" });
+const started = page.act("start", { of: new URLSearchParams(location.search).get("c") || "" });
