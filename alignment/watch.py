@@ -1,20 +1,21 @@
 """Is the policy still getting better, or only its reward? Blind judgements against √KL.
 
 A reward model is a proxy: pressed far enough, it goes on rising while people like the answers less. Gao et al. 2023
-(arXiv:2210.10760) find that the true gain of a policy at distance d = √KL from its start follows d·(α − β·d) or
-d·(α − β·log d). Both have one peak, and written by its height and place they need two numbers, which a few dozen
-judgements can tell: with u = d / d*, the log-odds that a person prefers the policy's answer to the start's are
-H·u·(2 − u) or H·u·(1 − log u).
+(arXiv:2210.10760) find that the true gain of a policy that reinforcement learning moved to distance d = √KL from its
+start follows d·(α − β·log d). That has one peak, and written by its height and place it needs two numbers, which a
+few dozen judgements can tell: with u = d / d*, the log-odds that a person prefers the policy's answer to the start's
+are H·u·(1 − log u).
 
-The watch keeps a posterior over (form, H, d*) on a grid. At every milestone of a run it asks for some blind
+The watch keeps a posterior over (H, d*) on a grid. At every milestone of a run it asks for some blind
 judgements; it stops the run when the peak lies behind it with probability `SURE`, spends what is left of its budget
-where the answer is still open, and names the milestone to go back to. Where people do not answer it goes on with what
-there is.
+where the answer is still open, until one milestone is the best with that probability, and names it. Where people do
+not answer it goes on with what there is.
 """
 
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -33,7 +34,6 @@ HEIGHTS = tuple(0.1 * 1.4**k for k in range(13))  # log-odds at the peak, 0.1 to
 PLACES = 40  # of the peak, from half the first distance to `BEYOND` times the last
 BEYOND = 4.0
 NOWHERE = 1e-6  # a distance that is none
-FORMS = ("square", "log")
 
 
 @dataclass
@@ -97,25 +97,38 @@ class Watch:
     def behind(self) -> float:
         """The probability that the peak lies before the last milestone."""
         last = self.milestones[-1].distance
-        return float(sum(weight[place < last].sum() for _, _, place, weight in posterior(self.milestones)))
+        _, place, weight = posterior(self.milestones)
+        return float(weight[place < last].sum())
 
     def choose(self) -> Milestone:
-        """The milestone to go back to, after the rest of the budget is spent on those that may be it."""
+        """The milestone to go back to, after asking about those that may be it until one is, or the budget is spent.
+
+        Each is asked about as often as it may be the best (posterior sampling, Thompson 1933, Biometrika 25:285):
+        always asking about the likeliest leaves the others unknown, and then more judgements do not help.
+        """
         while self.spent < self.budget:
+            chances = self.chances_of_best()
+            if max(chances) >= SURE:
+                break
             before = self.spent
-            self._ask(self.best())
+            # Drawn from what was spent, so that a run that was killed here goes on as it would have.
+            self._ask(random.Random(before).choices(self.milestones, chances)[0])
             if self.spent <= before:  # nobody answers, or somebody took an answer back
                 break
         self.done()
         return self.best()
 
+    def chances_of_best(self) -> list[float]:
+        """For each milestone the probability that people prefer it to the start more often than any other."""
+        height, place, weight = posterior(self.milestones)
+        each = np.stack([preferred(height, place, milestone.distance) for milestone in self.milestones])
+        chances = np.bincount(each.argmax(axis=0).ravel(), weight.ravel(), minlength=len(each))
+        return [float(chance) for chance in chances]
+
     def expected(self, milestones: Iterable[Milestone]) -> list[float]:
         """For each milestone the chance that a person prefers it to the start, as far as is known."""
-        known = posterior(self.milestones)
-        return [
-            float(sum((p * preferred(form, high, place, each.distance)).sum() for form, high, place, p in known))
-            for each in milestones
-        ]
+        height, place, weight = posterior(self.milestones)
+        return [float((weight * preferred(height, place, each.distance)).sum()) for each in milestones]
 
     def best(self) -> Milestone:
         """The milestone that people prefer to the start most likely, as far as is known."""
@@ -129,16 +142,16 @@ class Watch:
             milestone.wins, milestone.judged, milestone.scripted = votes
 
 
-def preferred(form: str, height: ArrayLike, place: ArrayLike, distance: float) -> Numbers:
+def preferred(height: ArrayLike, place: ArrayLike, distance: float) -> Numbers:
     """The chance that a person prefers an answer at this distance, when the peak has this height and place."""
     u = distance / np.asarray(place, dtype=float)
-    shape = u * (2.0 - u) if form == "square" else u * (1.0 - np.log(np.maximum(u, 1e-300)))
+    shape = u * (1.0 - np.log(np.maximum(u, 1e-300)))
     chance: Numbers = 1.0 / (1.0 + np.exp(-np.maximum(-30.0, np.asarray(height) * shape)))
     return chance
 
 
-def posterior(milestones: Sequence[Milestone]) -> list[tuple[str, Numbers, Numbers, Numbers]]:
-    """For each form the heights, places and probabilities of its grid, (H, P) each, after what was judged.
+def posterior(milestones: Sequence[Milestone]) -> tuple[Numbers, Numbers, Numbers]:
+    """The heights, places and probabilities of a grid, (H, P) each, after what was judged.
 
     Heights and places are flat on a log scale before that. All probabilities together are 1.
     """
@@ -146,14 +159,9 @@ def posterior(milestones: Sequence[Milestone]) -> list[tuple[str, Numbers, Numbe
     first = min((milestone.distance for milestone in seen), default=1.0) / 2
     last = max((milestone.distance for milestone in seen), default=1.0) * BEYOND
     height, place = np.meshgrid(HEIGHTS, np.geomspace(first, last, PLACES), indexing="ij")
-    scores = []
-    for form in FORMS:
-        score = np.zeros(height.shape)
-        for milestone in seen:
-            chance = np.clip(preferred(form, height, place, milestone.distance), 1e-9, 1 - 1e-9)
-            score += milestone.wins * np.log(chance) + (milestone.judged - milestone.wins) * np.log(1 - chance)
-        scores.append(score)
-    most = max(score.max() for score in scores)
-    weights = [np.exp(score - most) for score in scores]
-    total = sum(weight.sum() for weight in weights)
-    return [(form, height, place, weight / total) for form, weight in zip(FORMS, weights, strict=True)]
+    score = np.zeros(height.shape)
+    for milestone in seen:
+        chance = np.clip(preferred(height, place, milestone.distance), 1e-9, 1 - 1e-9)
+        score += milestone.wins * np.log(chance) + (milestone.judged - milestone.wins) * np.log(1 - chance)
+    weight = np.exp(score - score.max())
+    return height, place, weight / weight.sum()

@@ -9,6 +9,7 @@ reward, and the true gain (win rate minus ½ against the start on 400 prompts, b
 watch (`alignment.watch`) sees none of that: it asks for at most 100 blind judgements, each of fresh answers to one
 prompt that the 400 do not hold. `reached` is the true gain of the policy it chose over the largest of the run;
 `stopped_at` says after which step it would have ended the run. The run itself goes on, to know the rest of the curve.
+Every verdict that could have been asked for is kept too, so that another watch can be tried on the same runs.
 """
 
 from __future__ import annotations
@@ -84,22 +85,22 @@ def one_seed(lab: Lab, seed: int, arm: str, folder: Path) -> dict[str, Any]:
     questions = lab.prompts(seed)
     before = dict(zip(questions, lab.base.texts(questions, 5_000_000 + seed), strict=True))
     start = lab.base.texts(lab.unseen, 3_000_000 + seed)
-    curve, answers = [], {}
+    curve, answers = [], {}  # answers: the verdicts that may be asked for: 1 for the policy, ½ a tie
     for milestone in kept:
         policy = Model(Path(milestone.adapter))
         won = win_rate(policy.texts(lab.unseen, 2_000_000 + seed), start, true, tie_within=TIE)
         curve.append({"step": milestone.step, "kl": milestone.kl, "proxy": milestone.proxy, "win_rate": won.win_rate})
         curve[-1]["length_ratio"] = round(won.length_ratio, 3)
         some = random.Random(f"judged {seed} {milestone.step}").sample(questions, 100)
-        answers[milestone.step] = list(zip(some, policy.texts(some, 6_000_000 + seed), strict=True))
+        gaps = [
+            true(text) - true(before[prompt])
+            for prompt, text in zip(some, policy.texts(some, 6_000_000 + seed), strict=True)
+        ]
+        answers[milestone.step] = [0.5 if abs(gap) <= TIE else float(gap > 0) for gap in gaps]
+        curve[-1]["verdicts"] = list(answers[milestone.step])
 
     def judge(milestone: Milestone, judgements: int) -> Votes:
-        wins = milestone.wins
-        for _ in range(judgements - milestone.judged):
-            prompt, text = answers[milestone.step].pop()
-            gap = true(text) - true(before[prompt])
-            wins += 0.5 if abs(gap) <= TIE else float(gap > 0)
-        return Votes(wins, judgements, judgements)
+        return Votes(sum(answers[milestone.step][:judgements]), judgements, judgements)
 
     watch = Watch(judge)
     for milestone in kept:
