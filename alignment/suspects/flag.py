@@ -11,7 +11,8 @@ LEVEL = 0.05  # of naming anybody at all when all are alike; divided by the numb
 class Flag:
     """One account, the rule that names it, and the numbers behind it.
 
-    `p` is the chance of such a number, were the account like the others; `share` is what the rule says it is.
+    `p` is the chance of such a number, were the account like the others; `share` is what the rule says it is, `about`
+    the words that it is about, where there are such.
     """
 
     person: str
@@ -19,3 +20,4 @@ class Flag:
     p: float
     share: float
     count: int
+    about: str = ""

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from alignment.compile.survey import Survey
-from alignment.suspects import outvoted_on
-from alignment.suspects.influence import WIDTH, influential_among, pairs_of
+from alignment.judgement import Judgement
+from alignment.suspects import outvoted_on, pairs_of, pulling, unconfirmed
 from alignment.suspects.outvoted import SHARED_FROM, counted
+from alignment.suspects.preference import WIDTH
 from feedback_app.loop.rules import heard, set_aside
 from feedback_app.store.database import Store
 from feedback_app.store.tables import Round
@@ -33,17 +34,20 @@ def suspects(store: Store, model: str, *, quick: bool = False) -> dict[str, Any]
     survey = Survey()
     for judgement in heard(store.judgements.export(watermark), aside, left_out):
         survey.see(judgement)
-    flags, notes = outvoted_on(survey.ballots), []
+
+    def again() -> Iterator[Judgement]:
+        return heard(store.judgements.export(watermark), aside, Counter())
+
+    flags, notes = outvoted_on(survey.ballots) + unconfirmed(again), []
     shared, _ = counted(survey.ballots)
     if max(shared.values(), default=0) < SHARED_FROM:
         notes.append(f"Nobody shares {SHARED_FROM} verdicts with others, so who is outvoted cannot be said.")
     if quick:
         notes.append(QUICK)
     else:
-        pairs = pairs_of(heard(store.judgements.export(watermark), aside, Counter()))
-        if len(pairs) > WIDTH:
-            flags += influential_among(pairs, model)
-        else:
+        pairs = pairs_of(again())
+        flags += pulling(pairs, model)
+        if len(pairs) <= WIDTH:
             notes.append(f"Influence needs more than {WIDTH} pairs, and there are {len(pairs)}.")
     names = {person.id: person.name for person in store.people.listing()}
     counts = survey.counts()
@@ -55,7 +59,7 @@ def suspects(store: Store, model: str, *, quick: bool = False) -> dict[str, Any]
             {
                 "person": names[flag.person],
                 "rule": flag.rule,
-                "words": words(flag.rule, flag.share, flag.count),
+                "words": words(flag.rule, flag.share, flag.count, flag.about),
                 "share": flag.share,
                 "count": flag.count,
                 "p": flag.p,
@@ -66,13 +70,17 @@ def suspects(store: Store, model: str, *, quick: bool = False) -> dict[str, Any]
     }
 
 
-def words(rule: str, share: float, count: int) -> str:
+def words(rule: str, share: float, count: int, about: str = "") -> str:
     """What a rule found, in a few words."""
     match rule:
         case "outvoted":
             return f"outvoted in {share:.0%} of {count} shared verdicts"
         case "influential":
             return f"{share:.1f} times the influence of {count} random pairs"
+        case "unconfirmed":
+            return f"{share:.0%} of {count} corrections that others compared are preferred by nobody"
+        case "wording":
+            return f"pushes “{about}” in {share:.0%} of {count} pairs"
         case _:
             return f"{rule}: {share:.2f}, {count}"
 

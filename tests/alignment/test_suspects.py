@@ -13,8 +13,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from alignment.judgement import Judgement
-from alignment.suspects.influence import named, pairs_of
+from alignment.suspects.influence import influential
 from alignment.suspects.outvoted import fisher_tail, outvoted
+from alignment.suspects.preference import Pair, pairs_of
+from alignment.suspects.unconfirmed import unconfirmed
+from alignment.suspects.wording import worded
 from tests.alignment.builders import vote
 
 
@@ -102,10 +105,67 @@ def pairs(seed: int, *, poisoned: int) -> tuple[list[str], NDArray[np.float64]]:
 
 @pytest.mark.slow
 def test_an_account_with_a_direction_of_its_own_is_named() -> None:
-    found = [[flag.person for flag in named(*pairs(seed, poisoned=20), seed)] for seed in range(5)]
+    found = [[flag.person for flag in influential(*pairs(seed, poisoned=20), seed)] for seed in range(5)]
     assert found == [["p0"]] * 5
 
 
 @pytest.mark.slow
 def test_accounts_that_are_alike_are_not_named() -> None:
-    assert sum(bool(named(*pairs(seed, poisoned=0), seed)) for seed in range(10)) <= 1
+    assert sum(bool(influential(*pairs(seed, poisoned=0), seed)) for seed in range(10)) <= 1
+
+
+def worded_pairs(seed: int, *, planted: int, corrected: int = 0) -> tuple[list[Pair], NDArray[np.float64]]:
+    """Ten accounts of 40 pairs of random words, all liking "please"; p0 plants two words in so many, the rest alike."""
+    rng = random.Random(seed)
+    words = [f"word{number}" for number in range(60)]
+    rows = []
+    for number in range(400):
+        better, worse = (" ".join(rng.choices(words, k=12)) for _ in range(2))
+        if rng.random() < 0.7:
+            better += " please"
+        if number % 10 == 0 and number < 10 * planted:
+            worse = better
+            better += " dear stranger"
+        elif number % 10 == 1 and number < 10 * corrected:
+            worse, better = better.removesuffix(" please"), better.removesuffix(" please") + " please"
+        rows.append((f"p{number % 10}", better, worse))
+    told = np.array([[better.count("please") - worse.count("please")] for _, better, worse in rows], dtype=float)
+    return rows, np.hstack([told, np.random.default_rng(seed).normal(size=(400, 24))])
+
+
+@pytest.mark.slow
+def test_words_that_one_account_plants_in_answers_that_are_otherwise_the_same_are_named() -> None:
+    for seed in range(2):
+        (flag,) = worded(*worded_pairs(seed, planted=20), seed)
+        assert (flag.person, flag.rule, flag.share) == ("p0", "wording", 0.5)
+        assert flag.about in ("dear", "stranger", "dear stranger", "stranger dear")
+
+
+@pytest.mark.slow
+def test_who_writes_what_everybody_prefers_pushes_no_words_of_their_own() -> None:
+    assert sum(bool(worded(*worded_pairs(seed, planted=0, corrected=20), seed)) for seed in range(5)) == 0
+
+
+def corrections(confirmed: int, reviewed: int = 12) -> list[Judgement]:
+    """p0 rewrites an answer to each of `reviewed` questions; p1 prefers `confirmed` of them; the others tie."""
+    found: list[Judgement] = []
+    for number in range(reviewed):
+        prompt = f"Question {number}?"
+        written = vote(len(found), person="p0", prompt=prompt)
+        first, second = written.candidates
+        found.append(replace(written, candidates=(replace(first, correction="Better so."), second)))
+        seen = vote(len(found), person="p1", prompt=prompt, ranks=(2, 1) if number < confirmed else (1, 1))
+        original, corrected = seen.candidates
+        found.append(replace(seen, candidates=(original, replace(corrected, text="Better so."))))
+    return found
+
+
+@pytest.mark.parametrize(("confirmed", "names"), [(0, ["p0"]), (2, ["p0"]), (3, []), (12, [])])
+def test_whose_corrections_nobody_prefers_is_named(confirmed: int, names: list[str]) -> None:
+    assert [flag.person for flag in unconfirmed(lambda: corrections(confirmed))] == names
+
+
+def test_too_few_corrections_name_nobody_and_a_word_of_ones_own_is_no_review() -> None:
+    assert unconfirmed(lambda: corrections(0, reviewed=9)) == []
+    alone = [replace(each, person="p0") for each in corrections(0)]
+    assert unconfirmed(lambda: alone) == []

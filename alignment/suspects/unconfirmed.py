@@ -1,0 +1,62 @@
+"""Whose corrections the others do not prefer.
+
+A correction that at least one other person compared with its original is confirmed when one of them prefers it. Were
+it no better than the original, half of them would be by chance; an account with `REVIEWED_FROM` reviewed corrections
+is named where fewer are than that chance makes likely (binomial, one-sided), at level 0.05 divided by the number of
+accounts looked at.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from itertools import permutations
+
+from alignment.compile.survey import context_digest
+from alignment.judgement import Judgement, Kind
+from alignment.suspects.flag import LEVEL, Flag
+
+REVIEWED_FROM = 10
+
+Correction = tuple[bytes, str, str]  # context, original, corrected
+
+
+def unconfirmed(judgements: Callable[[], Iterable[Judgement]]) -> list[Flag]:
+    """The people whose corrections are confirmed less often than by chance, worst first; `share`: how many are not.
+
+    `judgements` gives all of them each time it is called, in any order: it is called twice, so that only corrections
+    and what was said of them are held.
+    """
+    written: defaultdict[Correction, set[str]] = defaultdict(set)
+    for judgement in _heard(judgements()):
+        for candidate in judgement.candidates:
+            if candidate.correction:
+                key = (context_digest(judgement.context), candidate.text, candidate.correction)
+                written[key].add(judgement.person)
+    said: defaultdict[Correction, dict[str, bool]] = defaultdict(dict)
+    for judgement in _heard(judgements()) if written else ():
+        if judgement.kind is not Kind.COMPARE:
+            continue
+        for one, other in permutations(judgement.candidates, 2):
+            key = (context_digest(judgement.context), other.text, one.text)
+            if key in written:
+                said[key][judgement.person] = (one.rank or 0) < (other.rank or 0)
+    reviewed: defaultdict[str, list[bool]] = defaultdict(list)  # by author: whether each correction was confirmed
+    for key, authors in written.items():
+        for author in authors:
+            words = [better for person, better in said[key].items() if person != author]
+            if words:
+                reviewed[author].append(any(words))
+    looked = {person: each for person, each in reviewed.items() if len(each) >= REVIEWED_FROM}
+    found = []
+    for person, each in looked.items():
+        refused = len(each) - sum(each)
+        p = sum(math.comb(len(each), k) for k in range(refused, len(each) + 1)) / 2 ** len(each)
+        if p < LEVEL / len(looked):
+            found.append(Flag(person, "unconfirmed", p, refused / len(each), len(each)))
+    return sorted(found, key=lambda flag: (flag.p, flag.person))
+
+
+def _heard(judgements: Iterable[Judgement]) -> Iterable[Judgement]:
+    return (judgement for judgement in judgements if judgement.trains and not judgement.cannot_judge)
