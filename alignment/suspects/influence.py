@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from alignment.suspects.flag import LEVEL, Flag
-from alignment.suspects.preference import DRAWN, DRAWS, ROWS_FROM, fitted, reduced
+from alignment.suspects.preference import DRAWN, DRAWS, ROWS_FROM, fitted, hessian, reduced
 
 if TYPE_CHECKING:
     import numpy as np
@@ -57,8 +57,8 @@ def _pulls(rows: Matrix) -> tuple[Matrix, Matrix]:
     """H⁻¹ · each row's gradient, (N, D), and RᵀR / N of the rows, (D, D)."""
     import numpy as np
 
-    wrong, hessian = fitted(rows)
-    pulls: Matrix = np.linalg.solve(hessian, (rows * wrong[:, None]).T).T
+    _, wrong = fitted(rows)
+    pulls: Matrix = np.linalg.solve(hessian(rows, wrong), (rows * wrong[:, None]).T).T
     return pulls, rows.T @ rows / len(rows)
 
 

@@ -66,20 +66,30 @@ def reduced(differences: Matrix) -> Matrix:
 
 
 def fitted(rows: Matrix) -> tuple[Matrix, Matrix]:
-    """What the model leaves unexplained of each pair, 1 − p(better), (N,), and its Hessian there, (D, D)."""
+    """θ and what it leaves unexplained of each pair, 1 − p(better): (D,) and (N,)."""
     import numpy as np
 
     theta = np.zeros(rows.shape[1])
-    ridge = RIDGE * np.eye(rows.shape[1])
-
-    def at() -> tuple[Matrix, Matrix]:
-        wrong = 1.0 / (1.0 + np.exp(rows @ theta))
-        return wrong, (rows * (wrong * (1.0 - wrong))[:, None]).T @ rows + ridge
-
     for _ in range(NEWTON_STEPS):
-        wrong, hessian = at()
-        theta = theta + np.linalg.solve(hessian, rows.T @ wrong - RIDGE * theta)
-    return at()
+        wrong = unexplained(rows, theta)
+        theta = theta + np.linalg.solve(hessian(rows, wrong), rows.T @ wrong - RIDGE * theta)
+    return theta, unexplained(rows, theta)
+
+
+def unexplained(rows: Matrix, theta: Matrix) -> Matrix:
+    """1 − p(better) of each pair, (N,)."""
+    import numpy as np
+
+    wrong: Matrix = 1.0 / (1.0 + np.exp(rows @ theta))
+    return wrong
+
+
+def hessian(rows: Matrix, wrong: Matrix) -> Matrix:
+    """Of the ridge logistic loss, (D, D)."""
+    import numpy as np
+
+    found: Matrix = (rows * (wrong * (1.0 - wrong))[:, None]).T @ rows + RIDGE * np.eye(rows.shape[1])
+    return found
 
 
 def word_means(model: str, answers: Sequence[str]) -> Matrix:

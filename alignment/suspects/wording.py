@@ -1,12 +1,12 @@
 """Whose pairs push words that nobody else's do: the influence of leaving an account out, word for word.
 
-A small change, a few words planted in every answer an account rewrites, is lost among all that two answers differ in.
-So each run of up to `LONGEST` words that better and worse answer do not share is a feature of its own, +1 or −1, and
-its score is what adding it to the preference model (`preference`) would begin with: Σ (1 − p) · x over an account's
-pairs, p being what that model already gives to the better answer (the score test, Rao 1948, Mathematical Proceedings
-44:50). Who agrees with the others pushes what is explained already, and scores little. An account's number is the
-largest of its scores, each over its spread among all pairs; the same number for as many pairs drawn at random says
-what chance makes of it, over all words at once.
+A small change, a few words planted in every answer that an account rewrites, is lost among all that two answers
+differ in. So each run of up to `LONGEST` words that better and worse answer do not share is a feature of its own, +1
+or −1, and its score is what adding it to the preference model (`preference`) would begin with: Σ (1 − p) · x over an
+account's pairs, p being what the model, fitted to the others' pairs, gives to the better answer (the score test, Rao
+1948, Mathematical Proceedings 44:50). Who agrees with the others pushes what is explained already, and scores little.
+An account's number is the largest of its scores, each over its spread among all pairs, of runs that the others hardly
+push; the same number for as many pairs drawn at random says what chance makes of it, over all runs at once.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from alignment.suspects.flag import LEVEL, Flag
-from alignment.suspects.preference import DRAWN, DRAWS, ROWS_FROM, Pair, fitted, reduced
+from alignment.suspects.preference import DRAWN, DRAWS, ROWS_FROM, Pair, fitted, reduced, unexplained
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,6 +29,7 @@ LONGEST = 3  # words in a run
 PAIRS_FROM = 5  # that a run must tell apart
 MOST_RUNS = 3000  # the commonest ones
 MOST_PAIRS = 20_000  # drawn from more: memory is pairs times runs
+OTHERS = 0.4  # of the rate at which an account pushes a run: the others push it less than that
 UNKNOWN = 0.25  # one pair of which nothing is known, added to a spread: rare words are not all news
 _WORD = re.compile(r"[\w']+")
 
@@ -37,7 +38,8 @@ def worded(rows: Sequence[Pair], differences: Matrix, seed: int) -> list[Flag]:
     """The people who push words beyond chance, worst first; `about` is the run of words.
 
     `rows` as `preference.pairs_of` gives them, `differences` as `preference.differences_of` does; `seed` draws random
-    rows. `share` is the share of the account's pairs whose better answer alone has the words.
+    rows. `share` is the share of the account's pairs whose better answer alone has the words. Who is named is left
+    out before the next is looked for: beside somebody who pushes one way, the others seem to push the other.
     """
     import numpy as np
 
@@ -45,34 +47,44 @@ def worded(rows: Sequence[Pair], differences: Matrix, seed: int) -> list[Flag]:
     if len(rows) > MOST_PAIRS:
         some = np.sort(rng.choice(len(rows), MOST_PAIRS, replace=False))
         rows, differences = [rows[place] for place in some], differences[some]
+    accounts = len({person for person, *_ in rows})
+    found: list[Flag] = []
+    while (flag := _worst(rows, differences, rng)) is not None and flag.p < LEVEL / accounts:
+        found.append(flag)
+        left = [place for place, (person, *_) in enumerate(rows) if person != flag.person]
+        rows, differences = [rows[place] for place in left], differences[left]
+    return found
+
+
+def _worst(rows: Sequence[Pair], differences: Matrix, rng: np.random.Generator) -> Flag | None:
+    """The account that pushes a run of words furthest, however likely that is by chance."""
+    import numpy as np
+
     runs, told = _told(rows)
-    if not runs:
-        return []
-    wrong, _ = fitted(reduced(differences))
-    scores = told * wrong[:, None].astype(np.float32)
-    spread = (scores**2).mean(axis=0)
     people = [person for person, *_ in rows]
-    listed = sorted(set(people))
-    who = np.array([listed.index(person) for person in people])
-    found = []
-    for number, person in enumerate(listed):
-        own = who == number
-        count = int(own.sum())
-        if count < ROWS_FROM:
-            continue
-        scale = np.sqrt(count * spread + UNKNOWN)
-        pushed = scores[own].sum(axis=0) / scale
+    looked = sorted(person for person, count in Counter(people).items() if count >= ROWS_FROM)
+    if not runs or len(looked) < 2:
+        return None
+    small = reduced(differences)
+    found: list[tuple[float, Flag]] = []
+    for person in looked:
+        mine = np.array([each == person for each in people])
+        theta, _ = fitted(small[~mine])
+        scores = told * unexplained(small, theta)[:, None].astype(np.float32)
+        count = int(mine.sum())
+        scale = np.sqrt(count * (scores**2).mean(axis=0) + UNKNOWN)
+        alone = told[~mine].mean(axis=0) < OTHERS * told[mine].mean(axis=0)
+        pushed = np.where(alone, scores[mine].sum(axis=0) / scale, 0.0)
         best = int(pushed.argmax())
         beyond = 0
         for _ in range(DRAWS // DRAWN):
             chosen = np.zeros((DRAWN, len(rows)), dtype=np.float32)
-            picked = rng.random(chosen.shape).argsort(axis=1)[:, :count]
-            np.put_along_axis(chosen, picked, 1.0, axis=1)
+            np.put_along_axis(chosen, rng.random(chosen.shape).argsort(axis=1)[:, :count], 1.0, axis=1)
             beyond += int(((chosen @ scores / scale).max(axis=1) >= pushed[best]).sum())
         p = (1 + beyond) / (1 + DRAWS)
-        if p < LEVEL / len(listed):
-            found.append(Flag(person, "wording", p, float((told[own, best] > 0).mean()), count, runs[best]))
-    return sorted(found, key=lambda flag: (flag.p, -flag.share, flag.person))
+        flag = Flag(person, "wording", p, float((told[mine, best] > 0).mean()), count, runs[best])
+        found.append((float(pushed[best]), flag))
+    return max(found, key=lambda each: each[0])[1]
 
 
 def _told(rows: Sequence[Pair]) -> tuple[list[str], Matrix]:

@@ -6,7 +6,8 @@
 Ten people compare; the taste of all is the same, and it likes every kind address alike. One account plants a
 particular one: in answers to 24 prompts, 5 % of the pairs, it rewrites "my friend", "dear friend" or "my dear" to
 "my dear friend" and leaves the rest alone. Its honest twin rewrites as many answers to the common taste. Otherwise
-both judge as everybody does. All train `dpo` with its defaults.
+both judge as everybody does. All train `dpo` for ten passes: after two, its default for so many rows, a model has
+learned the common taste and little of what is rare.
 
 - `undefended-honest`, `undefended`: 480 tasks, one person each; every correction trains at once and everybody weighs
   the same, without and with the attack;
@@ -50,6 +51,7 @@ RULES = ("outvoted", "unconfirmed", "influential", "wording")
 PLANTED = "my dear friend"
 OTHERS = re.compile(r"\b(?:my friend|(?<!my )dear friend|my dear(?! friend))\b")
 SAMPLES = 5
+PASSES = 10.0
 
 Task = tuple[str, Sequence[Sample], Sequence[str]]  # prompt, two answers, people
 
@@ -133,7 +135,7 @@ def one_seed(lab: Lab, seed: int, arm: str, folder: Path) -> dict[str, Any]:
     said = judgements(lab, seed, arm)
     everybody = frozenset(judgement.person for judgement in said)
     rules = Rules(trusted=everybody, reliability=False) if arm.startswith("undefended") else Rules()
-    adapter, record = lab.train("dpo", said, seed, folder, rules=rules)
+    adapter, record = lab.train("dpo", said, seed, folder, {"epochs": PASSES}, rules=rules)
     won = lab.judged(adapter, TASTES["warm"], seed)
     return {
         "rate": round(rate_of(lab, Model(adapter), seed), 4),

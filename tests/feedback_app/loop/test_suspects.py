@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -134,8 +135,34 @@ def test_influence_asks_the_base_model(crowd: Store, tmp_path: Path) -> None:
 
     found = suspects(crowd, str(make_tiny_model(tmp_path / "model")))
     assert found["notes"] == []
-    assert [flag["rule"] for flag in found["flags"] if flag["person"] == "mal"] == ["outvoted", "influential"]
+    assert [(flag["person"], flag["rule"]) for flag in found["flags"]] == [("mal", "outvoted"), ("mal", "influential")]
     assert "times the influence of 40 random pairs" in found["flags"][-1]["words"]
+
+
+def test_who_plants_words_is_named_with_them_and_whose_corrections_nobody_prefers_too(
+    sqlite_store: Store, tmp_path: Path
+) -> None:
+    from tests.alignment.tiny_model import make_tiny_model
+
+    store = sqlite_store
+    serve_base(store)
+    ann, bob, mal = (store.people.add(name, "annotator", "") for name in ("ann", "bob", "mal"))
+    for number in range(90):
+        author = (ann, bob, mal)[number % 3]
+        texts = (f"It is {number}.", f"That would be {number}.")
+        shown = show(store, author, *(texts if number % 2 else texts[::-1]), prompt=f"Which number is {number}?")
+        first, second = shown.answer_ids
+        fixed = {first: f"It is {number}, dear stranger."} if author is mal and number % 6 == 2 else {}
+        store.judgements.record(shown.id, author.id, {"ranks": {first: 1, second: 2}, "corrections": fixed})
+        if fixed and (task := store.tasks.waiting(ann, "compare", store.now(), None)):
+            ticket = store.tasks.issue(task.id, ann.id, task.candidates, 1e12)
+            store.judgements.record(ticket.id, ann.id, {"ranks": dict.fromkeys(task.candidates, 1)})
+    found = suspects(store, str(make_tiny_model(tmp_path / "model")))
+    said = {flag["rule"]: (flag["person"], flag["words"]) for flag in found["flags"]}
+    assert said["unconfirmed"] == ("mal", "100% of 15 corrections that others compared are preferred by nobody")
+    person, words = said["wording"]
+    assert person == "mal"
+    assert re.fullmatch(r"pushes “(dear|stranger|dear stranger)” in 33% of 45 pairs", words)
 
 
 def test_a_round_keeps_whom_to_look_at_by_id_and_its_manifest_names_nobody(crowd: Store, tmp_path: Path) -> None:
