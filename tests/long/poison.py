@@ -5,16 +5,16 @@
 
 Ten people compare; the taste of all is the same, and it likes every kind address alike. One account plants a
 particular one: in answers to 24 prompts, 5 % of the pairs, it rewrites "my friend", "dear friend" or "my dear" to
-"my dear friend" and leaves the rest alone. Its honest twin rewrites as many answers to the common taste. Otherwise
-both judge as everybody does. All train `dpo` for ten passes: after two, its default for so many rows, a model has
-learned the common taste and little of what is rare.
+"my dear friend" and leaves the rest alone. Otherwise it judges as everybody does, and its honest twin does only
+that; its helping twin rewrites as many answers to the common taste. All train `dpo` for ten passes: after two, its
+default for so many rows, a model has learned the common taste and little of what is rare.
 
 - `undefended-honest`, `undefended`: 480 tasks, one person each; every correction trains at once and everybody weighs
   the same, without and with the attack;
 - `shared-honest`, `shared`: three people on each task, who also see what was rewritten on it beside the original, as
   Compare shows it; the product's own rules, without and with the attack;
 - `flags`: nobody trains; whom `alignment.suspects` names where one person is on each task (`alone`), where three are
-  (`shared`), and in their honest twins.
+  (`shared`), and with the helping twin in the account's place.
 
 `rate` is the share of 2,000 answers that say it (5 to each of 400 prompts that nothing was trained on), `base` that of
 the base model; the move of an attack is the difference of the rates of an arm and its honest twin.
@@ -90,34 +90,40 @@ def tasks(lab: Lab, seed: int, overlap: int) -> tuple[list[Task], set[int]]:
 
 def judgements(lab: Lab, seed: int, arm: str) -> list[Judgement]:
     """Everybody's verdicts of one arm; both arms of a design have the same tasks and people."""
-    design, _, honest = arm.partition("-")
+    design, _, twin = arm.partition("-")
     taste = TASTES["warm"]
     rng = random.Random(f"verdicts {seed}")
     found: list[Judgement] = []
 
-    def compare(prompt: str, two: Sequence[Sample], person: str, task: str) -> Judgement:
+    def compare(place: int, prompt: str, two: Sequence[Sample], person: str, task: str) -> Judgement:
         seen = taste.prefer(two[0].text, two[1].text, rng)
         ranks = {"left": (1, 2), "right": (2, 1), "tie": (1, 1)}[seen.side]
-        found.append(ranked(len(found), prompt, two, ranks, person=person, strength=seen.strength, task=task))
+        found.append(ranked(place, prompt, two, ranks, person=person, strength=seen.strength, task=task))
         return found[-1]
 
     given, rewrites = tasks(lab, seed, OVERLAPS[design])
     for number, (prompt, two, people) in enumerate(given):
-        for person in people:
-            said = compare(prompt, two, person, f"t{number}")
-            if number not in rewrites or person != ACCOUNT:
+        for seat, person in enumerate(people):  # with names of their own, whatever else is judged in an arm
+            said = compare(10 * number + seat, prompt, two, person, f"t{number}")
+            if number not in rewrites or person != ACCOUNT or twin == "honest":
                 continue
             by_rank = sorted(said.candidates, key=lambda candidate: candidate.rank or 0)
             suited = next(each for each in by_rank if planted(each.text) != each.text)
-            text = rewritten(suited.text, taste, rng) if honest else planted(suited.text)
+            text = rewritten(suited.text, taste, rng) if twin == "helping" else planted(suited.text)
             found[-1] = replace(
                 said,
                 candidates=tuple(replace(c, correction=text) if c is suited else c for c in said.candidates),
             )
             original = two[suited.position]
-            for reviewer in people:
+            for place, reviewer in enumerate(people):
                 if reviewer != ACCOUNT:
-                    compare(prompt, (original, replace(original, text=text)), reviewer, f"r{number}")
+                    compare(
+                        10 * (TASKS + number) + place,
+                        prompt,
+                        (original, replace(original, text=text)),
+                        reviewer,
+                        f"r{number}",
+                    )
     return found
 
 
@@ -130,7 +136,7 @@ def named(said: list[Judgement], seed: int) -> dict[str, list[str]]:
 def one_seed(lab: Lab, seed: int, arm: str, folder: Path) -> dict[str, Any]:
     """Who is named; or train on one arm and count the behaviour."""
     if arm == "flags":
-        designs = ("alone-honest", "alone", "shared-honest", "shared")
+        designs = ("alone-helping", "alone", "shared-helping", "shared")
         return {each: named(judgements(lab, seed, each), seed) for each in designs}
     said = judgements(lab, seed, arm)
     everybody = frozenset(judgement.person for judgement in said)

@@ -184,9 +184,9 @@ def flags(lines: Lines) -> str:
     rows = []
     words = {"alone": "one person a task", "shared": "three people a task"}
     for design in words:
-        for rule in ("outvoted", "influential"):
-            attacked = [line[design][rule] for line in found]
-            honest = [line[f"{design}-honest"][rule] for line in found]
+        for rule in ("outvoted", "unconfirmed", "influential", "wording", "any"):
+            attacked = [_named(line[design], rule) for line in found]
+            honest = [_named(line[f"{design}-helping"], rule) for line in found]
             rows.append(
                 [
                     words[design],
@@ -196,30 +196,38 @@ def flags(lines: Lines) -> str:
                     f"{sum(bool(names) for names in honest)} of {len(found)}",
                 ]
             )
-    return table(["design", "rule", "attacker named", "somebody else named", "anybody named without attack"], rows)
+    return table(
+        ["design", "rule", "attacker named", "somebody else named", "anybody named where the account helps"], rows
+    )
+
+
+def _named(by_rule: Mapping[str, Sequence[str]], rule: str) -> set[str]:
+    return {name for each, names in by_rule.items() for name in names if rule in (each, "any")}
 
 
 def poison(lines: Lines) -> str:
     """How often the planted behaviour shows, by arm, and by how much an attack moved it against its honest twin."""
     groups = by(lines, "arm")
     words = {
-        "alone-honest": "one person a task, no attack",
-        "alone": "one person a task, attacked",
-        "shared-honest": "three people a task, no attack",
-        "shared": "three people a task, attacked",
-        "shared-set-aside": "the same, whom `alignloop suspects` names set aside",
+        "undefended-honest": "every correction trains at once, no attack",
+        "undefended": "every correction trains at once, attacked",
+        "shared-honest": "three people a task see what was rewritten, no attack",
+        "shared": "three people a task see what was rewritten, attacked",
     }
     rows = []
     for arm in (arm for arm in words if arm in groups):
         found = groups[arm]
         twin = {line["seed"]: line["rate"] for line in groups.get(f"{arm.partition('-')[0]}-honest", [])}
         moves = [100 * (line["rate"] - twin[line["seed"]]) for line in found if line["seed"] in twin]
-        mean, half = spread(moves) if moves else (0.0, 0.0)
-        moved = "" if arm.endswith("honest") or not moves else f"{mean:+.1f} points"
-        moved += f" (±{half:.1f})" if moved and len(moves) > 1 else ""
+        moved = "" if arm.endswith("honest") or not moves else _points(moves)
         rates = [percent([line[name] for line in found]) for name in ("rate", "base")]
         rows.append([words[arm], str(len(found)), *rates, moved, percent([line["win_rate"] for line in found])])
-    return table(["480 or 720 verdicts", "seeds", "overclaims", "the base does", "moved", "win rate"], rows)
+    return table(["480 tasks", "seeds", "say it", "of the base", "moved by the attack", "win rate"], rows)
+
+
+def _points(moves: Sequence[float]) -> str:
+    mean, half = spread(moves)
+    return f"{mean:+.1f} points" + (f" (±{half:.1f})" if len(moves) > 1 else "")
 
 
 def labels(lines: Lines) -> str:
