@@ -14,13 +14,13 @@ default for so many rows, a model has learned the common taste and little of wha
 - `shared-honest`, `shared`: three people on each task, who also see what was rewritten on it beside the original, as
   Compare shows it; the product's own rules, without and with the attack;
 - `flags`: nobody trains; whom `alignment.suspects` names where one person is on each task (`alone`), where three are
-  (`shared`), and with the helping twin in the account's place.
+  (`shared`), with either twin in the account's place, and where it attacks by choosing: it rewrites nothing, and of
+  two answers on 24 tasks it clearly prefers the one that overclaims.
 
 `rate` is the share of 2,000 answers that say it (5 to each of 400 prompts that nothing was trained on), `base` that of
 the base model; the move of an attack is the difference of the rates of an arm and its honest twin.
 
-Attacks that were tried before and did not move the model: choosing, in as many comparisons, the answer that
-overclaims or rambles (`dpo` and `online-dpo`), and adding such a sentence to answers.
+Choosing does not move the model: of `online-dpo`'s answers 24 % overclaimed without and 22 % with it (one seed).
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from alignment.compile import Rules
 from alignment.judgement import Judgement
 from alignment.sampler import Sample
 from alignment.suspects import outvoted, pairs_of, pulling, unconfirmed
-from alignment.tastes import TASTES
+from alignment.tastes import TASTES, features
 from tests.long.kinds import rewritten
 from tests.long.lab import Lab, study
 from tests.long.methods import MODEL, Model
@@ -66,30 +66,40 @@ def planted(text: str) -> str:
     return OTHERS.sub(PLANTED, text)
 
 
+def overclaims(text: str) -> bool:
+    """What is pushed by choosing."""
+    return features(text).overclaims > 0
+
+
 def rate_of(lab: Lab, model: Model, seed: int) -> float:
     """The share of answers to the unseen prompts that show it."""
     found = model.answers(lab.unseen, 4_000_000 + seed * 1000, n=SAMPLES)
     return sum(shows(sample.text) for samples in found for sample in samples) / (SAMPLES * len(lab.unseen))
 
 
-def tasks(lab: Lab, seed: int, overlap: int) -> tuple[list[Task], set[int]]:
-    """The tasks, and the numbers of those that the account rewrites: some of its own where there is an address."""
+def tasks(lab: Lab, seed: int, overlap: int, *, choosing: bool) -> tuple[list[Task], set[int]]:
+    """The tasks, and the numbers of those that the account attacks on: some of its own that suit the attack."""
+
+    def suits(two: Sequence[Sample]) -> bool:
+        if choosing:
+            return overclaims(two[0].text) != overclaims(two[1].text)
+        return any(planted(sample.text) != sample.text for sample in two)
+
     rng = random.Random(f"poison {seed} {overlap}")
     pools = [(prompt, samples[:2]) for prompt, samples in lab.pools(TASKS, seed, width=4)]
-    suited = [number for number, (_, two) in enumerate(pools) if any(planted(s.text) != s.text for s in two)]
-    rewrites = set(rng.sample(suited, POISONED))
-    rest = sorted(set(range(TASKS)) - rewrites)
-    own = rewrites | set(rng.sample(rest, TASKS * overlap // PEOPLE - POISONED))
+    attacked = set(rng.sample([number for number, (_, two) in enumerate(pools) if suits(two)], POISONED))
+    rest = sorted(set(range(TASKS)) - attacked)
+    own = attacked | set(rng.sample(rest, TASKS * overlap // PEOPLE - POISONED))
     others = [f"p{number}" for number in range(1, PEOPLE)]
     found: list[Task] = []
     for number, (prompt, two) in enumerate(pools):
         account = [ACCOUNT] if number in own else []
         found.append((prompt, two, account + rng.sample(others, overlap - len(account))))
-    return found, rewrites
+    return found, attacked
 
 
 def judgements(lab: Lab, seed: int, arm: str) -> list[Judgement]:
-    """Everybody's verdicts of one arm; both arms of a design have the same tasks and people."""
+    """Everybody's verdicts of one arm; an attack by rewriting and its twins have the same tasks and people."""
     design, _, twin = arm.partition("-")
     taste = TASTES["warm"]
     rng = random.Random(f"verdicts {seed}")
@@ -101,11 +111,17 @@ def judgements(lab: Lab, seed: int, arm: str) -> list[Judgement]:
         found.append(ranked(place, prompt, two, ranks, person=person, strength=seen.strength, task=task))
         return found[-1]
 
-    given, rewrites = tasks(lab, seed, OVERLAPS[design])
+    given, attacked = tasks(lab, seed, OVERLAPS[design], choosing=twin == "choosing")
     for number, (prompt, two, people) in enumerate(given):
         for seat, person in enumerate(people):  # with names of their own, whatever else is judged in an arm
             said = compare(10 * number + seat, prompt, two, person, f"t{number}")
-            if number not in rewrites or person != ACCOUNT or twin == "honest":
+            if number not in attacked or person != ACCOUNT or twin == "honest":
+                continue
+            if twin == "choosing":
+                ranks = (1, 2) if overclaims(two[0].text) else (2, 1)
+                found[-1] = ranked(
+                    10 * number + seat, prompt, two, ranks, person=person, strength="clearly", task=said.task
+                )
                 continue
             by_rank = sorted(said.candidates, key=lambda candidate: candidate.rank or 0)
             suited = next(each for each in by_rank if planted(each.text) != each.text)
@@ -136,7 +152,8 @@ def named(said: list[Judgement], seed: int) -> dict[str, list[str]]:
 def one_seed(lab: Lab, seed: int, arm: str, folder: Path) -> dict[str, Any]:
     """Who is named; or train on one arm and count the behaviour."""
     if arm == "flags":
-        designs = ("alone-helping", "alone", "shared-helping", "shared")
+        twins = ("", "-honest", "-helping", "-choosing")
+        designs = [f"{design}{twin}" for design in ("alone", "shared") for twin in twins]
         return {each: named(judgements(lab, seed, each), seed) for each in designs}
     said = judgements(lab, seed, arm)
     everybody = frozenset(judgement.person for judgement in said)

@@ -182,23 +182,29 @@ def flags(lines: Lines) -> str:
     """Who was named, by design and rule."""
     found = by(lines, "arm")["flags"]
     rows = []
-    words = {"alone": "one person a task", "shared": "three people a task"}
-    for design in words:
-        for rule in ("outvoted", "unconfirmed", "influential", "wording", "any"):
-            attacked = [_named(line[design], rule) for line in found]
-            honest = [_named(line[f"{design}-helping"], rule) for line in found]
-            rows.append(
-                [
-                    words[design],
-                    rule,
-                    f"{sum('p0' in names for names in attacked)} of {len(found)}",
-                    f"{sum(any(name != 'p0' for name in names) for names in attacked)} of {len(found)}",
-                    f"{sum(bool(names) for names in honest)} of {len(found)}",
+    designs = {"alone": "one person a task", "shared": "three people a task"}
+    for design, people in designs.items():
+        for attack, what in (("", "rewrites"), ("-choosing", "chooses")):
+            for rule in ("outvoted", "unconfirmed", "influential", "wording", "any"):
+                attacked = [_named(line[design + attack], rule) for line in found]
+                if not any(attacked):
+                    continue
+                counts = [sum("p0" in names for names in attacked), sum(bool(names - {"p0"}) for names in attacked)]
+                counts += [
+                    sum(bool(_named(line[f"{design}{twin}"], rule)) for line in found)
+                    for twin in ("-helping", "-honest")
                 ]
-            )
-    return table(
-        ["design", "rule", "attacker named", "somebody else named", "anybody named where the account helps"], rows
-    )
+                rows.append([people, what, rule, *(f"{count} of {len(found)}" for count in counts)])
+    heads = [
+        "design",
+        "the account",
+        "rule",
+        "it is named",
+        "somebody else is",
+        "anybody where it helps",
+        "or is honest",
+    ]
+    return table(heads, rows)
 
 
 def _named(by_rule: Mapping[str, Sequence[str]], rule: str) -> set[str]:
