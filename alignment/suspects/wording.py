@@ -57,7 +57,7 @@ def worded(rows: Sequence[Pair], differences: Matrix, seed: int) -> list[Flag]:
 
 
 def _worst(rows: Sequence[Pair], differences: Matrix, rng: np.random.Generator) -> Flag | None:
-    """The account that pushes a run of words furthest, however likely that is by chance."""
+    """The account whose pushing is least likely by chance, however likely that is."""
     import numpy as np
 
     runs, told = _told(rows)
@@ -66,13 +66,16 @@ def _worst(rows: Sequence[Pair], differences: Matrix, rng: np.random.Generator) 
     if not runs or len(looked) < 2:
         return None
     small = reduced(differences)
+    _, wrong = fitted(small)
+    own = {person: np.array([each == person for each in people]) for person in looked}
+    for mine in own.values():  # everybody's pairs by a model that has not seen them
+        wrong[mine] = unexplained(small[mine], fitted(small[~mine])[0])
+    scores = told * wrong[:, None].astype(np.float32)
+    spread = (scores**2).mean(axis=0)
     found: list[tuple[float, Flag]] = []
-    for person in looked:
-        mine = np.array([each == person for each in people])
-        theta, _ = fitted(small[~mine])
-        scores = told * unexplained(small, theta)[:, None].astype(np.float32)
+    for person, mine in own.items():
         count = int(mine.sum())
-        scale = np.sqrt(count * (scores**2).mean(axis=0) + UNKNOWN)
+        scale = np.sqrt(count * spread + UNKNOWN)
         alone = told[~mine].mean(axis=0) < OTHERS * told[mine].mean(axis=0)
         pushed = np.where(alone, scores[mine].sum(axis=0) / scale, 0.0)
         best = int(pushed.argmax())
@@ -84,7 +87,7 @@ def _worst(rows: Sequence[Pair], differences: Matrix, rng: np.random.Generator) 
         p = (1 + beyond) / (1 + DRAWS)
         flag = Flag(person, "wording", p, float((told[mine, best] > 0).mean()), count, runs[best])
         found.append((float(pushed[best]), flag))
-    return max(found, key=lambda each: each[0])[1]
+    return min(found, key=lambda each: (each[1].p, -each[0]))[1]
 
 
 def _told(rows: Sequence[Pair]) -> tuple[list[str], Matrix]:
