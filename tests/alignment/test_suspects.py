@@ -33,6 +33,7 @@ def crowd(seed: int, *, attack: float, people: int = 10, tasks: int = 160, error
     return found
 
 
+@pytest.mark.slow
 def test_who_contradicts_the_others_is_named_in_nineteen_of_twenty_crowds() -> None:
     named_in = [[flag.person for flag in outvoted(crowd(seed, attack=0.4))] for seed in range(20)]
     assert sum(names == ["p0"] for names in named_in) >= 19

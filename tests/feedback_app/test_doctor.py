@@ -20,6 +20,7 @@ def rows(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, **settings: str) -> di
     return {row.name: row for row in doctor.examine()}
 
 
+@pytest.mark.slow
 def test_every_part_has_a_row_and_broken_ones_a_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))

@@ -180,7 +180,7 @@ def over_optimisation(lines: Lines) -> str:
 
 def flags(lines: Lines) -> str:
     """Who was named, by design and rule."""
-    found = by(lines, "arm")["flags"]
+    found = by(lines, "arm").get("flags", [])
     rows = []
     designs = {"alone": "one person a task", "shared": "three people a task"}
     for design, people in designs.items():

@@ -72,6 +72,7 @@ def test_trls_environment_differs_from_ours_in_trl_alone() -> None:
     assert {name: mine.get(name) for name in peer} == peer
 
 
+@pytest.mark.slow
 def test_memory_is_summed_over_a_process_and_what_it_starts(tmp_path: Path) -> None:
     hold = "import time; held = bytearray(60 << 20); time.sleep(0.6)"
     start = f"import subprocess, sys; child = subprocess.Popen([sys.executable, '-c', {hold!r}]); {hold}; child.wait()"

@@ -21,6 +21,8 @@ from tests.fakes import FakeVllm, collected
 from tests.feedback_app.builders import add_version
 from tests.feedback_app.collect.conftest import PROMPTS
 
+pytestmark = pytest.mark.slow
+
 GOLD = 4
 
 

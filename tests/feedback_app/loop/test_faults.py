@@ -104,6 +104,7 @@ def alive(pid: int | None) -> bool:
         return False
 
 
+@pytest.mark.slow
 async def test_a_killed_training_is_a_reason_and_the_next_round_works(live_store: Store, home: Path) -> None:
     vllm = FakeVllm()
     settings = Settings(

@@ -97,6 +97,7 @@ def test_a_round_says_what_it_starts_from_and_another_word_is_refused(sqlite_sto
     assert round_report(sqlite_store, turn)["start_from"] == "incumbent"
 
 
+@pytest.mark.slow
 async def test_a_chained_round_continues_the_incumbent_and_records_it(tmp_path: Path) -> None:
     store = open_store(f"sqlite:///{tmp_path / 'alignloop.db'}")
     bench = Bench(store, tmp_path / "home")

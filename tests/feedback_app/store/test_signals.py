@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
+
 from alignment.judgement import Message as Turn
 from feedback_app.store.database import Store
 from feedback_app.store.signals import PAGE, KeptSignal
@@ -73,6 +75,7 @@ def test_whoever_withdraws_takes_them_along_and_gives_no_more(store: Store, pers
     assert list(store.signals.export(KINDS)) == []
 
 
+@pytest.mark.slow
 def test_more_than_a_page_comes_whole(store: Store, person: Callable[..., Person]) -> None:
     ada = person()
     conversation = store.talk.add_conversation(ada.id, "chat", "t")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 
+import pytest
+
 from feedback_app.collect.answer import Delta, Event, Failed, Finished, Started
 from feedback_app.errors import TooLong
 from feedback_app.ui.chat_live import Streams
@@ -42,6 +44,7 @@ async def test_two_followers_see_the_same_answer_to_its_end() -> None:
     assert [state async for state in streams.follow("c")] == [("", True)]
 
 
+@pytest.mark.slow
 async def test_a_stop_closes_the_generator_even_while_it_waits() -> None:
     streams, closed = Streams(), list[str]()
     await streams.start("c", lambda: fake_answer(asyncio.Event(), closed))
