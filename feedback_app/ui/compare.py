@@ -32,7 +32,8 @@ def card(side: str, key: str) -> str:
     return (
         f'<section class="pair-card" data-side="{side}" aria-label="Answer {name}">'
         f'<h2><span class="letter">{name}</span></h2><div class="md" data-text="{side}"></div>'
-        f'<label class="fix" data-fix="{side}" hidden>Answer {name} as it should read'
+        f'<label class="fix" data-fix="{side}" hidden>'
+        f"Answer {name} as it should read (others may compare it with this one)"
         f'<textarea data-correction="{side}" rows="4" maxlength="20000"></textarea></label>'
         f'<div class="enough" role="group" aria-label="Is answer {name} good enough?"><span>Good enough?</span>'
         f"{options}<kbd>{key}</kbd></div></section>"
