@@ -24,6 +24,8 @@ def offer_corrections(session: Session, row: JudgementRow, ticket: Ticket, task:
     the earlier text; what others have said of it stays.
     """
     wanted = _corrections(session, row, task, person)
+    if not wanted and row.supersedes is None:
+        return  # nothing before it either
     kept = set()
     for review in session.exec(select(Task).where(Task.correction_of == ticket.id)):
         original, corrected = review.candidates
