@@ -31,7 +31,9 @@ def load_model(source: str, *, bf16: bool) -> Any:
     """
     import torch
     from transformers import AutoModelForCausalLM
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()  # a bar for each small file among what a command has to say
     try:
         model = AutoModelForCausalLM.from_pretrained(
             source, dtype=torch.bfloat16 if bf16 else torch.float32, use_safetensors=True
