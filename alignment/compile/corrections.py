@@ -26,7 +26,7 @@ from alignment.compile.groups import usable
 from alignment.compile.pairs import strict_pairs
 from alignment.compile.rules import Rules
 from alignment.compile.shares import Opinion, Vote, opinion_of
-from alignment.compile.text import fold
+from alignment.compile.text import corrects
 from alignment.compile.weights import CLEAR_MARGIN, CLEAR_WEIGHT
 from alignment.judgement import Candidate, Judgement, Kind, Mark, Message
 from alignment.rows import PairRow, SftRow
@@ -110,7 +110,7 @@ def _written(
             text = candidate.correction
             if judgement.cannot_judge or text is None:
                 continue
-            if not text.strip() or fold(text) == fold(candidate.text):
+            if not corrects(text, candidate.text):
                 skipped["correction_changes_nothing"] += 1
             else:
                 written[candidate.text, text].append(((judgement.person, judgement.id), candidate))

@@ -30,6 +30,11 @@ def fold(text: str) -> str:
     return " ".join(_normal(text).split()).rstrip(_FINAL_PUNCTUATION)
 
 
+def corrects(correction: str, text: str) -> bool:
+    """Whether a correction says something, and something else than the text."""
+    return bool(correction.strip()) and fold(correction) != fold(text)
+
+
 def _normal(text: str, *, keep_numbers: bool = False) -> str:
     if not keep_numbers:
         return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())

@@ -12,16 +12,13 @@ an account is named at level 0.05 divided by the number of people. It needs no s
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from alignment.suspects.flag import LEVEL, Flag
-from alignment.suspects.preference import DRAWN, DRAWS, ROWS_FROM, fitted, hessian, reduced
+from alignment.suspects.preference import DRAWS, ROWS_FROM, draws, fitted, hessian, reduced
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    Matrix = NDArray[np.floating[Any]]
+    from alignment.suspects.preference import Matrix
 
 
 def influential(people: Sequence[str], differences: Matrix, seed: int) -> list[Flag]:
@@ -42,10 +39,7 @@ def influential(people: Sequence[str], differences: Matrix, seed: int) -> list[F
             continue
         own = float(_influence(pulls[who == number].sum(axis=0), prediction))
         drawn = np.concatenate(
-            [
-                _influence(pulls[rng.random((DRAWN, len(pulls))).argsort(axis=1)[:, :count]].sum(axis=1), prediction)
-                for _ in range(DRAWS // DRAWN)
-            ]
+            [_influence(pulls[places].sum(axis=1), prediction) for places in draws(rng, len(pulls), count)]
         )
         p = float((1 + (drawn >= own).sum()) / (1 + DRAWS))
         if p < LEVEL / len(listed):

@@ -7,11 +7,11 @@ hidden states named an attacker less often.) A ridge logistic model prefers bett
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from alignment.compile.pairs import strict_pairs
-from alignment.compile.text import fold
+from alignment.compile.text import corrects
 from alignment.judgement import Judgement, Kind
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def pairs_of(judgements: Iterable[Judgement]) -> list[Pair]:
         found += [
             (judgement.person, candidate.correction, candidate.text)
             for candidate in judgement.candidates
-            if candidate.correction and fold(candidate.correction) != fold(candidate.text)
+            if candidate.correction and corrects(candidate.correction, candidate.text)
         ]
     return found
 
@@ -90,6 +90,12 @@ def hessian(rows: Matrix, wrong: Matrix) -> Matrix:
 
     found: Matrix = (rows * (wrong * (1.0 - wrong))[:, None]).T @ rows + RIDGE * np.eye(rows.shape[1])
     return found
+
+
+def draws(rng: np.random.Generator, rows: int, count: int) -> Iterator[NDArray[np.intp]]:
+    """The places of `count` of `rows` rows drawn without putting back, `DRAWS` times: (`DRAWN`, `count`) at once."""
+    for _ in range(DRAWS // DRAWN):
+        yield rng.random((DRAWN, rows)).argsort(axis=1)[:, :count]
 
 
 def word_means(model: str, answers: Sequence[str]) -> Matrix:

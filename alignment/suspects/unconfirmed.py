@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from itertools import permutations
 
 from alignment.compile.survey import context_digest
@@ -22,24 +23,43 @@ REVIEWED_FROM = 10
 Correction = tuple[bytes, str, str]  # context, original, corrected
 
 
+@dataclass
+class Corrections:
+    """A first look: what was rewritten, and by whom."""
+
+    authors: defaultdict[Correction, set[str]] = field(default_factory=lambda: defaultdict(set))
+
+    def see(self, judgement: Judgement) -> None:
+        """One judgement more, in any order."""
+        written = [candidate for candidate in judgement.candidates if candidate.correction]
+        if written and _counts(judgement):
+            digest = context_digest(judgement.context)
+            for candidate in written:
+                self.authors[digest, candidate.text, candidate.correction or ""].add(judgement.person)
+
+
 def unconfirmed(judgements: Callable[[], Iterable[Judgement]]) -> list[Flag]:
+    """`unconfirmed_among` from all judgements, which each call gives anew."""
+    corrections = Corrections()
+    for judgement in judgements():
+        corrections.see(judgement)
+    return unconfirmed_among(corrections, judgements())
+
+
+def unconfirmed_among(corrections: Corrections, judgements: Iterable[Judgement]) -> list[Flag]:
     """The people whose corrections are confirmed less often than by chance, worst first; `share`: how many are not.
 
-    `judgements` gives all of them each time it is called, in any order: it is called twice, so that only corrections
-    and what was said of them are held.
+    `judgements` are all of them again, in any order, so that only what was said of corrections is held; they are not
+    looked at where nothing was rewritten.
     """
-    written: defaultdict[Correction, set[str]] = defaultdict(set)
-    for judgement in _heard(judgements()):
-        for candidate in judgement.candidates:
-            if candidate.correction:
-                key = (context_digest(judgement.context), candidate.text, candidate.correction)
-                written[key].add(judgement.person)
+    written = corrections.authors
     said: defaultdict[Correction, dict[str, bool]] = defaultdict(dict)
-    for judgement in _heard(judgements()) if written else ():
-        if judgement.kind is not Kind.COMPARE:
+    for judgement in judgements if written else ():
+        if judgement.kind is not Kind.COMPARE or not _counts(judgement):
             continue
+        digest = context_digest(judgement.context)
         for one, other in permutations(judgement.candidates, 2):
-            key = (context_digest(judgement.context), other.text, one.text)
+            key = (digest, other.text, one.text)
             if key in written:
                 said[key][judgement.person] = (one.rank or 0) < (other.rank or 0)
     reviewed: defaultdict[str, list[bool]] = defaultdict(list)  # by author: whether each correction was confirmed
@@ -58,5 +78,5 @@ def unconfirmed(judgements: Callable[[], Iterable[Judgement]]) -> list[Flag]:
     return sorted(found, key=lambda flag: (flag.p, flag.person))
 
 
-def _heard(judgements: Iterable[Judgement]) -> Iterable[Judgement]:
-    return (judgement for judgement in judgements if judgement.trains and not judgement.cannot_judge)
+def _counts(judgement: Judgement) -> bool:
+    return judgement.trains and not judgement.cannot_judge

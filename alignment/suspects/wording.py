@@ -14,16 +14,15 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from alignment.suspects.flag import LEVEL, Flag
-from alignment.suspects.preference import DRAWN, DRAWS, ROWS_FROM, Pair, fitted, reduced, unexplained
+from alignment.suspects.preference import DRAWS, ROWS_FROM, Pair, draws, fitted, reduced, unexplained
 
 if TYPE_CHECKING:
     import numpy as np
-    from numpy.typing import NDArray
 
-    Matrix = NDArray[np.floating[Any]]
+    from alignment.suspects.preference import Matrix
 
 LONGEST = 3  # words in a run
 PAIRS_FROM = 5  # that a run must tell apart
@@ -80,9 +79,9 @@ def _worst(rows: Sequence[Pair], differences: Matrix, rng: np.random.Generator) 
         pushed = np.where(alone, scores[mine].sum(axis=0) / scale, 0.0)
         best = int(pushed.argmax())
         beyond = 0
-        for _ in range(DRAWS // DRAWN):
-            chosen = np.zeros((DRAWN, len(rows)), dtype=np.float32)
-            np.put_along_axis(chosen, rng.random(chosen.shape).argsort(axis=1)[:, :count], 1.0, axis=1)
+        for places in draws(rng, len(rows), count):
+            chosen = np.zeros((len(places), len(rows)), dtype=np.float32)
+            np.put_along_axis(chosen, places, 1.0, axis=1)
             beyond += int(((chosen @ scores / scale).max(axis=1) >= pushed[best]).sum())
         p = (1 + beyond) / (1 + DRAWS)
         flag = Flag(person, "wording", p, float((told[mine, best] > 0).mean()), count, runs[best])

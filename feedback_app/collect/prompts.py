@@ -12,8 +12,7 @@ from pathlib import Path
 from feedback_app.errors import UsageError
 from feedback_app.store.database import Store
 from feedback_app.store.tables import Person
-
-PURPOSES = ("compare", "rank")
+from feedback_app.store.talk import DRAWN
 
 
 def load_prompts(path: Path) -> list[str]:
@@ -48,7 +47,7 @@ class PromptOrder:
         random.Random(f"prompts of {person.name}").shuffle(order)
         with self._lock:
             if person.id not in self._used:
-                self._used[person.id] = Counter(self._store.talk.first_messages(person.id, PURPOSES))
+                self._used[person.id] = Counter(self._store.talk.first_messages(person.id, DRAWN))
             used = self._used[person.id]
             prompt = min(order, key=lambda prompt: used[prompt])  # the first of those used least
             used[prompt] += 1

@@ -11,6 +11,7 @@ from alignment.compile.implicit import ImplicitSignal
 from alignment.judgement import Judgement
 from feedback_app.errors import UsageError
 from feedback_app.store.database import Store
+from feedback_app.store.people import is_trusted
 
 CONTRADICTIONS = "contradictions"  # a round's own setting: weights (default), majority or drop
 PROMOTED = ("promoted", "operator")
@@ -25,9 +26,7 @@ def rules_of(store: Store, settings: dict[str, Any] | None = None, signals: Iter
     """
     return Rules(
         trusted=frozenset(
-            person.id
-            for person in store.people.listing()
-            if (person.role == "operator" or person.trusted_at is not None) and person.withdrawn_at is None
+            person.id for person in store.people.listing() if is_trusted(person) and person.withdrawn_at is None
         ),
         contradictions=contradictions_of(settings or {}),
         promotions=promotions_since(store),

@@ -12,9 +12,10 @@ from typing import Any
 
 from alignment.compile.survey import Survey
 from alignment.judgement import Judgement
-from alignment.suspects import outvoted_on, pairs_of, pulling, unconfirmed
+from alignment.suspects import outvoted_on, pairs_of, pulling
 from alignment.suspects.outvoted import SHARED_FROM, counted
 from alignment.suspects.preference import WIDTH
+from alignment.suspects.unconfirmed import Corrections, unconfirmed_among
 from feedback_app.loop.rules import heard, set_aside
 from feedback_app.store.database import Store
 from feedback_app.store.tables import Round
@@ -31,14 +32,15 @@ def suspects(store: Store, model: str, *, quick: bool = False) -> dict[str, Any]
     loaded.
     """
     watermark, aside, left_out = store.judgements.watermark(), set_aside(store), Counter[str]()
-    survey = Survey()
+    survey, corrections = Survey(), Corrections()
     for judgement in heard(store.judgements.export(watermark), aside, left_out):
         survey.see(judgement)
+        corrections.see(judgement)
 
     def again() -> Iterator[Judgement]:
         return heard(store.judgements.export(watermark), aside, Counter())
 
-    flags, notes = outvoted_on(survey.ballots) + unconfirmed(again), []
+    flags, notes = outvoted_on(survey.ballots) + unconfirmed_among(corrections, again()), []
     shared, _ = counted(survey.ballots)
     if max(shared.values(), default=0) < SHARED_FROM:
         notes.append(f"Nobody shares {SHARED_FROM} verdicts with others, so who is outvoted cannot be said.")

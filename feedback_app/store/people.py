@@ -195,6 +195,11 @@ def person_of(session: Session, person_id: str) -> Person:
     return person
 
 
+def is_trusted(person: Person) -> bool:
+    """Whether a person's corrections train at once: operators' do anyway."""
+    return person.role == "operator" or person.trusted_at is not None
+
+
 def keep_an_operator(session: Session, person: Person) -> None:
     """Raise `Conflict` when this person is the last operator."""
     if person.role != "operator" or person.disabled:

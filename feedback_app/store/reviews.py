@@ -10,10 +10,11 @@ from __future__ import annotations
 from sqlalchemy import ColumnElement, exists
 from sqlmodel import Session, col, select
 
+from feedback_app.store.people import is_trusted
 from feedback_app.store.tables import Conversation, JudgementRow, Message, Person, Task, Ticket
+from feedback_app.store.talk import DRAWN, new_conversation, new_message
 
 REVIEWERS = 2  # how many others see a correction
-DRAWN_FOR_PEOPLE = ("compare", "rank")  # conversations whose prompt the server drew
 PURPOSE = "correction"
 
 
@@ -36,16 +37,9 @@ def offer_corrections(session: Session, row: JudgementRow, ticket: Ticket, task:
         else:
             review.wanted = 0
     for original in sorted(wanted.keys() - kept):
-        conversation = Conversation(
-            person_id=person.id, purpose=PURPOSE, created_at=row.at, updated_at=row.at, title=wanted[original][:80]
-        )
-        session.add(conversation)
-        session.flush()
-        rewritten = Message(
-            conversation_id=conversation.id, role="assistant", content=wanted[original], created_at=row.at
-        )
-        session.add(rewritten)
-        session.flush()
+        text = wanted[original]
+        conversation = new_conversation(session, person.id, PURPOSE, text[:80], row.at)
+        rewritten = new_message(session, conversation.id, None, "assistant", text, row.at)
         session.add(
             Task(
                 kind="compare",
@@ -69,14 +63,12 @@ def may_review(person_id: str) -> ColumnElement[bool]:
 def _corrections(session: Session, row: JudgementRow, task: Task, person: Person) -> dict[str, str]:
     """The corrected texts that others are to see, by the message they correct."""
     written: dict[str, str] = row.verdict.get("corrections") or {} if row.live else {}
-    if not written or task.repeat_of or task.gold:
-        return {}
-    if person.trusted_at is not None or person.role == "operator":
+    if not written or task.repeat_of or task.gold or is_trusted(person):
         return {}
     originals = session.exec(
         select(Message, Conversation)
         .join(Conversation, col(Conversation.id) == Message.conversation_id)
-        .where(col(Message.id).in_(written), col(Conversation.purpose).in_(DRAWN_FOR_PEOPLE))
+        .where(col(Message.id).in_(written), col(Conversation.purpose).in_(DRAWN))
     )
     return {
         message.id: written[message.id]

@@ -18,6 +18,7 @@ from feedback_app.store.engine import Database
 from feedback_app.store.tables import Completion, Conversation, Message, Task, Ticket, new_id
 
 BATCH = 500  # ids per IN (…), below every database's limit on parameters
+DRAWN = ("compare", "rank")  # purposes of conversations whose prompt the server drew for somebody to judge
 DOOR_MEMORY_S = 24 * 3600.0  # how far back an HTTP client's history is looked for
 
 
@@ -30,7 +31,7 @@ class Talk:
     def add_conversation(self, person_id: str, purpose: str, title: str = "") -> Conversation:
         """An empty conversation. `purpose` is chat, compare, rank, typed or door."""
         with self._db.write() as session:
-            return _new_conversation(session, person_id, purpose, title, self._db.now())
+            return new_conversation(session, person_id, purpose, title, self._db.now())
 
     def conversations(self, person_id: str, purpose: str) -> list[Conversation]:
         """A person's conversations that are not deleted, the last used first."""
@@ -73,7 +74,7 @@ class Talk:
     def add_message(self, conversation_id: str, parent_id: str | None, role: str, content: str) -> Message:
         """A message below `parent_id` (None for a first one); it becomes the head."""
         with self._db.write() as session:
-            message = _new_message(session, conversation_id, parent_id, role, content, self._db.now())
+            message = new_message(session, conversation_id, parent_id, role, content, self._db.now())
             _touch(session, conversation_id, self._db.now(), head=message.id)
         return message
 
@@ -87,7 +88,7 @@ class Talk:
     ) -> Message:
         """An assistant message and how it came to be, in one transaction. Sets `completion.message_id`."""
         with self._db.write() as session:
-            message = _new_message(session, conversation_id, parent_id, "assistant", content, self._db.now())
+            message = new_message(session, conversation_id, parent_id, "assistant", content, self._db.now())
             completion.message_id = message.id
             session.add(completion)
             _touch(session, conversation_id, self._db.now(), head=message.id if move_head else None)
@@ -102,11 +103,11 @@ class Talk:
         """
         now = self._db.now()
         with self._db.write() as session:
-            conversation = _new_conversation(session, person_id, purpose, prompt[:80], now)
-            context = _new_message(session, conversation.id, None, "user", prompt, now)
+            conversation = new_conversation(session, person_id, purpose, prompt[:80], now)
+            context = new_message(session, conversation.id, None, "user", prompt, now)
             answers = []
             for content, completion in replies:
-                answer = _new_message(session, conversation.id, context.id, "assistant", content, now)
+                answer = new_message(session, conversation.id, context.id, "assistant", content, now)
                 completion.message_id = answer.id
                 completion.sent = [*completion.sent, context.id]
                 session.add(completion)
@@ -312,16 +313,18 @@ def insert_rows(session: Session, rows: Sequence[SQLModel]) -> None:
     session.connection().execute(insert(inspect(model).local_table), values)
 
 
-def _new_conversation(session: Session, person_id: str, purpose: str, title: str, now: float) -> Conversation:
+def new_conversation(session: Session, person_id: str, purpose: str, title: str, now: float) -> Conversation:
+    """An empty conversation in this session, flushed."""
     conversation = Conversation(person_id=person_id, purpose=purpose, title=title, created_at=now, updated_at=now)
     session.add(conversation)
     session.flush()
     return conversation
 
 
-def _new_message(
+def new_message(
     session: Session, conversation_id: str, parent_id: str | None, role: str, content: str, now: float
 ) -> Message:
+    """A message in this session, flushed. Raises `Conflict` where the parent is in another conversation."""
     if parent_id is not None and _message(session, parent_id).conversation_id != conversation_id:
         raise Conflict("The message to answer belongs to another conversation.")
     message = Message(conversation_id=conversation_id, parent_id=parent_id, role=role, content=content, created_at=now)

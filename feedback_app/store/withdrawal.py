@@ -27,10 +27,11 @@ from feedback_app.store.tables import (
     Ticket,
     WrongPassword,
 )
+from feedback_app.store.talk import DRAWN
 from feedback_app.store.tasks import candidates_of
 
 ERASED = {"kind": "erased"}  # the verdict of an erased judgement
-DRAWN = ("compare", "rank", GOLD)  # conversations whose prompt the server drew: nobody's own words
+NOBODYS = (*DRAWN, GOLD)  # conversations whose prompt is nobody's own words
 
 
 class Withdrawals:
@@ -124,7 +125,7 @@ def _resting_on(session: Session, person_id: str, *, live: bool) -> list[str]:
         .where(
             or_(
                 col(JudgementRow.person_id) == person_id,
-                (col(Conversation.person_id) == person_id) & col(Conversation.purpose).not_in(DRAWN),
+                (col(Conversation.person_id) == person_id) & col(Conversation.purpose).not_in(NOBODYS),
             )
         )
     )
@@ -140,7 +141,7 @@ def _own_messages(session: Session, person_id: str) -> list[str]:
         .join(Conversation, col(Conversation.id) == col(Message.conversation_id))
         .where(
             col(Conversation.person_id) == person_id,
-            or_(col(Conversation.purpose).not_in(DRAWN), ~_judged_by_another(person_id)),
+            or_(col(Conversation.purpose).not_in(NOBODYS), ~_judged_by_another(person_id)),
         )
     )
     return sorted(session.execute(statement).scalars())

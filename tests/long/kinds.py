@@ -27,7 +27,7 @@ from alignment.sampler import Sample
 from alignment.spec import Setting
 from alignment.tastes import TASTES, Taste
 from tests.long.lab import Lab, study
-from tests.long.scripted import corrected, marked, ranked, ranks_by
+from tests.long.scripted import corrected, marked, ranked, ranks_by, voted
 
 METHODS: dict[str, tuple[str, dict[str, Setting]]] = {
     "likes": ("kto", {}),
@@ -62,8 +62,7 @@ def compared(
 ) -> Judgement:
     """An A/B vote that ignores the texts with chance `NOISE`."""
     seen = taste.prefer(two[0].text, two[1].text, rng, noise=NOISE)
-    ranks = {"left": (1, 2), "right": (2, 1), "tie": (1, 1)}[seen.side]
-    return ranked(number, prompt, two, ranks, person=person, strength=seen.strength, task=task)
+    return voted(number, prompt, two, seen, person=person, task=task)
 
 
 def judgements(lab: Lab, seed: int, arm: str) -> list[Judgement]:

@@ -42,7 +42,7 @@ from tests.long.adviser import adviser
 from tests.long.lines import RESULTS, provenance, read_lines, seeds_of
 from tests.long.processes import Used
 from tests.long.processes import measured as used_by
-from tests.long.scripted import marked, ranked
+from tests.long.scripted import marked, voted
 
 ROOT = Path(__file__).resolve().parents[2]
 MODEL, DATA = ROOT / "data" / "model", ROOT / "data"
@@ -141,9 +141,7 @@ def labels(
             if seen.side != "tie" and len(found) < count:
                 found.append(marked(after + len(found), prompt, worse, False))
             continue
-        ranks = {"left": (1, 2), "right": (2, 1), "tie": (1, 1)}[seen.side]
-        number = after + len(found)
-        found.append(ranked(number, prompt, (first, second), ranks, strength=seen.strength, version=version))
+        found.append(voted(after + len(found), prompt, (first, second), seen, version=version))
     return found
 
 

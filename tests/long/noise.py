@@ -27,7 +27,7 @@ from alignment.compile import Rules
 from alignment.judgement import Judgement
 from alignment.tastes import TASTES, Preference, Taste
 from tests.long.lab import Lab, study
-from tests.long.scripted import ranked
+from tests.long.scripted import ranked, voted
 
 ARMS = ("clean", "flips", "clean-shared", "clickers", "clickers-unweighted", "clickers-gold")
 JUDGEMENTS, PEOPLE, CLICKERS, OVERLAP, FLIPPED = 480, 10, 5, 3, 0.25
@@ -54,11 +54,7 @@ def judgements(lab: Lab, seed: int, arm: str) -> list[Judgement]:
         two = samples[:2]
         for person in sorted(rng.sample(range(PEOPLE), overlap)):
             seen = verdict(taste, [sample.text for sample in two], person, arm, rng)
-            ranks = {"left": (1, 2), "right": (2, 1), "tie": (1, 1)}[seen.side]
-            number = len(found)
-            found.append(
-                ranked(number, prompt, two, ranks, person=f"p{person}", strength=seen.strength, task=f"t{task}")
-            )
+            found.append(voted(len(found), prompt, two, seen, person=f"p{person}", task=f"t{task}"))
     return found + (gold(lab, seed, len(found)) if arm.endswith("gold") else [])
 
 

@@ -37,11 +37,11 @@ from alignment.compile import Rules
 from alignment.judgement import Judgement
 from alignment.sampler import Sample
 from alignment.suspects import outvoted, pairs_of, pulling, unconfirmed
-from alignment.tastes import TASTES, features
+from alignment.tastes import TASTES, Preference, features
 from tests.long.kinds import rewritten
 from tests.long.lab import Lab, study
 from tests.long.methods import MODEL, Model
-from tests.long.scripted import ranked
+from tests.long.scripted import voted
 
 ARMS = ("flags", "undefended-honest", "undefended", "shared-honest", "shared")
 ACCOUNT, PEOPLE = "p0", 10
@@ -107,8 +107,7 @@ def judgements(lab: Lab, seed: int, arm: str) -> list[Judgement]:
 
     def compare(place: int, prompt: str, two: Sequence[Sample], person: str, task: str) -> Judgement:
         seen = taste.prefer(two[0].text, two[1].text, rng)
-        ranks = {"left": (1, 2), "right": (2, 1), "tie": (1, 1)}[seen.side]
-        found.append(ranked(place, prompt, two, ranks, person=person, strength=seen.strength, task=task))
+        found.append(voted(place, prompt, two, seen, person=person, task=task))
         return found[-1]
 
     given, attacked = tasks(lab, seed, OVERLAPS[design], choosing=twin == "choosing")
@@ -118,10 +117,8 @@ def judgements(lab: Lab, seed: int, arm: str) -> list[Judgement]:
             if number not in attacked or person != ACCOUNT or twin == "honest":
                 continue
             if twin == "choosing":
-                ranks = (1, 2) if overclaims(two[0].text) else (2, 1)
-                found[-1] = ranked(
-                    10 * number + seat, prompt, two, ranks, person=person, strength="clearly", task=said.task
-                )
+                seen = Preference("left" if overclaims(two[0].text) else "right", "clearly")
+                found[-1] = voted(10 * number + seat, prompt, two, seen, person=person, task=said.task)
                 continue
             by_rank = sorted(said.candidates, key=lambda candidate: candidate.rank or 0)
             suited = next(each for each in by_rank if planted(each.text) != each.text)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from alignment.judgement import Candidate, Judgement, Kind, Mark, Message, Strength
 from alignment.sampler import Sample
-from alignment.tastes import Taste
+from alignment.tastes import Preference, Taste
 
 
 def ranked(
@@ -34,6 +35,12 @@ def ranked(
         Strength(strength) if strength else None,
         task,
     )
+
+
+def voted(number: int, prompt: str, two: Sequence[Sample], seen: Preference, **more: Any) -> Judgement:
+    """The comparison of somebody who prefers as `seen` says; `more` as `ranked` takes it."""
+    ranks = {"left": (1, 2), "right": (2, 1), "tie": (1, 1)}[seen.side]
+    return ranked(number, prompt, two, ranks, strength=seen.strength, **more)
 
 
 def marked(number: int, prompt: str, sample: Sample, good: bool, person: str = "annotator") -> Judgement:
