@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from alignment.lines import numbered_lines
+
 CHECK_KEYS = frozenset({"any", "all", "none", "items", "at_least", "min_sentences"})
 _SENTENCE = re.compile(r"[^.!?]*\w[^.!?]*[.!?]+")
 
@@ -42,9 +44,7 @@ def load_questions(path: Path) -> tuple[Question, ...]:
     """
     found: list[Question] = []
     seen: set[str] = set()
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        if not line.strip():
-            continue
+    for number, line in numbered_lines(path):
         try:
             raw = json.loads(line)
             question = Question(raw["id"], raw["category"], raw["source"], raw["prompt"], raw["check"])

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 from alignment.judgement import Message
+from alignment.lines import numbered_lines
 from alignment.sampler import Sample
 
 
@@ -48,12 +49,10 @@ def load_texts(path: Path) -> tuple[Text, ...]:
     """The texts of a file. Raises `TextFileError` when it cannot be read."""
     found = []
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = list(numbered_lines(path))
     except OSError as error:
         raise TextFileError(f"{path} cannot be read: {error.strerror or error}.") from error
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
+    for number, line in lines:
         try:
             turns = [Message(str(turn["role"]), str(turn["content"])) for turn in json.loads(line)["messages"]]
             if len(turns) < 2 or turns[-1].role != "assistant":

@@ -14,7 +14,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -24,7 +24,9 @@ from alignment.compile.drafting import Rows
 from alignment.compile.stream import Stream
 from alignment.compile.survey import context_digest
 from alignment.errors import SnapshotProblem
-from alignment.judgement import Judgement, Message
+from alignment.judgement import Judgement
+from alignment.left_out import LeftOut
+from alignment.row_files import completion, messages, rows_of
 from alignment.rows import GroupRow, MarkRow, PairRow, SftRow, to_record
 
 if TYPE_CHECKING:
@@ -157,20 +159,24 @@ def verify_snapshot(folder: Path, expected_hash: str = "") -> Manifest:
     return manifest
 
 
-def read_pairs(folder: Path, split: str | None = None, *, use: Use = "policy") -> list[PairRow]:
+def read_pairs(
+    folder: Path, split: str | None = None, *, use: Use = "policy", left: LeftOut | None = None
+) -> list[PairRow]:
     """The pairs of a dataset folder, of one split or of both.
 
     For a policy (DPO), rows that are too close for one are left out and `weight` has the age of the answers
     in it (`age_weight` is then 1); for a reward model (`use="reward"`), all rows come as they were written.
     A row needs `prompt`, `chosen` and `rejected` (message lists or plain text); `weight`, `margin` and `target`
     default to 1 and `split` to train, so a hand-made file of TRL rows works too.
+    A row with a message that is not text is counted in `left`.
     Raises `SnapshotProblem` naming the line that is not such a row.
     """
-    rows = [
-        PairRow(
-            prompt=_messages(record["prompt"]),
-            chosen=_completion(record["chosen"]),
-            rejected=_completion(record["rejected"]),
+
+    def row(record: Mapping[str, Any]) -> PairRow:
+        return PairRow(
+            prompt=messages(record["prompt"]),
+            chosen=completion(record["chosen"]),
+            rejected=completion(record["rejected"]),
             weight=float(record.get("weight", 1.0)),
             margin=float(record.get("margin", 1.0)),
             judgements=tuple(record.get("judgements", ())),
@@ -180,18 +186,21 @@ def read_pairs(folder: Path, split: str | None = None, *, use: Use = "policy") -
             reward_only=bool(record.get("reward_only", False)),
             age_weight=float(record.get("age_weight", 1.0)),
         )
-        for record in _checked(folder / "pairs.jsonl", ("prompt", "chosen", "rejected"))
-    ]
+
+    rows = rows_of(folder / "pairs.jsonl", ("prompt", "chosen", "rejected"), row, left)
     wanted = [row for row in rows if split is None or row.split == split]
     return wanted if use == "reward" else [_aged(row) for row in wanted if not row.reward_only]
 
 
-def read_marks(folder: Path, split: str | None = None, *, use: Use = "policy") -> list[MarkRow]:
+def read_marks(
+    folder: Path, split: str | None = None, *, use: Use = "policy", left: LeftOut | None = None
+) -> list[MarkRow]:
     """The good and bad rows of a dataset folder; see `read_pairs`."""
-    rows = [
-        MarkRow(
-            prompt=_messages(record["prompt"]),
-            completion=_completion(record["completion"]),
+
+    def row(record: Mapping[str, Any]) -> MarkRow:
+        return MarkRow(
+            prompt=messages(record["prompt"]),
+            completion=completion(record["completion"]),
             label=bool(record["label"]),
             weight=float(record.get("weight", 1.0)),
             judgements=tuple(record.get("judgements", ())),
@@ -200,28 +209,29 @@ def read_marks(folder: Path, split: str | None = None, *, use: Use = "policy") -
             age_weight=float(record.get("age_weight", 1.0)),
             origin=record.get("origin", "file"),
         )
-        for record in _checked(folder / "marks.jsonl", ("prompt", "completion", "label"))
-    ]
+
+    rows = rows_of(folder / "marks.jsonl", ("prompt", "completion", "label"), row, left)
     wanted = [row for row in rows if split is None or row.split == split]
     return wanted if use == "reward" else [_aged(row) for row in wanted]
 
 
-def read_sft(folder: Path, split: str | None = None) -> list[SftRow]:
+def read_sft(folder: Path, split: str | None = None, *, left: LeftOut | None = None) -> list[SftRow]:
     """The rows worth imitating of a dataset folder; see `read_pairs`."""
-    rows = [
-        SftRow(
-            prompt=_messages(record["prompt"]),
-            completion=_completion(record["completion"]),
+
+    def row(record: Mapping[str, Any]) -> SftRow:
+        return SftRow(
+            prompt=messages(record["prompt"]),
+            completion=completion(record["completion"]),
             weight=float(record.get("weight", 1.0)),
             judgements=tuple(record.get("judgements", ())),
             split=record.get("split", "train"),
         )
-        for record in _checked(folder / "sft.jsonl", ("prompt", "completion"))
-    ]
+
+    rows = rows_of(folder / "sft.jsonl", ("prompt", "completion"), row, left)
     return [row for row in rows if split is None or row.split == split]
 
 
-def read_groups(folder: Path, split: str | None = None) -> list[GroupRow]:
+def read_groups(folder: Path, split: str | None = None, *, left: LeftOut | None = None) -> list[GroupRow]:
     """The rankings of a dataset folder as tie-groups, best first; see `read_pairs`.
 
     They say the same as the pairs of origin `rank`: a listwise loss reads these and the pairs of other origins.
@@ -229,54 +239,22 @@ def read_groups(folder: Path, split: str | None = None) -> list[GroupRow]:
     """
     if not (folder / "groups.jsonl").is_file():
         return []
-    rows = [
-        GroupRow(
-            prompt=_messages(record["prompt"]),
-            completions=tuple(tuple(_completion(text) for text in group) for group in record["groups"]),
+
+    def row(record: Mapping[str, Any]) -> GroupRow:
+        return GroupRow(
+            prompt=messages(record["prompt"]),
+            completions=tuple(tuple(completion(text) for text in group) for group in record["groups"]),
             weight=float(record.get("weight", 1.0)),
             judgements=tuple(record.get("judgements", ())),
             split=record.get("split", "train"),
         )
-        for record in _checked(folder / "groups.jsonl", ("prompt", "groups"))
-    ]
+
+    rows = rows_of(folder / "groups.jsonl", ("prompt", "groups"), row, left)
     return [row for row in rows if split is None or row.split == split]
 
 
 def _aged(row: _Aging) -> _Aging:
     return row if row.age_weight == 1.0 else replace(row, weight=row.weight * row.age_weight, age_weight=1.0)
-
-
-def _checked(path: Path, needed: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """The JSON objects of a JSONL file, which must have the needed keys, and targets that are shares."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError as error:
-        raise SnapshotProblem(f"{path} does not exist; name a folder that holds {path.name}.") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise SnapshotProblem(f"{path} cannot be read: {error}.") from error
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            record = json.loads(line)
-        except ValueError as error:
-            raise SnapshotProblem(f"{path}, line {number} is not JSON: write one JSON object a line.") from error
-        if not isinstance(record, dict) or any(key not in record for key in needed):
-            raise SnapshotProblem(f"{path}, line {number} needs the keys {', '.join(needed)}.")
-        target = record.get("target", 1.0)
-        if not isinstance(target, int | float) or not 0 <= target <= 1 + 1e-9:  # sums round
-            raise SnapshotProblem(f"{path}, line {number} has the target {target!r}: it is a share between 0 and 1.")
-        yield record
-
-
-def _messages(value: Any) -> tuple[Message, ...]:
-    if isinstance(value, str):
-        return (Message("user", value),)
-    return tuple(Message(str(turn["role"]), str(turn["content"])) for turn in value)
-
-
-def _completion(value: Any) -> str:
-    return value if isinstance(value, str) else "".join(str(turn["content"]) for turn in value)
 
 
 class TableWriter:

@@ -22,6 +22,7 @@ from alignment.artifact import Manifest, finish, is_complete
 from alignment.checkpoints import PROGRESS, Checkpoint, clear, fetch, library_versions
 from alignment.continuing import check_continuing
 from alignment.errors import SnapshotProblem, StageError
+from alignment.lines import lines_of
 from alignment.sampler import Elsewhere
 from alignment.snapshot import verify_snapshot
 from alignment.spec import PROCESS, Setting, StageSpec
@@ -195,7 +196,7 @@ class _ProgressFile:
 
     def __enter__(self) -> _ProgressFile:
         if self._goes_on:
-            self._number = len(self._path.read_text(encoding="utf-8").splitlines())
+            self._number = len(lines_of(self._path.read_text(encoding="utf-8")))
         self._file = self._path.open("a" if self._goes_on else "w", encoding="utf-8")
         return self
 

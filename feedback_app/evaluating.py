@@ -64,14 +64,14 @@ def evaluate_names(
 
 def read_prompts(path: Path) -> list[str]:
     """One prompt of each line: a JSON object with `prompt` (text, or a list of messages). Raises `UsageError`."""
+    from alignment.lines import numbered_lines
+
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = list(numbered_lines(path))
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}.") from error
     found = []
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
+    for number, line in lines:
         try:
             found.append(_prompt(json.loads(line)))
         except (ValueError, KeyError, TypeError, IndexError) as error:

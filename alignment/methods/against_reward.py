@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from alignment.errors import StageError
+from alignment.left_out import LeftOut
 from alignment.methods.adapters import wants_bf16
 from alignment.methods.loading import window
-from alignment.methods.prompts_for import Prompt, prompts_for
+from alignment.methods.prompts_for import Prompt, prompts_for, usable_prompts
 from alignment.methods.scale import threads_for
 from alignment.spec import StageSpec
 
@@ -55,20 +56,15 @@ def folders(spec: StageSpec) -> tuple[str, Path]:
     return spec.model, spec.reward
 
 
-def asked_prompts(spec: StageSpec, settings: Answering, tokenizer: Any) -> list[Prompt]:
-    """The prompts that leave room for an answer. Raises `StageError` with the counts when too few do."""
-    from alignment.methods.ppo.rollouts import render
+def asked_prompts(spec: StageSpec, settings: Answering, tokenizer: Any) -> tuple[list[Prompt], LeftOut]:
+    """The prompts that can be answered and leave room for it, and what was left out.
 
-    prompts = prompts_for(spec.data, settings.prompts, spec.stage, settings.min_prompts)
+    Raises `StageError` with the counts when there are too few.
+    """
+    left = LeftOut()
+    prompts = prompts_for(spec.data, settings.prompts, spec.stage, settings.min_prompts, left)
     room = (settings.max_length or window(str(spec.model), tokenizer)) - settings.max_tokens
-    kept = [prompt for prompt in prompts if len(render(tokenizer, prompt)) <= room]
-    if len(kept) < settings.min_prompts:
-        raise StageError(
-            f"{len(prompts) - len(kept)} of {len(prompts)} prompts are longer than the {max(0, room)} tokens that "
-            f"leave room for an answer, and {spec.stage} needs at least {settings.min_prompts}: lower max_tokens or "
-            "raise max_length."
-        )
-    return kept
+    return usable_prompts(prompts, tokenizer, room, spec.stage, settings.min_prompts, left), left
 
 
 def one_base(spec: StageSpec, settings: Adapting, tokenizer: Any) -> OneBase:

@@ -22,7 +22,9 @@ from typing import Any
 from alignment.compile.text import same_answer
 from alignment.errors import StageError
 from alignment.judgement import Message
-from alignment.methods.prompts_for import Prompt, prompts_for
+from alignment.left_out import LeftOut
+from alignment.lines import lines_of
+from alignment.methods.prompts_for import Prompt, prompts_for, usable_prompts
 from alignment.methods.settings import read_settings, require
 from alignment.rows import PairRow, Row, SftRow, to_record
 from alignment.sampler import Sample, Sampler, Sampling
@@ -88,7 +90,9 @@ def train(
         raise StageError("constitution needs a model to start from; name one.")
     settings = ConstitutionSettings.read(spec.settings)
     principles = read_principles(settings.principles)
-    prompts = prompts_for(spec.data, settings.prompts, "constitution", settings.min_prompts)
+    left = LeftOut()
+    found = prompts_for(spec.data, settings.prompts, "constitution", settings.min_prompts, left)
+    prompts = list(found) if sampler is not None else _answerable(spec, settings, found, left)
     random.Random(spec.seed).shuffle(prompts)
     prompts = prompts[: settings.count]
     inside = sampler or _own(spec, settings)
@@ -127,21 +131,21 @@ def train(
         except ConnectionError as error:
             raise StageError(f"constitution could not ask its model: {error}. Start it, or correct url.") from error
         done = start + len(part)
-        left = (time.perf_counter() - began) / (done - checkpoints.step) * (len(prompts) - done)
+        remaining = (time.perf_counter() - began) / (done - checkpoints.step) * (len(prompts) - done)
         progress(
             {
                 "step": done,
                 "steps": len(prompts),
                 "pairs": len(pairs),
                 "revised": len(revised),
-                "seconds_left": round(left, 1),
+                "seconds_left": round(remaining, 1),
             }
         )
         if done < len(prompts):
             checkpoints.offer(done, so_far)
     from_people: tuple[list[PairRow], list[SftRow]] = ([], [])
     if settings.people:
-        from_people = (_of(spec.data, "pairs", read_pairs), _of(spec.data, "sft", read_sft))
+        from_people = (_of(spec.data, "pairs", read_pairs), _of(spec.data, "sft", read_sft))  # dpo looks at each
     _write(spec.out / "pairs.jsonl", [*from_people[0], *pairs])
     _write(spec.out / "sft.jsonl", [*from_people[1], *revised])
     _write(spec.out / "marks.jsonl", [])
@@ -154,6 +158,7 @@ def train(
         "kind": "dataset",
         "principles": len(principles),
         "prompts": len(prompts),
+        **left.to_record(),
         "rows": {"pairs": len(pairs), "sft": len(revised), "people": len(from_people[0]) + len(from_people[1])},
         "adviser": settings.adviser if settings.url else "itself",
         "seconds_training": round(time.perf_counter() - began, 3),
@@ -168,7 +173,7 @@ def read_principles(path: str) -> list[str]:
             "principles."
         )
     try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
+        lines = lines_of(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise StageError(f"{path} cannot be read as a file of principles: {error}.") from error
     found = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
@@ -262,6 +267,19 @@ def _choice(prompt: Prompt, first: str, second: str, principle: str) -> str:
     return (
         f"{_conversation(prompt)}\n\nAnswer A: {first}\nAnswer B: {second}\n\nPrinciple: {principle}\n"
         "Which answer follows the principle better? Say A or B and nothing else."
+    )
+
+
+def _answerable(
+    spec: StageSpec, settings: ConstitutionSettings, prompts: Mapping[Prompt, Sequence[str]], left: LeftOut
+) -> list[Prompt]:
+    """The prompts that the start model's chat template takes, with room for an answer."""
+    from alignment.methods.loading import load_tokenizer, window
+
+    tokenizer = load_tokenizer(str(spec.model))
+    room = window(str(spec.model), tokenizer) - settings.max_tokens
+    return usable_prompts(
+        prompts, tokenizer, room, "constitution", settings.min_prompts, left, remedy="lower max_tokens"
     )
 
 

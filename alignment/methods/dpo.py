@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from alignment.errors import StageError
 from alignment.judgement import Message
+from alignment.left_out import LeftOut
 from alignment.methods.adapters import policy_lora, save_adapter, trainer_arguments, wants_bf16
 from alignment.methods.dpo_settings import MOVED, DpoSettings, check_enough
 from alignment.methods.loading import load_model, load_tokenizer, window
@@ -47,20 +48,17 @@ def train(spec: StageSpec, progress: Progress) -> dict[str, Any]:
         raise StageError("dpo needs a model to start from; name one.")
     settings = DpoSettings.read(spec.settings)
     began = time.perf_counter()
-    rows = read_pairs(spec.data)
-    check_enough(sum(row.split == "train" for row in rows), settings.min_pairs)
+    left = LeftOut()
+    rows = read_pairs(spec.data, left=left)
+    check_enough(sum(row.split == "train" for row in rows) + left.total, settings.min_pairs)
     tokenizer = load_tokenizer(spec.model)
     max_length = settings.max_length or window(spec.model, tokenizer)
     bad = _found_bad(spec.data) if settings.sft else set()
-    pairs, left = tokenize_pairs([row for row in rows if row.split == "train"], tokenizer, max_length, bad=bad)
-    held_out, _ = tokenize_pairs([row for row in rows if row.split == "held_out"], tokenizer, max_length)
-    too_long = left.prompt_too_long + left.answer_too_long
-    if too_long and len(pairs) < settings.min_pairs:
-        raise StageError(
-            f"{too_long} of {len(pairs) + too_long} pairs are longer than the model's {max_length} tokens "
-            f"(the longest has {left.longest}), and dpo needs at least {settings.min_pairs} that fit: "
-            "collect shorter ones or raise max_length."
-        )
+    pairs, unusable = tokenize_pairs([row for row in rows if row.split == "train"], tokenizer, max_length, bad=bad)
+    left.update(unusable)
+    left.check("dpo", len(pairs), settings.min_pairs, "pairs", f"the model's {max_length} tokens")
+    held_out, unusable = tokenize_pairs([row for row in rows if row.split == "held_out"], tokenizer, max_length)
+    left.update(unusable)
     answers, answers_left = _answers(spec.data, pairs, tokenizer, max_length) if settings.sft else ([], 0)
     trainer = build_trainer(spec, settings, tokenizer, pairs, progress, answers)
     reference = trainer.logps(_dataset(held_out)) if held_out else ([], [])
@@ -70,7 +68,7 @@ def train(spec: StageSpec, progress: Progress) -> dict[str, Any]:
     trained = time.perf_counter()
     metrics: dict[str, Any] = {
         "rows": {"train": len(pairs), "held_out": len(held_out)},
-        "left_out": {"prompt_too_long": left.prompt_too_long, "answer_too_long": left.answer_too_long},
+        **left.to_record(),
         "tokens": sum(2 * len(pair.prompt) + len(pair.chosen) + len(pair.rejected) for pair in pairs),
         "steps": trainer.state.global_step,
         **travelled(trainer.state, trainer.cycle, settings.epochs_for(len(pairs))),
@@ -79,7 +77,7 @@ def train(spec: StageSpec, progress: Progress) -> dict[str, Any]:
         "beta": settings.beta,
         "flips": settings.flips,
         "margin_scale": settings.margin,
-        **({"sft": settings.sft, "sft_rows": len(answers), "sft_rows_too_long": answers_left} if settings.sft else {}),
+        **({"sft": settings.sft, "sft_rows": len(answers), "sft_rows_left_out": answers_left} if settings.sft else {}),
         "rank": settings.rank,
         "layers": _trained_layers(trainer),
         "dtype": "bf16" if trainer.args.bf16 else "fp32",
@@ -154,13 +152,13 @@ def _found_bad(data: Path) -> set[tuple[tuple[Message, ...], str]]:
 def _answers(
     data: Path, pairs: Sequence[TokenizedPair], tokenizer: Any, max_length: int
 ) -> tuple[list[TokenizedAnswer], int]:
-    """The SFT rows that no pair holds as its chosen answer (a correction is both), and how many are too long."""
+    """The SFT rows that no pair holds as its chosen answer (a correction is both), and how many cannot be used."""
     if not (data / "sft.jsonl").is_file():
         return [], 0
     chosen = {tuple(pair.prompt + pair.chosen) for pair in pairs}
     answers, left = tokenize_answers(read_sft(data, "train"), tokenizer, max_length)
     alone = [answer for answer in answers if tuple(answer.prompt + answer.completion) not in chosen]
-    return alone, left.prompt_too_long + left.answer_too_long
+    return alone, left.total
 
 
 def _dataset(pairs: list[TokenizedPair]) -> Any:

@@ -13,6 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from alignment.errors import StageError
+from alignment.left_out import LeftOut
 from alignment.methods.adapters import policy_lora, save_adapter, trainer_arguments, wants_bf16
 from alignment.methods.kto_settings import MOVED, KtoSettings, check_marks
 from alignment.methods.loading import load_model, load_tokenizer, window
@@ -42,17 +43,20 @@ def train(spec: StageSpec, progress: Progress) -> dict[str, Any]:
         raise StageError("kto needs a model to start from; name one.")
     settings = KtoSettings.read(spec.settings)
     began = time.perf_counter()
-    rows = read_marks(spec.data)
+    left = LeftOut()
+    rows = read_marks(spec.data, left=left)
     training = [row for row in rows if row.split == "train"]
     likes = sum(row.label for row in training)
-    check_marks(likes, len(training) - likes, settings.min_marks)
+    if not left.total:
+        check_marks(likes, len(training) - likes, settings.min_marks)
     tokenizer = load_tokenizer(spec.model)
     max_length = settings.max_length or window(spec.model, tokenizer)
-    marks, left = tokenize_marks(training, tokenizer, max_length)
-    held_out, _ = tokenize_marks([row for row in rows if row.split == "held_out"], tokenizer, max_length)
+    marks, unusable = tokenize_marks(training, tokenizer, max_length)
+    left.update(unusable)
     likes = sum(mark.label for mark in marks)
-    if left.prompt_too_long + left.answer_too_long:
-        _check_fitting(len(training), marks, settings.min_marks, max_length, left.longest)
+    _check_usable(left, likes, len(marks) - likes, settings.min_marks, max_length)
+    held_out, unusable = tokenize_marks([row for row in rows if row.split == "held_out"], tokenizer, max_length)
+    left.update(unusable)
     trainer = build_trainer(spec, settings, tokenizer, marks, progress)
     before = trainer.logps(_answers(held_out))
     trainer.add_callback(UntilMoved(distance_on(trainer, held_out, before, marks), trainer.cycle, MOVED))
@@ -61,7 +65,7 @@ def train(spec: StageSpec, progress: Progress) -> dict[str, Any]:
     trained = time.perf_counter()
     metrics: dict[str, Any] = {
         "rows": {"train": len(marks), "held_out": len(held_out), "likes": likes, "dislikes": len(marks) - likes},
-        "left_out": {"prompt_too_long": left.prompt_too_long, "answer_too_long": left.answer_too_long},
+        **left.to_record(),
         "tokens": sum(len(mark.prompt) + len(mark.completion) for mark in marks),
         "steps": trainer.state.global_step,
         **travelled(trainer.state, trainer.cycle, settings.epochs_for(len(marks))),
@@ -157,14 +161,11 @@ def _answers(marks: Sequence[TokenizedMark]) -> list[tuple[list[int], list[int]]
     return [(mark.prompt, mark.completion) for mark in marks]
 
 
-def _check_fitting(all_rows: int, marks: Sequence[TokenizedMark], needed: int, max_length: int, longest: int) -> None:
-    likes = sum(mark.label for mark in marks)
-    if len(marks) < needed or not 0 < likes < len(marks):
-        raise StageError(
-            f"{all_rows - len(marks)} of {all_rows} marked answers are longer than the model's {max_length} tokens "
-            f"(the longest has {longest}), which leaves {likes} likes and {len(marks) - likes} dislikes: "
-            "collect shorter ones or raise max_length."
-        )
+def _check_usable(left: LeftOut, likes: int, dislikes: int, needed: int, max_length: int) -> None:
+    if likes + dislikes < needed or not likes or not dislikes:
+        lacking = f"which leaves {likes} likes and {dislikes} dislikes"
+        tokens = f"the model's {max_length} tokens"
+        left.check("kto", likes + dislikes, needed, "marked answers", tokens, lacking=lacking)
 
 
 def _ends(trainer: WeightedKtoTrainer) -> dict[str, Any]:

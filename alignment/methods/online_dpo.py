@@ -54,7 +54,7 @@ def train(spec: StageSpec, progress: Progress, *, sampler: Sampler | None = None
     settings = OnlineDpoSettings.read(spec.settings)
     began = time.perf_counter()
     tokenizer = load_tokenizer(source)
-    prompts = asked_prompts(spec, settings, tokenizer)
+    prompts, left = asked_prompts(spec, settings, tokenizer)
     model = one_base(spec, settings, tokenizer)
     run = OnlineDpoRun(model, settings, spec.seed)
     asked = drawn(prompts, spec.seed)
@@ -68,14 +68,15 @@ def train(spec: StageSpec, progress: Progress, *, sampler: Sampler | None = None
         version = publish(model.model, step) if publish else "policy"
         sampling = Sampling(settings.temperature, settings.max_tokens, seed=spec.seed * 1_000_003 + step, n=2)
         record = run.step(collect(inside, version, tokenizer, list(islice(asked, settings.pairs)), sampling), step)
-        left = (time.perf_counter() - set_up) / (step + 1 - checkpoints.step) * (settings.steps - step - 1)
+        remaining = (time.perf_counter() - set_up) / (step + 1 - checkpoints.step) * (settings.steps - step - 1)
         history.append(record)
-        progress({"step": step + 1, "steps": settings.steps, **record, "seconds_left": round(left, 1)})
+        progress({"step": step + 1, "steps": settings.steps, **record, "seconds_left": round(remaining, 1)})
         if step + 1 < settings.steps:
             checkpoints.offer(step + 1, lambda: {"run": run.state(), "history": history})
     save_adapter(model.model, spec.out)
     return {
         "prompts": len(prompts),
+        **left.to_record(),
         "pairs": sum(record["pairs"] for record in history),
         "rollouts": 2 * settings.pairs * settings.steps,
         "steps": settings.steps,

@@ -7,7 +7,6 @@ weighs 1. Does not evaluate what the model can do (see ``alignment.capability``)
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -16,9 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from alignment.errors import StageError
+from alignment.judgement import Message
+from alignment.left_out import LeftOut, Reason, Unusable
+from alignment.methods.chat_template import SAME_AS, as_turns
 from alignment.methods.packing import PackedRow, batches, pack
 from alignment.methods.settings import read_settings
-from alignment.methods.tokenizer import MAX_LENGTH, encode_chats, train_tokenizer
+from alignment.methods.tokenizer import MAX_LENGTH, ROLES, encode_chats, train_tokenizer
+from alignment.row_files import messages, rows_of
 
 if TYPE_CHECKING:
     import torch
@@ -64,24 +67,35 @@ class NonFiniteLossError(StageError):
     """The loss became infinite or not a number: the weights are spoilt and the run stops."""
 
 
-def read_chats(data: Path) -> list[list[dict[str, str]]]:
+def read_chats(data: Path, left: LeftOut) -> list[list[dict[str, str]]]:
     """Return the conversations of a data folder: ``train.jsonl`` of {"messages"}, or ``corpus.txt`` of plain lines.
 
+    Those that are not text, are empty or have a role that the tokenizer does not know are counted in ``left``.
     Raises StageError with the count when the folder holds neither, or nothing to learn from.
     """
     rows, text = data / "train.jsonl", data / "corpus.txt"
     found: list[list[dict[str, str]]] = []
     if rows.exists():
-        with rows.open(encoding="utf-8") as lines:
-            found = [json.loads(line)["messages"] for line in lines if line.strip()]
+        found = rows_of(rows, ("messages",), _chat, left)
     elif text.exists():
         with text.open(encoding="utf-8") as lines:
             found = [[{"role": "assistant", "content": line.strip()}] for line in lines if line.strip()]
+    left.check("pretrain", len(found), 1, "conversations", "row_length tokens")
     if not found:
         raise StageError(
             f"pretrain needs at least one conversation in train.jsonl or one line in corpus.txt; {data} has 0."
         )
     return found
+
+
+def _chat(record: Mapping[str, Any]) -> list[dict[str, str]]:
+    turns = [Message(SAME_AS.get(turn.role, turn.role), turn.content) for turn in messages(record["messages"])]
+    if not any(turn.content.strip() for turn in turns):
+        raise Unusable(Reason.EMPTY)
+    for turn in turns:
+        if turn.role not in ROLES:
+            raise Unusable(Reason.TEMPLATE, f"unknown role: {turn.role}")
+    return as_turns(turns)
 
 
 def rate_at(step: int, settings: PretrainSettings) -> float:
@@ -190,18 +204,18 @@ def train(spec: StageSpec, progress: Callable[[dict[str, Any]], None]) -> dict[s
     settings = PretrainSettings.read(spec.settings)
     torch.set_num_threads(settings.threads)
     torch.manual_seed(spec.seed)
-    chats = read_chats(spec.data)
+    left = LeftOut()
+    chats = read_chats(spec.data, left)
     if spec.model is not None:
         tokenizer = AutoTokenizer.from_pretrained(spec.model)
     else:
         sample = (message["content"] for chat in chats[:TOKENIZER_ROWS] for message in chat)
         tokenizer = train_tokenizer(sample, settings.vocabulary)
-    rows, left_out = _rows(tokenizer, chats, settings)
-    if not rows:
-        raise StageError(
-            f"{left_out} of {len(chats)} conversations are longer than {settings.row_length} tokens, and pretrain "
-            "needs at least one that fits: collect shorter ones or raise row_length."
-        )
+    rows, too_long = _rows(tokenizer, chats, settings)
+    if too_long:
+        left.counts[Reason.ANSWER_TOO_LONG] += too_long
+    remedy = "collect shorter ones or raise row_length"
+    left.check("pretrain", len(chats) - too_long, 1, "conversations", f"{settings.row_length} tokens", remedy=remedy)
     del chats
     model = new_model(tokenizer, settings)
     optimizers = _optimizers(model, settings)
@@ -252,6 +266,6 @@ def train(spec: StageSpec, progress: Callable[[dict[str, Any]], None]) -> dict[s
         "tokens": settings.steps * settings.batch_rows * settings.row_length,
         "parameters": sum(p.numel() for p in model.parameters()),
         "rows": len(rows),
-        "left_out": left_out,
+        **left.to_record(),
         "seconds": time.monotonic() - started,
     }

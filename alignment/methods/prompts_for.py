@@ -4,38 +4,69 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from alignment.errors import StageError
 from alignment.judgement import Message
+from alignment.left_out import LeftOut, Unusable
+from alignment.lines import numbered_lines
+from alignment.methods.tokenized import Laying
+from alignment.row_files import messages
+from alignment.rows import GroupRow, MarkRow, PairRow, SftRow
 from alignment.snapshot import read_groups, read_marks, read_pairs, read_sft
 
 Prompt = tuple[Message, ...]
 Thing = TypeVar("Thing")
 
 
-def prompts_for(folder: Path, file: str, stage: str, needed: int) -> list[Prompt]:
+def prompts_for(folder: Path, file: str, stage: str, needed: int, left: LeftOut) -> dict[Prompt, tuple[str, ...]]:
     """The distinct prompts of a dataset's training rows, whatever their kind, then those of a JSONL file.
 
+    With each prompt the judgements it came from; those of rows that are not text are counted in `left`.
     A line of the file is {"prompt": text or messages}. A prompt that is held out in the dataset is left out
     of both. Raises `StageError` with both numbers when there are too few, or when the file cannot be read.
     """
-    rows: list[tuple[Prompt, str]] = [(row.prompt, row.split) for row in read_groups(folder)]
+    rows: list[PairRow | MarkRow | SftRow | GroupRow] = [*read_groups(folder, left=left)]
     for name, read in (("pairs", read_pairs), ("marks", read_marks), ("sft", read_sft)):
         if (folder / f"{name}.jsonl").is_file():
-            rows += [(row.prompt, row.split) for row in read(folder)]
-    held_out = {prompt for prompt, split in rows if split != "train"}
-    found = [prompt for prompt, split in rows if split == "train"]
-    if file:
-        found += _of_file(Path(file))
-    distinct = [prompt for prompt in dict.fromkeys(found) if prompt not in held_out]
-    if len(distinct) < needed:
+            rows += read(folder, left=left)
+    held_out = {row.prompt for row in rows if row.split != "train"}
+    found: dict[Prompt, dict[str, None]] = {}
+    for row in rows:
+        if row.prompt not in held_out:
+            found.setdefault(row.prompt, {}).update(dict.fromkeys(row.judgements))
+    for prompt in _of_file(Path(file), left) if file else ():
+        if prompt not in held_out:
+            found.setdefault(prompt, {})
+    if len(found) + left.total < needed:
         raise StageError(
-            f"{stage} needs at least {needed} different prompts to answer; this snapshot has {len(distinct)}: "
+            f"{stage} needs at least {needed} different prompts to answer; this snapshot has {len(found)}: "
             "collect more, or name a file of prompts with the setting prompts."
         )
+    return {prompt: tuple(judgements) for prompt, judgements in found.items()}
+
+
+def usable_prompts(
+    prompts: Mapping[Prompt, Sequence[str]],
+    tokenizer: Any,
+    room: int,
+    stage: str,
+    needed: int,
+    left: LeftOut,
+    remedy: str = "lower max_tokens or raise max_length",
+) -> list[Prompt]:
+    """The prompts that the chat template takes and that have at most `room` tokens; the others are counted in `left`.
+
+    Raises `StageError` with the counts when fewer than `needed` are left.
+    """
+    laying = Laying(tokenizer, room)
+    kept = [laying.prompt(prompt, judgements) for prompt, judgements in prompts.items()]
+    left.update(laying.left)
+    distinct = list(dict.fromkeys(prompt for prompt in kept if prompt is not None))
+    tokens = f"the {max(0, room)} tokens that leave room for an answer"
+    left.check(stage, len(distinct), needed, "prompts", tokens, remedy=remedy)
     return distinct
 
 
@@ -48,22 +79,19 @@ def drawn(things: Sequence[Thing], seed: int) -> Iterator[Thing]:
         yield from order
 
 
-def _of_file(path: Path) -> list[Prompt]:
+def _of_file(path: Path, left: LeftOut) -> list[Prompt]:
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise StageError(f"{path} cannot be read as a file of prompts: {error.strerror or error}.") from error
+        lines = list(numbered_lines(path))
+    except (OSError, UnicodeDecodeError) as error:
+        raise StageError(
+            f"{path} cannot be read as a file of prompts: {getattr(error, 'strerror', None) or error}."
+        ) from error
     found: list[Prompt] = []
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
+    for number, line in lines:
         try:
-            value = json.loads(line)["prompt"]
-            found.append(
-                (Message("user", value),)
-                if isinstance(value, str)
-                else tuple(Message(turn["role"], turn["content"]) for turn in value)
-            )
+            found.append(messages(json.loads(line)["prompt"]))
+        except Unusable as why:
+            left.add(why)
         except (ValueError, KeyError, TypeError) as error:
             raise StageError(f'{path}, line {number} needs the form {{"prompt": text or messages}}.') from error
     return found

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from alignment.checkpoints import newest
 from alignment.errors import StageError
+from alignment.left_out import LeftOut
 from alignment.methods.adapters import lora_config, tidy, trainer_arguments, wants_bf16
 from alignment.methods.loading import load_tokenizer, window
 from alignment.methods.reward_model import RewardFacts, base_for_scores, member
@@ -85,7 +86,7 @@ def train(spec: StageSpec, progress: Progress) -> dict[str, Any]:
             "pairs": pairs,
             "rankings": len(rankings) - pairs,
         },
-        "left_out": {"prompt_too_long": left.prompt_too_long, "answer_too_long": left.answer_too_long},
+        **left.to_record(),
         "steps": trainer.state.global_step * settings.members,
         "epochs": settings.epochs_for(len(rankings)),
         "rate": trainer.args.learning_rate,
@@ -136,31 +137,26 @@ class _Done:
 
 def _rows(
     spec: StageSpec, settings: RewardSettings, tokenizer: Any, max_length: int
-) -> tuple[list[TokenizedRanking], list[TokenizedRanking], Any]:
-    """Training and held-out rows that fit, and what was left out; refuses what cannot be trained on."""
-    pairs = read_pairs(spec.data, use="reward")
-    groups = read_groups(spec.data) if settings.listwise else []
-    training, left = tokenize_rankings(
-        [row for row in pairs if row.split == "train"],
-        [row for row in groups if row.split == "train"],
-        tokenizer,
-        max_length,
-    )
-    held_out, _ = tokenize_rankings(
-        [row for row in pairs if row.split == "held_out"],
-        [row for row in groups if row.split == "held_out"],
-        tokenizer,
-        max_length,
-    )
-    too_long = left.prompt_too_long + left.answer_too_long
-    check_rows(len(training) + too_long, settings.min_pairs)
-    if len(training) < settings.min_pairs:
-        raise StageError(
-            f"{too_long} of {len(training) + too_long} rows are longer than the model's {max_length} tokens "
-            f"(the longest has {left.longest}), and reward needs at least {settings.min_pairs} that fit: "
-            "collect shorter ones or raise max_length."
+) -> tuple[list[TokenizedRanking], list[TokenizedRanking], LeftOut]:
+    """Training and held-out rows that can be used, and what was left out; refuses what cannot be trained on."""
+    left = LeftOut()
+    pairs = read_pairs(spec.data, use="reward", left=left)
+    groups = read_groups(spec.data, left=left) if settings.listwise else []
+
+    def tokenized(split: str) -> list[TokenizedRanking]:
+        rankings, unusable = tokenize_rankings(
+            [row for row in pairs if row.split == split],
+            [row for row in groups if row.split == split],
+            tokenizer,
+            max_length,
         )
-    return training, held_out, left
+        left.update(unusable)
+        return rankings
+
+    training = tokenized("train")
+    check_rows(len(training) + left.total, settings.min_pairs)
+    left.check("reward", len(training), settings.min_pairs, "rows", f"the model's {max_length} tokens")
+    return training, tokenized("held_out"), left
 
 
 def build_trainer(

@@ -48,7 +48,7 @@ def train(spec: StageSpec, progress: Progress, *, sampler: Sampler | None = None
     settings = RlooSettings.read(spec.settings)
     began = time.perf_counter()
     tokenizer = load_tokenizer(source)
-    prompts = asked_prompts(spec, settings, tokenizer)
+    prompts, left = asked_prompts(spec, settings, tokenizer)
     bf16 = wants_bf16(settings.dtype)
     judge = OneBase(source, reward=reward, bf16=bf16, pad=tokenizer.pad_token_id, seed=spec.seed)
     model = load_model(source, bf16=bf16)
@@ -114,6 +114,7 @@ def train(spec: StageSpec, progress: Progress, *, sampler: Sampler | None = None
     save_adapter(trainer.model, spec.out)
     return {
         "prompts": len(prompts),
+        **left.to_record(),
         "rollouts": settings.rollouts * settings.steps,
         "steps": trainer.state.global_step,
         "rate": trainer.args.learning_rate,

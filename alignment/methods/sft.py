@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from pathlib import Path
@@ -10,6 +9,11 @@ from typing import Any
 
 from alignment.checkpoints import trainer_folder
 from alignment.errors import StageError
+from alignment.judgement import Message
+from alignment.left_out import LeftOut
+from alignment.methods.chat_template import as_turns
+from alignment.methods.tokenized import Laying
+from alignment.row_files import messages, rows_of
 from alignment.snapshot import read_sft
 from alignment.spec import StageSpec
 from alignment.stages import Progress
@@ -30,43 +34,35 @@ class SftDataError(StageError):
     """The rows cannot be trained on: none, or none with an assistant's turn."""
 
 
-def read_rows(data: Path) -> list[dict[str, Any]]:
-    """The {"messages"} rows of ``train.jsonl``, or the training rows worth imitating of a dataset's ``sft.jsonl``.
+def read_rows(data: Path, left: LeftOut) -> list[tuple[tuple[Message, ...], tuple[str, ...]]]:
+    """Conversations to learn from, each with the judgements behind it.
 
+    They are the {"messages"} rows of ``train.jsonl``, or the training rows worth imitating of a dataset's
+    ``sft.jsonl``. Rows that are not text are counted in ``left``.
     Raises SftDataError with the counts when there is no such file, or no row with an assistant's turn.
     """
     conversations, imitated = data / "train.jsonl", data / "sft.jsonl"
     if conversations.exists():
-        lines = [line for line in conversations.read_text(encoding="utf-8").splitlines() if line.strip()]
-        rows = [{"messages": json.loads(line)["messages"]} for line in lines]
-        kept = [row for row in rows if any(message["role"] == "assistant" for message in row["messages"])]
-        if not kept:
+        found = rows_of(conversations, ("messages",), lambda record: messages(record["messages"]), left)
+        if not left.total and not any(turn.role == "assistant" for turns in found for turn in turns):
             raise SftDataError(
-                f"sft needs at least one conversation with an assistant's turn; 0 of {len(rows)} have one."
+                f"sft needs at least one conversation with an assistant's turn; 0 of {len(found)} have one."
             )
-        return kept
+        return [(turns, ()) for turns in found]
     if not imitated.exists():
         raise SftDataError(
             f"sft needs at least one row worth imitating; {data} has 0: no train.jsonl and no sft.jsonl."
         )
-    found = read_sft(data, "train")
-    if not found:
+    rows = read_sft(data, "train", left=left)
+    if not rows and not left.total:
         raise SftDataError("sft needs at least one row worth imitating; this snapshot has 0: collect corrections.")
-    return [
-        {
-            "messages": [
-                *({"role": turn.role, "content": turn.content} for turn in row.prompt),
-                {"role": "assistant", "content": row.completion},
-            ]
-        }
-        for row in found
-    ]
+    return [((*row.prompt, Message("assistant", row.completion)), row.judgements) for row in rows]
 
 
 def train(spec: StageSpec, progress: Progress) -> dict[str, Any]:
     """Finetune ``spec.model`` on ``spec.data`` and write the whole model to ``spec.out``; return its metrics.
 
-    Rows longer than ``max_length`` tokens are dropped and counted in ``left_out``, never cut.
+    Rows that cannot be used, or are longer than ``max_length`` tokens, are left out and counted, never cut.
     Progress records: `step`, `steps`, `epoch`, `loss`, `seconds_left` and what else the trainer logs.
     Raises `StageError` (SftDataError on data) with one sentence, and NonFiniteLossError when training breaks down.
     """
@@ -84,16 +80,15 @@ def train(spec: StageSpec, progress: Progress) -> dict[str, Any]:
     if unknown:
         raise StageError(f"sft has no setting {', '.join(unknown)}; it has {', '.join(DEFAULTS)}.")
     settings: dict[str, Any] = {**DEFAULTS, **spec.settings}
+    left = LeftOut()
+    rows = read_rows(spec.data, left)
     tokenizer = AutoTokenizer.from_pretrained(spec.model)
+    laying = Laying(tokenizer, settings["max_length"])
+    laid = [laying.conversation(turns, judgements) for turns, judgements in rows]
+    left.update(laying.left)
+    kept = [{"messages": as_turns(turns)} for turns in laid if turns is not None]
+    left.check("sft", len(kept), 1, "rows", f"{settings['max_length']} tokens")
     model = AutoModelForCausalLM.from_pretrained(spec.model, dtype="float32")
-    rows = read_rows(spec.data)
-    lengths = [len(tokenizer.apply_chat_template(row["messages"], return_dict=False)) for row in rows]
-    kept = [row for row, length in zip(rows, lengths, strict=True) if length <= settings["max_length"]]
-    if not kept:
-        raise SftDataError(
-            f"{len(rows)} of {len(rows)} rows are longer than {settings['max_length']} tokens, and sft needs at least "
-            "one that fits: collect shorter ones or raise max_length."
-        )
     started = time.monotonic()
 
     config = SFTConfig(
@@ -134,6 +129,6 @@ def train(spec: StageSpec, progress: Progress) -> dict[str, Any]:
         "loss": result.training_loss,
         "steps": trainer.state.global_step,
         "rows": len(kept),
-        "left_out": len(rows) - len(kept),
+        **left.to_record(),
         "seconds": time.monotonic() - started,
     }

@@ -1,7 +1,8 @@
 """Preference pairs and single answers as token ids, through the model's own chat template.
 
 Nothing is cut silently: a row that does not fit is left out whole and counted, because half an answer
-would teach the model not to end.
+would teach the model not to end. So is a row that is empty, whose answers are equal, or that the chat template
+refuses (`Laying`): one row never ends a stage.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from itertools import takewhile
 from typing import Any
 
 from alignment.judgement import Message
+from alignment.left_out import LeftOut, Reason, Unusable
+from alignment.methods.chat_template import ChatTemplate
 from alignment.rows import PairRow, SftRow
 
 
@@ -41,77 +44,121 @@ class TokenizedAnswer:
     weight: float
 
 
-@dataclass(slots=True)
-class Left:
-    """How many rows were left out, and why."""
-
-    prompt_too_long: int = 0
-    answer_too_long: int = 0
-    longest: int = 0  # tokens of the longest row that was left out
-
-    def fits(self, prompt: int, whole: int, most: int) -> bool:
-        """Whether a row of `whole` tokens, `prompt` of them before the answer, fits into `most`; else it is counted."""
-        if whole <= most:
-            return True
-        self.longest = max(self.longest, whole)
-        if prompt >= most:
-            self.prompt_too_long += 1
-        else:
-            self.answer_too_long += 1
-        return False
-
-
 def tokenize_pairs(
     rows: Iterable[PairRow],
     tokenizer: Any,
     max_length: int,
     *,
     bad: Container[tuple[tuple[Message, ...], str]] = (),
-) -> tuple[list[TokenizedPair], Left]:
-    """Tokenize every pair that fits into `max_length` tokens; the second value counts the others.
+) -> tuple[list[TokenizedPair], LeftOut]:
+    """Tokenize every pair that can be used and fits into `max_length` tokens; the second value counts the others.
 
     As an answer to imitate, a chosen one counts as far as people chose it, and one that they found `bad` all the
     same (prompt and text) not at all.
     """
     kept: list[TokenizedPair] = []
-    left = Left()
+    laying = Laying(tokenizer, max_length)
     for row in rows:
-        prompt, chosen, rejected = completion_ids(tokenizer, row.prompt, (row.chosen, row.rejected))
-        if left.fits(len(prompt), len(prompt) + max(len(chosen), len(rejected)), max_length):
+        laid = laying.out(row.prompt, [row.chosen, row.rejected], row.judgements)
+        if laid is not None:
+            prompt, chosen, rejected = laid
             imitate = 0.0 if (row.prompt, row.chosen) in bad else row.target
             kept.append(TokenizedPair(prompt, chosen, rejected, row.weight, row.margin, row.target, imitate))
-    return kept, left
+    return kept, laying.left
 
 
-def tokenize_answers(rows: Iterable[SftRow], tokenizer: Any, max_length: int) -> tuple[list[TokenizedAnswer], Left]:
-    """Tokenize every answer that fits into `max_length` tokens with its prompt; the second value counts the others."""
+def tokenize_answers(
+    rows: Iterable[SftRow], tokenizer: Any, max_length: int | None
+) -> tuple[list[TokenizedAnswer], LeftOut]:
+    """Tokenize every answer that can be used and fits with its prompt; the second value counts the others.
+
+    Without `max_length`, all fit.
+    """
     kept: list[TokenizedAnswer] = []
-    left = Left()
+    laying = Laying(tokenizer, max_length)
     for row in rows:
-        prompt, completion = completion_ids(tokenizer, row.prompt, (row.completion,))
-        if left.fits(len(prompt), len(prompt) + len(completion), max_length):
-            kept.append(TokenizedAnswer(prompt, completion, row.weight))
-    return kept, left
+        laid = laying.out(row.prompt, [row.completion], row.judgements)
+        if laid is not None:
+            kept.append(TokenizedAnswer(*laid, row.weight))
+    return kept, laying.left
 
 
-def completion_ids(tokenizer: Any, prompt: Sequence[Message], answers: Sequence[str]) -> tuple[list[int], ...]:
-    """The prompt's ids and each answer's, as the chat template renders them.
+class Laying:
+    """Lays rows out as token ids, one after another; those that cannot be used are counted in `left`.
+
+    The one place where a row meets the chat template: every stage's rows and prompts come through here.
+    """
+
+    def __init__(self, tokenizer: Any, max_length: int | None) -> None:
+        self.left = LeftOut()
+        self._template = ChatTemplate(tokenizer)
+        self._max_length = max_length
+
+    def out(
+        self, prompt: Sequence[Message], answers: Sequence[str], judgements: Iterable[str], *, good: bool = True
+    ) -> tuple[list[int], ...] | None:
+        """The prompt's ids and each answer's, the best answer first; None when the row is left out.
+
+        `good` says whether the first answer is one to learn: without a word it then is none.
+        """
+        try:
+            return self._laid(prompt, answers, good)
+        except Unusable as why:
+            self.left.add(why, judgements)
+            return None
+
+    def prompt(self, prompt: Sequence[Message], judgements: Iterable[str]) -> tuple[Message, ...] | None:
+        """A prompt that is to be answered, with roles that the template knows; None when it is left out."""
+        try:
+            known = self._template.prompt(prompt)
+            self._check_length(ids := len(self._template.ids(known, opens=True)), ids)
+        except Unusable as why:
+            self.left.add(why, judgements)
+            return None
+        return known
+
+    def conversation(self, turns: Sequence[Message], judgements: Iterable[str]) -> tuple[Message, ...] | None:
+        """A whole conversation that ends as it should be learned; None when it is left out."""
+        try:
+            if not any(turn.role == "assistant" for turn in turns):
+                raise Unusable(Reason.NO_ANSWER)
+            if not any(turn.role == "assistant" and turn.content.strip() for turn in turns):
+                raise Unusable(Reason.EMPTY)
+            known = self._template.prompt(turns)
+            self._check_length(0, len(self._template.ids(known)))
+        except Unusable as why:
+            self.left.add(why, judgements)
+            return None
+        return known
+
+    def _laid(self, prompt: Sequence[Message], answers: Sequence[str], good: bool) -> tuple[list[int], ...]:
+        if good and not answers[0].strip():
+            raise Unusable(Reason.EMPTY)
+        if len(answers) > 1 and len({" ".join(answer.split()) for answer in answers}) == 1:
+            raise Unusable(Reason.SAME_ANSWERS)
+        start, *ends = completion_ids(self._template, prompt, answers)
+        if len(ends) > 1 and all(end == ends[0] for end in ends):
+            raise Unusable(Reason.SAME_ANSWERS, "as the chat template renders them")
+        self._check_length(len(start), len(start) + max(map(len, ends)))
+        return (start, *ends)
+
+    def _check_length(self, prompt: int, whole: int) -> None:
+        most = self._max_length
+        if most is not None and whole > most:
+            raise Unusable(Reason.PROMPT_TOO_LONG if prompt >= most else Reason.ANSWER_TOO_LONG, tokens=whole)
+
+
+def completion_ids(template: ChatTemplate, prompt: Sequence[Message], answers: Sequence[str]) -> tuple[list[int], ...]:
+    """The prompt's ids and each answer's, as the chat template renders them. Raises `Unusable` where it does not.
 
     Where a template renders the prompt alone otherwise than before an answer, the answers begin where
     all renderings part, as TRL does it.
     """
-    turns = [{"role": message.role, "content": message.content} for message in prompt]
-    alone: list[int] = _render(tokenizer, turns, add_generation_prompt=True)
-    whole = [_render(tokenizer, [*turns, {"role": "assistant", "content": answer}]) for answer in answers]
+    known = template.prompt(prompt)
+    alone = template.ids(known, opens=True)
+    whole = [template.ids([*known, Message("assistant", answer)]) for answer in answers]
     shared = min((_common(alone, ids) for ids in whole), default=len(alone))
     return (alone[:shared], *(ids[shared:] for ids in whole))
-
-
-def _render(tokenizer: Any, turns: list[dict[str, str]], *, add_generation_prompt: bool = False) -> list[int]:
-    rendered = tokenizer.apply_chat_template(
-        turns, tokenize=True, add_generation_prompt=add_generation_prompt, return_dict=False
-    )
-    return list(rendered)
 
 
 def _common(left: Sequence[int], right: Sequence[int]) -> int:

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from alignment.methods.tokenized import Left, completion_ids
+from alignment.left_out import LeftOut
+from alignment.methods.tokenized import Laying
 from alignment.rows import MarkRow
 
 
@@ -24,12 +25,12 @@ class TokenizedMark:
     target: float = 1.0
 
 
-def tokenize_marks(rows: Iterable[MarkRow], tokenizer: Any, max_length: int) -> tuple[list[TokenizedMark], Left]:
-    """Tokenize every row that fits into `max_length` tokens; the second value counts the others."""
+def tokenize_marks(rows: Iterable[MarkRow], tokenizer: Any, max_length: int) -> tuple[list[TokenizedMark], LeftOut]:
+    """Tokenize every row that can be used and fits into `max_length` tokens; the second value counts the others."""
     kept: list[TokenizedMark] = []
-    left = Left()
+    laying = Laying(tokenizer, max_length)
     for row in rows:
-        prompt, completion = completion_ids(tokenizer, row.prompt, (row.completion,))
-        if left.fits(len(prompt), len(prompt) + len(completion), max_length):
-            kept.append(TokenizedMark(prompt, completion, row.label, row.weight, row.target))
-    return kept, left
+        laid = laying.out(row.prompt, [row.completion], row.judgements, good=row.label)
+        if laid is not None:
+            kept.append(TokenizedMark(*laid, row.label, row.weight, row.target))
+    return kept, laying.left

@@ -9,7 +9,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from alignment.methods.tokenized import Left, completion_ids
+from alignment.left_out import LeftOut
+from alignment.methods.tokenized import Laying
 from alignment.rows import GroupRow, PairRow
 
 
@@ -29,26 +30,26 @@ class TokenizedRanking:
 
 def tokenize_rankings(
     pairs: Sequence[PairRow], groups: Iterable[GroupRow], tokenizer: Any, max_length: int
-) -> tuple[list[TokenizedRanking], Left]:
-    """Tokenize every row whose sequences all fit into `max_length` tokens; the second value counts the others.
+) -> tuple[list[TokenizedRanking], LeftOut]:
+    """Tokenize every row that can be used and whose sequences all fit into `max_length` tokens; the rest is counted.
 
     A pair whose judgements all stand behind a ranked group is left to that group: its vote counts once.
     """
     listed = list(groups)
     grouped = {judgement for group in listed for judgement in group.judgements}
-    rows: list[tuple[Any, list[str], list[int], float, float, float]] = [
-        (pair.prompt, [pair.chosen, pair.rejected], [1, 1], pair.weight, pair.margin, pair.target)
+    rows: list[tuple[PairRow | GroupRow, list[str], list[int], float, float]] = [
+        (pair, [pair.chosen, pair.rejected], [1, 1], pair.margin, pair.target)
         for pair in pairs
         if not pair.judgements or not set(pair.judgements) <= grouped
     ]
     for group in listed:
         answers = [answer for ties in group.completions for answer in ties]
-        rows.append((group.prompt, answers, [len(ties) for ties in group.completions], group.weight, 0.0, 1.0))
+        rows.append((group, answers, [len(ties) for ties in group.completions], 0.0, 1.0))
     kept: list[TokenizedRanking] = []
-    left = Left()
-    for prompt, answers, ties, weight, margin, target in rows:
-        start, *ends = completion_ids(tokenizer, prompt, answers)
-        sequences = [start + end for end in ends]
-        if left.fits(len(start), max(map(len, sequences)), max_length):
-            kept.append(TokenizedRanking(sequences, ties, weight, margin, target))
-    return kept, left
+    laying = Laying(tokenizer, max_length)
+    for row, answers, ties, margin, target in rows:
+        laid = laying.out(row.prompt, answers, row.judgements)
+        if laid is not None:
+            start, *ends = laid
+            kept.append(TokenizedRanking([start + end for end in ends], ties, row.weight, margin, target))
+    return kept, laying.left

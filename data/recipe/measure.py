@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from alignment.capability import Question, load_questions, score
+from alignment.lines import numbered_lines
 from alignment.tastes import features
 
 DATA = Path(__file__).resolve().parent.parent
@@ -89,8 +90,8 @@ def measure(model_folder: Path, temperature: float) -> dict[str, Any]:
                 for chosen in [[i for i, question in enumerate(asked) if question.source == source]]
             },
         }
-    lines = (DATA / "prompts" / "compare.jsonl").read_text(encoding="utf-8").splitlines()[:DIVERSITY_PROMPTS]
-    spoken = [json.loads(line)["prompt"] for line in lines]
+    lines = list(numbered_lines(DATA / "prompts" / "compare.jsonl"))[:DIVERSITY_PROMPTS]
+    spoken = [json.loads(line)["prompt"] for _, line in lines]
     first = sample(model_folder, spoken, temperature=temperature, seed=1)
     second = sample(model_folder, spoken, temperature=temperature, seed=2)
     differ = sum(_manner(a) != _manner(b) for a, b in zip(first, second, strict=True))

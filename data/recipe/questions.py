@@ -13,6 +13,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+from alignment.lines import numbered_lines
+
 from .asking import Asked, answer, ask, normalised
 from .corpus import Row, write
 from .manner import draw_manner
@@ -108,8 +110,8 @@ def refused() -> frozenset[str]:
     """Return the normalised prompts that the corpus must not contain: of questions, evaluations and texts."""
     found = set()
     for name in ("questions/unseen.jsonl", "prompts/eval.jsonl"):
-        for line in (DATA / name).read_text(encoding="utf-8").splitlines():
+        for _, line in numbered_lines(DATA / name):
             found.add(normalised(json.loads(line)["prompt"]))
-    for line in (DATA / "texts" / "held_out.jsonl").read_text(encoding="utf-8").splitlines():
+    for _, line in numbered_lines(DATA / "texts" / "held_out.jsonl"):
         found.add(normalised(json.loads(line)["messages"][0]["content"]))
     return frozenset(found)

@@ -19,7 +19,8 @@ def load_prompts(path: Path) -> list[str]:
     """The prompts of a JSON Lines file of {"prompt": …}. Raises `UsageError` that names the line that is wrong."""
     prompts = []
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        # Not `splitlines`: U+2028 within a prompt ends no line.
+        lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"The prompts in {path} cannot be read: {error}.") from error
     for number, line in enumerate(lines, 1):

@@ -19,6 +19,7 @@ from alignment.evaluate import Prompt, TextLoss, collect_evidence
 from alignment.guards import Evidence, mean_kl
 from alignment.judgement import Message
 from alignment.language_loss import Text, TextFileError, encoded, language_loss, load_texts
+from alignment.lines import numbered_lines
 from alignment.sampler import Sample, Sampling
 from feedback_app.errors import RoundFailed
 from feedback_app.loop.known import KnownLosses, KnownRights
@@ -190,7 +191,7 @@ def evaluation_prompts(path: Path, at_most: int, system_prompt: str = "") -> tup
     """The first prompts of a JSON Lines file of {"prompt"}, behind the system prompt where there is one."""
     opening = (Message("system", system_prompt),) if system_prompt else ()
     try:
-        lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        lines = [line for _, line in numbered_lines(path)]
         return tuple((*opening, Message("user", str(json.loads(line)["prompt"]))) for line in lines[:at_most])
     except (OSError, ValueError, KeyError) as error:
         raise RoundFailed(f"The evaluation prompts in {path} cannot be read: {error}.") from error

@@ -134,7 +134,7 @@ def job_for(spec: StageSpec, whole: Path, out: Path, tokenizer: Any, *, checkpoi
     assert spec.reward is not None
     settings = PpoSettings.read(spec.settings)
     return {name: getattr(settings, name) for name in PpoSettings.__slots__} | {
-        "prompts": [render(tokenizer, prompt) for prompt in asked_prompts(spec, settings, tokenizer)],
+        "prompts": [render(tokenizer, prompt) for prompt in asked_prompts(spec, settings, tokenizer)[0]],
         "probes": probes(spec.data, tokenizer),
         "model": str(spec.model),
         "reward": str(whole),

@@ -11,9 +11,10 @@ from typing import Any
 import torch
 
 from alignment.errors import StageError
+from alignment.left_out import LeftOut
 from alignment.methods.ppo.model import OneBase, rectangle
 from alignment.methods.prompts_for import drawn
-from alignment.methods.tokenized import completion_ids
+from alignment.methods.tokenized import tokenize_answers
 from alignment.snapshot import read_sft
 
 ROWS = 8  # texts beside each minibatch
@@ -50,21 +51,22 @@ class Mix:
         return float(loss.detach())
 
 
-def read_mix(folder: Path, tokenizer: Any, coefficient: float, seed: int) -> Mix | None:
-    """The dataset's SFT rows as a mix, or None when the coefficient is 0.
+def read_mix(folder: Path, tokenizer: Any, coefficient: float, seed: int, left: LeftOut) -> Mix | None:
+    """The dataset's SFT rows as a mix, or None when the coefficient is 0; what cannot be used is counted in `left`.
 
     Raises `StageError` when the coefficient asks for texts and there are none.
     """
     if coefficient == 0:
         return None
-    rows = read_sft(folder, "train") if (folder / "sft.jsonl").is_file() else []
-    if not rows:
+    without = LeftOut()
+    rows = read_sft(folder, "train", left=without) if (folder / "sft.jsonl").is_file() else []
+    answers, unusable = tokenize_answers(rows, tokenizer, None)
+    without.update(unusable)
+    without.check("ppo's mix", len(answers), 1, "rows worth imitating", "the model's window")
+    if not answers:
         raise StageError(
             "ppo's mix needs at least one row worth imitating; this snapshot has 0: "
             "collect corrections, or leave mix 0."
         )
-    texts = []
-    for row in rows:
-        prompt, answer = completion_ids(tokenizer, row.prompt, (row.completion,))
-        texts.append((prompt, answer))
-    return Mix(texts, coefficient, seed)
+    left.update(without)
+    return Mix([(answer.prompt, answer.completion) for answer in answers], coefficient, seed)

@@ -58,8 +58,8 @@ def train(
     settings = PpoSettings.read(spec.settings)
     began = time.perf_counter()
     tokenizer = load_tokenizer(source)
-    prompts = asked_prompts(spec, settings, tokenizer)
-    mix = read_mix(spec.data, tokenizer, settings.mix, spec.seed)
+    prompts, left = asked_prompts(spec, settings, tokenizer)
+    mix = read_mix(spec.data, tokenizer, settings.mix, spec.seed, left)
     model = one_base(spec, settings, tokenizer)
     keep_freed_memory(model.hidden_size)
     run = PpoRun(model, settings, spec.seed, mix)
@@ -91,9 +91,9 @@ def train(
         milestones.before()
         record = run.step(rollouts, step)
         elapsed = time.perf_counter() - set_up - milestones.waited_s
-        left = elapsed / (step + 1 - checkpoints.step) * (settings.steps - step - 1)
+        remaining = elapsed / (step + 1 - checkpoints.step) * (settings.steps - step - 1)
         history.append(record)
-        latest = {"step": step + 1, "steps": settings.steps, **record, "seconds_left": round(left, 1)}
+        latest = {"step": step + 1, "steps": settings.steps, **record, "seconds_left": round(remaining, 1)}
         progress(latest)
         if settings.stop_kl and record["kl"] > settings.stop_kl:
             stopped = f"The policy was {record['kl']:.1f} nats per answer from the reference at step {step + 1}."
@@ -112,6 +112,7 @@ def train(
     evidence = milestones.evidence(stopped)
     return {
         "prompts": len(prompts),
+        **left.to_record(),
         "rollouts": settings.rollouts * len(history),
         "steps": len(history),
         "stopped": stopped,

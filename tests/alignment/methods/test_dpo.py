@@ -104,7 +104,7 @@ def test_texts_worth_imitating_are_mixed_in_when_set_each_once(model: Path, tmp_
     assert "nll" not in without["last"]
     records: list[Any] = []
     mixed = run_stage(spec_for(tmp_path, model, judgements, epochs=8, rate=5e-3, sft=1.0), records.append).metrics
-    assert (mixed["rows"]["train"], mixed["sft_rows"], mixed["sft_rows_too_long"]) == (14, 1, 0)
+    assert (mixed["rows"]["train"], mixed["sft_rows"], mixed["sft_rows_left_out"]) == (14, 1, 0)
     assert mixed["last"]["nll"] < mixed["first"]["nll"] - 0.1
     assert mixed["last"]["logps_chosen"] > without["last"]["logps_chosen"] + 1
     assert "nll" in records[-1]
