@@ -49,7 +49,8 @@ class Unusable(Exception):
     def __init__(self, reason: Reason, words: str = "", tokens: int = 0) -> None:
         super().__init__(f"{IN_WORDS[reason]}{f' ({words})' if words else ''}")
         self.reason = reason
-        self.words = words[:LONGEST_WORDS]
+        # A template repeats what it was given: nothing of that may steer a terminal.
+        self.words = "".join(sign if sign.isprintable() else "\ufffd" for sign in words[:LONGEST_WORDS])
         self.tokens = tokens
 
 

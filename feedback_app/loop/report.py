@@ -19,6 +19,7 @@ def round_report(store: Store, turn: Round) -> dict[str, Any]:
     `start_from` is base or incumbent: what its training was asked to start from; `evaluation.started_from.version`
     names the version that it then was. `waiting` says in words which people's judgements a running stage waits for;
     what a watch saw stands in `evaluation.training.watch`. `figures` are what it gained and what that cost (`history`).
+    `rows.left_out` counts by reason what its stages could not use; `rows.left_out_rows` names the judgements behind it.
     `stages` hold `name`, `status` and `seconds`; `seconds` splits the whole into `training` (the optimiser's steps),
     `sampling` (answers for the evaluation), `waiting` (for people's judgements in the middle of a training) and `rest`
     (everything else).

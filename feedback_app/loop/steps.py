@@ -30,6 +30,7 @@ from feedback_app.loop.evaluation import (
 )
 from feedback_app.loop.freeze import freeze
 from feedback_app.loop.known import KnownLosses, KnownRights
+from feedback_app.loop.left_out import with_left_out
 from feedback_app.loop.reconcile import Reconcile
 from feedback_app.loop.start import check_round, continues, start_of
 from feedback_app.loop.training import Training, artifacts, checked
@@ -103,10 +104,11 @@ class Loop:
             vllm="" if self.settings.train_on is TrainOn.PAUSE else self.settings.vllm_address,
             watching=await asyncio.to_thread(self._watching, turn, incumbent),
         )
-        if self.settings.train_on is not TrainOn.PAUSE:
-            return await training.run(turn, stage_name, snapshot, incumbent)
-        async with pause.paused(self.store, self.healthy, round_id=turn.id):
-            return await training.run(turn, stage_name, snapshot, incumbent)
+        paused = pause.paused(self.store, self.healthy, round_id=turn.id)
+        async with paused if self.settings.train_on is TrainOn.PAUSE else contextlib.nullcontext():
+            artifact = await training.run(turn, stage_name, snapshot, incumbent)
+        await asyncio.to_thread(self._count_left_out, turn, artifact)
+        return artifact
 
     async def register(self, turn: Round, artifact: Path) -> Version:
         """Give the artifact a name and a lasting place."""
@@ -172,6 +174,10 @@ class Loop:
         if kept is None or kept.lease_owner != self.owner:
             raise Conflict(f"Round {turn.id} now belongs to another worker.")
         return kept
+
+    def _count_left_out(self, turn: Round, artifact: Path) -> None:
+        rows = with_left_out(self._mine(turn).rows or {}, read_manifest(artifact).metrics)
+        self.store.rounds.update(turn.id or 0, rows=rows)
 
     def _challenge(self, turn: Round, version: Version, opinion: Opinion) -> None:
         challenge(self.store, self._mine(turn), version, opinion.reasons, self.settings.votes)

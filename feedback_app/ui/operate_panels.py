@@ -100,6 +100,7 @@ def evidence(
         f'<span class="row">{status_tag(turn.status)}<span class="small">round {turn.id}</span></span></div>'
         + (f'<ul class="reasons">{reasons}</ul>' if reasons else "")
         + _to_look_at(to_look_at(turn))
+        + _left_out((turn.rows or {}).get("left_out_rows") or {})
         + votes
         + watched((evaluation.get("training") or {}).get("watch"))
         + (f"<h3>What it kept</h3>{found}{support}" if found else "")
@@ -111,6 +112,11 @@ def _to_look_at(flagged: Sequence[str]) -> str:
     if not flagged:
         return ""
     return note(f"{count(len(flagged), 'account')} to look at: {'; '.join(flagged)}", "warn", "warn")
+
+
+def _left_out(found: Mapping[str, Mapping[str, Any]]) -> str:
+    words = [str(each.get("words", "")) for each in found.values()]
+    return f'<p class="small">Rows left out of the training: {esc(", ".join(words))}.</p>' if words else ""
 
 
 def _held_out(evaluation: Mapping[str, Any]) -> str:

@@ -4,7 +4,7 @@ Modes: `quick` writes an artifact; `slow` reports steps until it is killed, unle
 beside the spec; `slow-last` is slow in every stage but `reward`; `nan` reports a loss that is not a number;
 `silent` ends well and leaves nothing; `falls` writes a checkpoint after each step and is killed at step 2, but
 not once it goes on from one; `falls-always` is killed one step further each time; `slow-steps` is slow and
-writes checkpoints.
+writes checkpoints; `leaves-out` says that it left out a row.
 It uses alignment's own runner, so progress, manifest, COMPLETE and errors are the real ones.
 """
 
@@ -50,7 +50,11 @@ def train(spec: StageSpec, progress: Callable[[Mapping[str, Any]], None]) -> dic
             if (spec.out.parent / "go").exists():
                 break
     adapter(spec.out)
-    return {"train_seconds": 0.1, "rows": 3}
+    left_out = {
+        "left_out": {"template": 1},
+        "left_out_rows": {"template": {"words": "<tool>", "judgements": ["j1"]}},
+    }
+    return {"train_seconds": 0.1, "rows": 3, **(left_out if MODE == "leaves-out" else {})}
 
 
 def adapter(folder: Path, blanks: int = 6) -> None:

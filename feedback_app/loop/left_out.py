@@ -1,0 +1,28 @@
+"""What a round's stages left out, as the round keeps it. Stages count by themselves (`alignment.left_out`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from alignment.left_out import in_words
+
+
+def with_left_out(rows: Mapping[str, Any], metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """A round's `rows` with what a further stage left out, by its artifact's metrics.
+
+    `left_out` counts by reason; `left_out_rows` has for each reason `words` for people and the `judgements` behind
+    such rows. The stages of a chain read the same dataset, so for each reason the one that left out most counts.
+    """
+    counts = dict(rows.get("left_out") or {})
+    found = dict(rows.get("left_out_rows") or {})
+    for reason, count in dict(metrics.get("left_out") or {}).items():
+        if count <= counts.get(reason, 0):
+            continue
+        more = dict((metrics.get("left_out_rows") or {}).get(reason) or {})
+        counts[reason] = count
+        found[reason] = {
+            "words": in_words(reason, count, str(more.get("words") or "")),
+            "judgements": list(more.get("judgements") or ()),
+        }
+    return {**rows, "left_out": counts, "left_out_rows": found}
