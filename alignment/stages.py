@@ -3,7 +3,8 @@
 A stage is a function `train(spec, progress) -> metrics` that reads the folders its spec names and writes
 into `spec.out`. Everything around that is the same for all of them and lives here: the numbered progress
 records, the manifest, `COMPLETE`. Whether it runs in this process, as a child or under a launcher on
-another machine makes no difference. What may not be done here: knowing a training library.
+another machine makes no difference, as long as it is one process (`alignment.world`). What may not be done here:
+knowing a training library.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import errno
 import importlib
 import json
 import math
+import os
 import time
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -26,6 +28,7 @@ from alignment.lines import lines_of
 from alignment.sampler import Elsewhere
 from alignment.snapshot import verify_snapshot
 from alignment.spec import PROCESS, Setting, StageSpec
+from alignment.world import check_alone
 
 Progress = Callable[[Mapping[str, Any]], None]
 """Takes one record, for instance {"step": 3, "steps": 30, "loss": 0.61, "seconds_left": 4.2}."""
@@ -121,6 +124,7 @@ def run_stage(spec: StageSpec, progress: Progress | None = None, *, outside: Out
     `outside` opens vLLM for the stages that were told to sample from it (`rollouts_from`).
     Raises `StageError` with one sentence when the stage cannot run or went wrong; then there is no `COMPLETE`.
     """
+    check_alone(spec.stage, os.environ)
     run = stage_function(spec.stage)
     if is_complete(spec.out):
         raise StageError(f"{spec.out} already holds a finished artifact; every attempt needs a folder of its own.")

@@ -1,6 +1,6 @@
 """The three processes, each until SIGTERM or Ctrl-C: vLLM's supervisor, the app, the worker.
 
-Every one writes a beat into the database, so that the others, wherever they run, know that it lives.
+Every one beats (`feedback_app.heartbeat`), so that the others, wherever they run, know that it lives.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ import os
 import shlex
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, cast
 
 from feedback_app.errors import Unavailable, UsageError
+from feedback_app.heartbeat import APP, VLLM, Heart
 
 if TYPE_CHECKING:
     from feedback_app.loop.evaluation import ScoringSampler
@@ -27,9 +28,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-BEAT_S = 1.0
-VLLM_BEAT = "vllm"
-APP_BEAT = "app"
+LOOK_S = 1.0  # between two looks at whether vLLM shall be stopped
 CUT_OFF_S = 3  # streams that still run when the app is told to stop get this long, seconds
 VLLM_GRACE_S = 3.0  # and so do running requests when vLLM is
 
@@ -102,34 +101,33 @@ def serve_vllm(settings: Settings, store: Store, facts: ModelFacts) -> dict[str,
 
 async def _supervise(supervisor: Supervisor, store: Store) -> None:
     stopping = stop_event()
-    beating = asyncio.create_task(beat(store, VLLM_BEAT, lambda: vllm_record(supervisor.state())))
+    heart = Heart(store, VLLM, lambda: vllm_record(supervisor.state()))
     keeping = asyncio.create_task(_keep(supervisor, store))
     waiting = asyncio.create_task(stopping.wait())
+    heart.start()
     try:
         await asyncio.wait({keeping, waiting}, return_when=asyncio.FIRST_COMPLETED)
         if keeping.done():
             keeping.result()  # a `LaunchProblem` is a sentence: let it through
     finally:
-        for task in (beating, waiting, keeping):
+        for task in (waiting, keeping):
             task.cancel()
-        await asyncio.gather(beating, waiting, keeping, return_exceptions=True)
+        await asyncio.gather(waiting, keeping, return_exceptions=True)
         await supervisor.stop(VLLM_GRACE_S)
-        with contextlib.suppress(Unavailable):
-            await asyncio.to_thread(store.beats.beat, VLLM_BEAT, vllm_record(supervisor.state()))
+        await asyncio.to_thread(heart.end, vllm_record(supervisor.state()))
 
 
 async def _keep(supervisor: Supervisor, store: Store) -> None:
     """Run vLLM, but not while a training needs its accelerator; returns when it cannot be kept running."""
-    from feedback_app.loop.pause import is_paused
-
     while True:
-        while await asyncio.to_thread(is_paused, store):  # noqa: ASYNC110 - said by a row in the database
-            await asyncio.sleep(BEAT_S)
+        paused = False
+        while paused := await _is_paused(store, now=paused):  # noqa: ASYNC110 - said by a row in the database
+            await asyncio.sleep(LOOK_S)
         running = asyncio.create_task(supervisor.run())
         try:
             while not running.done():
-                await asyncio.wait({running}, timeout=BEAT_S)
-                if not running.done() and await asyncio.to_thread(is_paused, store):
+                await asyncio.wait({running}, timeout=LOOK_S)
+                if not running.done() and await _is_paused(store, now=False):
                     log.info("vLLM is stopped for a training")
                     await supervisor.stop(VLLM_GRACE_S)
                     await running
@@ -139,6 +137,17 @@ async def _keep(supervisor: Supervisor, store: Store) -> None:
                 return
         finally:
             running.cancel()
+
+
+async def _is_paused(store: Store, *, now: bool) -> bool:
+    """Whether vLLM shall be down; as it is `now` while the database does not answer."""
+    from feedback_app.loop.pause import is_paused
+
+    try:
+        return await asyncio.to_thread(is_paused, store)
+    except Unavailable as error:
+        log.warning("%s", error)
+        return now
 
 
 def vllm_record(state: VllmState) -> dict[str, Any]:
@@ -191,16 +200,17 @@ async def _serve_app(settings: Settings, store: Store) -> None:
             timeout_graceful_shutdown=CUT_OFF_S,
         )
     )
-    beating = asyncio.create_task(beat(store, APP_BEAT, lambda: {"pid": os.getpid(), "address": address(settings)}))
+    heart = Heart(store, APP, lambda: {"pid": os.getpid(), "address": address(settings)})
     serving = asyncio.create_task(server.serve())
     waiting = asyncio.create_task(stopping.wait())
+    heart.start()
     try:
         await asyncio.wait({serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
         server.should_exit = True
         await serving
     finally:
-        beating.cancel()
         waiting.cancel()
+        heart.end()
         await vllm.close()
 
 
@@ -240,16 +250,6 @@ def address(settings: Settings) -> str:
     """The one address to open. A wildcard host is reached by this machine's loopback."""
     host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.host, settings.host)
     return f"http://{host}:{settings.port}"
-
-
-async def beat(store: Store, name: str, state: Callable[[], Mapping[str, Any]]) -> None:
-    """Write a beat every second until cancelled; a database that is away for a moment is waited for."""
-    while True:
-        try:
-            await asyncio.to_thread(store.beats.beat, name, dict(state()))
-        except Unavailable as error:
-            log.warning("%s", error)
-        await asyncio.sleep(BEAT_S)
 
 
 def stop_event() -> asyncio.Event:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 import urllib.request
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -10,8 +12,9 @@ from typing import TYPE_CHECKING
 
 from feedback_app.commands.output import Output
 from feedback_app.errors import UsageError
+from feedback_app.heartbeat import VLLM, Life, life, written_by
 from feedback_app.preflight import before_start
-from feedback_app.running import VLLM_BEAT, address
+from feedback_app.running import address
 from feedback_app.up import Child, Team, make_team, take_signals
 
 if TYPE_CHECKING:
@@ -19,11 +22,11 @@ if TYPE_CHECKING:
 
     from feedback_app.settings import Settings
     from feedback_app.store.database import Store
+    from feedback_app.store.tables import Beat
 
 LOOK_S = 0.25
 QUIET_LOOK_S = 0.5
 APP_FIRST_S = 6.0  # the app starts alone, so that its page is there at once; then vLLM and the worker follow
-FRESH_S = 10.0  # a beat older than this belongs to a process that is gone
 PATIENCE_S = 10.0
 LABELS = {"app": "pages", "serve": "model", "worker": "worker"}
 
@@ -73,7 +76,9 @@ def run_up(out: Output) -> int:
 
 def follow(team: Team, settings: Settings, store: Store, out: Output) -> None:
     """Start the children in order and show what they do until the team is told to stop."""
-    begun, lines, board = team.clock(), _Lines(settings, store), _Board(out)
+    beats = _Beats(store)
+    begun, lines, board = team.clock(), _Lines(settings, beats), _Board(out)
+    beats.start()
     team.start("app")
     rest = [child for child in team.children if child.name != "app"]
     try:
@@ -88,41 +93,84 @@ def follow(team: Team, settings: Settings, store: Store, out: Output) -> None:
                 board.say(f"{LABELS[child.name]} ended ({_how(child)}); starting it again. Its log is {child.log}.")
             team.pause(LOOK_S if not board.announced else QUIET_LOOK_S)
     finally:
+        beats.end()
         board.close()
 
 
 class _Lines:
     """Asks the app by HTTP and reads the others' beats."""
 
-    def __init__(self, settings: Settings, store: Store, get: Callable[[str], int] | None = None) -> None:
+    def __init__(self, settings: Settings, beats: _Beats, get: Callable[[str], int] | None = None) -> None:
         self._url = f"{address(settings)}/healthz"
-        self._store = store
+        self._beats = beats
         self._get = get or http_status
         self._answered_at = float("-inf")
 
     def look(self, team: Team) -> list[Line]:
         """One line per child, in order."""
-        beats = {beat.name: beat for beat in self._store.beats.all()}
-        now, lines = self._store.now(), []
+        lines = []
         for child in team.children:
             seconds = team.clock() - child.started_at
             if not child.alive:
                 lines.append(Line(child.name, "waiting" if child.process is None else "starting again", False, 0.0))
                 continue
+            loading = "loading" if child.name == "serve" else "starting"
             if child.name == "app":
                 if self._get(self._url) == 200:
                     self._answered_at = team.clock()
                 # One late answer on a busy machine is not a page that has gone.
-                ready, words = team.clock() - min(seconds, PATIENCE_S) <= self._answered_at, ""
+                ready, words = team.clock() - min(seconds, PATIENCE_S) <= self._answered_at, loading
             else:
-                beat = beats.get(VLLM_BEAT if child.name == "serve" else child.name)
-                # A beat of an earlier run says nothing about this one.
-                alive = beat is not None and now - beat.at < min(FRESH_S, seconds + 1.0)
-                state = str(beat.state.get("name", "ready")) if alive and beat is not None else "starting"
-                ready, words = state == "ready", {"restarting": "loading again", "failed": "failed"}.get(state, "")
-            loading = "loading" if child.name == "serve" else "starting"
-            lines.append(Line(child.name, "ready" if ready else words or loading, ready, seconds))
+                ready, words = self._said(child, loading)
+            lines.append(Line(child.name, "ready" if ready else words, ready, seconds))
         return lines
+
+    def _said(self, child: Child, loading: str) -> tuple[bool, str]:
+        """Whether a child is ready by its own beat, and else what it does."""
+        if self._beats.away:
+            return False, "waits for the database"
+        beat = self._beats.last.get(VLLM if child.name == "serve" else child.name)
+        # A beat of an earlier run says nothing about this one.
+        if beat is None or child.process is None or not written_by(beat, child.process.pid):
+            return False, loading
+        if life(beat, self._beats.now()) is not Life.ALIVE:
+            return False, "late: this machine may be busy"
+        state = str(beat.state.get("name", "ready"))
+        return state == "ready", {"restarting": "loading again", "failed": "failed"}.get(state, loading)
+
+
+class _Beats:
+    """The last beats, read in a thread of its own: `up` never waits for the database, and outlives its absence."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._ended = threading.Event()
+        self._read_at = time.monotonic()
+        self._failed = False
+        self.last: dict[str, Beat] = {}
+        self.now = store.now
+
+    @property
+    def away(self) -> bool:
+        """Whether the database does not answer, or has not for `PATIENCE_S`."""
+        return self._failed or time.monotonic() - self._read_at > PATIENCE_S
+
+    def start(self) -> None:
+        """Begin to read."""
+        threading.Thread(target=self._run, name="beats", daemon=True).start()
+
+    def end(self) -> None:
+        """Read no more."""
+        self._ended.set()
+
+    def _run(self) -> None:
+        while not self._ended.is_set():
+            try:
+                self.last = {beat.name: beat for beat in self._store.beats.all()}
+                self._read_at, self._failed = time.monotonic(), False
+            except Exception:  # whatever it is, `up` has children to look after
+                self._failed = True
+            self._ended.wait(LOOK_S)
 
 
 class _Board:

@@ -93,6 +93,7 @@ class Team:
     pause: Callable[[float], None] = time.sleep
     stopping: bool = False
     wrong: Child | None = None
+    adopts: bool = False  # whether orphans become children of this process
     _killed: bool = field(default=False, repr=False)
 
     def start(self, name: str) -> None:
@@ -103,7 +104,12 @@ class Team:
         return next(child for child in self.children if child.name == name)
 
     def look_after(self) -> list[Child]:
-        """Restart who died; those found dead now. A child that calls its own start wrong usage ends the team."""
+        """Restart who died; those found dead now. A child that calls its own start wrong usage ends the team.
+
+        What children left behind and this process adopted is buried when it ends.
+        """
+        if self.adopts:
+            self._reap_adopted()
         dead = []
         for child in self.children:
             if child.look_after(self.clock(), self.env):
@@ -111,6 +117,27 @@ class Team:
                 if child.code == WRONG_USAGE:
                     self.wrong, self.stopping = child, True
         return dead
+
+    def _reap_adopted(self) -> None:
+        """Wait for ended processes that are not children of the team; the exit codes of those are left to them.
+
+        This process starts nothing else while it looks after the team, so whatever else ended was adopted.
+        """
+        if not hasattr(os, "waitid"):
+            return
+        while True:
+            for child in self.children:
+                if child.process is not None:
+                    child.process.poll()  # one of them, ended and not asked, would stand before all others
+            try:
+                ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            except ChildProcessError:
+                return
+            if ended is None:
+                return
+            if not any(child.process is not None and child.process.pid == ended.si_pid for child in self.children):
+                with contextlib.suppress(ChildProcessError):
+                    os.waitpid(ended.si_pid, os.WNOHANG)
 
     def on_signal(self, number: int, frame: FrameType | None) -> None:
         """Begin to stop; at the second signal, at once."""
@@ -164,3 +191,4 @@ def take_signals(team: Team) -> None:
             continue  # started under nohup
         signal.signal(number, team.on_signal)
     lifeline.adopt_orphans()
+    team.adopts = True

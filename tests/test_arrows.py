@@ -17,6 +17,7 @@ ALLOWED: dict[str, set[str]] = {
     "feedback_app.errors": set(),
     "feedback_app.settings": {"feedback_app.errors"},
     "feedback_app.store": {"feedback_app.errors", "alignment.judgement"},
+    "feedback_app.heartbeat": {"feedback_app.store", "serving.group"},
     "feedback_app.collect": {
         "feedback_app.errors",
         "feedback_app.settings",
@@ -30,6 +31,7 @@ ALLOWED: dict[str, set[str]] = {
         "feedback_app.errors",
         "feedback_app.settings",
         "feedback_app.parts",
+        "feedback_app.heartbeat",
         "feedback_app.collect",
         "feedback_app.store.database",  # handed through to collect
         "feedback_app.store.tables",  # the rows that come back
@@ -44,7 +46,14 @@ ALLOWED: dict[str, set[str]] = {
         "feedback_app.ui",  # the app mounts the pages
         "serving",
     },
-    "feedback_app.loop": {"feedback_app.errors", "feedback_app.settings", "feedback_app.store", "serving", "alignment"},
+    "feedback_app.loop": {
+        "feedback_app.errors",
+        "feedback_app.settings",
+        "feedback_app.store",
+        "feedback_app.heartbeat",
+        "serving",
+        "alignment",
+    },
     "feedback_app.simulate": {
         "feedback_app.errors",
         "feedback_app.settings",

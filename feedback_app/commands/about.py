@@ -34,15 +34,16 @@ def status(ctx: typer.Context, as_json: AsJson = False) -> None:
 def read_status(settings: Settings, store: Store) -> dict[str, Any]:
     """What `status --json` prints. `ready`: vLLM answers with what `policy` means."""
     from feedback_app.commands.versions import listing
+    from feedback_app.heartbeat import VLLM, Life, life
     from feedback_app.loop.report import round_report
 
     versions = listing(store)
     served = next((version for version in versions if version["serving"]), None)
     replica = asyncio.run(_replica(settings))
     beats = {beat.name: beat for beat in store.beats.all()}
-    if replica["state"] != "ready" and "vllm" in beats and not settings.vllm_url:
-        own = beats["vllm"]
-        if store.now() - own.at < 10:
+    if replica["state"] != "ready" and VLLM in beats and not settings.vllm_url:
+        own = beats[VLLM]
+        if life(own, store.now()) is not Life.STOPPED:
             replica |= {"state": own.state.get("name", "unreachable"), "detail": own.state.get("detail", "")}
     wanted = None if served is None else "base" if served["form"] == "full" else served["name"]
     counts = store.judgements.counts()

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from feedback_app.store.tables import Round
 
 POLL_S = 0.5
-FRESH_S = 15.0  # a worker that has not said anything for so long is not there
 Number = Annotated[int, typer.Argument(help="The round's number.")]
 
 
@@ -54,8 +53,8 @@ def start(
     turn = start_round(store, method, seed=seed, settings=settings)
     if wait:
         turn = follow(store, turn, out)
-    elif not _worker_lives(store):
-        out.console.print("No worker runs; the round waits for one: alignloop up, or alignloop worker.")
+    elif missing := _of_worker(store):
+        out.console.print(f"The round waits; {missing}.")
     report = round_report(store, turn)
     out.done(report, lambda console: show_round(console, report))
     if wait:
@@ -137,7 +136,7 @@ def follow(store: Store, turn: Round, out: Output) -> Round:
         waiting = progress.add_task("waiting for the worker", total=None, words="")
         while True:
             turn = _round(store, turn.id or 0)
-            missing = "" if _worker_lives(store) else "no worker runs: start alignloop up, or alignloop worker"
+            missing = _of_worker(store)
             progress.update(waiting, visible=bool(missing) or not bars, words=missing)
             for stage in store.rounds.stages(turn.id or 0):
                 bar = bars.setdefault(stage.name, None)
@@ -223,5 +222,12 @@ def _round(store: Store, number: int) -> Round:
     return turn
 
 
-def _worker_lives(store: Store) -> bool:
-    return any(beat.name == "worker" and store.now() - beat.at < FRESH_S for beat in store.beats.all())
+def _of_worker(store: Store) -> str:
+    """What is to be said about the worker that a round waits for; empty while it lives."""
+    from feedback_app.heartbeat import WORKER, Life, look
+
+    return {
+        Life.ALIVE: "",
+        Life.LATE: "the worker is late: this machine may be busy",
+        Life.STOPPED: "no worker runs: start alignloop up, or alignloop worker",
+    }[look(store, WORKER)]

@@ -1,7 +1,7 @@
 """Asking whoever supervises vLLM to stop it while a training needs the accelerator.
 
 The worker says so in a beat and keeps saying it; the process that owns vLLM looks (`is_paused`) and stops
-or starts it. A worker that died stops saying it, so vLLM comes back by itself after `STALE_S`.
+or starts it. For a worker that has stopped (`feedback_app.heartbeat`) nothing stays paused: vLLM comes back by itself.
 """
 
 from __future__ import annotations
@@ -11,17 +11,16 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 from feedback_app.errors import RoundFailed
+from feedback_app.heartbeat import Heart, Life, last, life
 from feedback_app.store.database import Store
 
 BEAT = "vllm-wanted"
-REPEAT_S = 3.0
-STALE_S = 20.0
 
 
 def is_paused(store: Store) -> bool:
     """Whether vLLM should be down now. For the process that supervises it; look every second or two."""
-    beat = next((beat for beat in store.beats.all() if beat.name == BEAT), None)
-    return beat is not None and beat.state.get("state") == "stopped" and store.now() - beat.at < STALE_S
+    beat = last(store, BEAT)
+    return beat is not None and beat.state.get("state") == "stopped" and life(beat, store.now()) is not Life.STOPPED
 
 
 @contextlib.asynccontextmanager
@@ -35,12 +34,8 @@ async def paused(
 ) -> AsyncIterator[None]:
     """Keep vLLM stopped inside the block. Raises `RoundFailed` when nobody stops it within `timeout_s`."""
 
-    async def insist() -> None:
-        while True:
-            await asyncio.to_thread(store.beats.beat, BEAT, {"state": "stopped", "round": round_id})
-            await asyncio.sleep(REPEAT_S)
-
-    insisting = asyncio.create_task(insist())
+    heart = Heart(store, BEAT, lambda: {"state": "stopped", "round": round_id})
+    heart.start()
     try:
         try:
             async with asyncio.timeout(timeout_s):
@@ -52,8 +47,7 @@ async def paused(
             ) from error
         yield
     finally:
-        insisting.cancel()
-        store.beats.beat(BEAT, {"state": "running", "round": round_id})
+        heart.end({"state": "running", "round": round_id})
 
 
 async def _until_down(healthy: Callable[[], Awaitable[bool]], poll_s: float) -> None:

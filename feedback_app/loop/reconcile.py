@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from feedback_app.errors import Unavailable
+from feedback_app.heartbeat import WORKER, Life, last, life
 from feedback_app.loop.versions import served_name
 from feedback_app.store.database import Store
 from feedback_app.store.tables import Version
@@ -30,10 +31,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-BEAT = "worker"
 ASKED = "wanted:"  # beats of this prefix name versions that an operator wants ready
 ASKED_FOR_S = 120.0
-STALE_S = 15.0  # a worker that has not beaten for so long is not running
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,8 +214,8 @@ def ask_for(store: Store, version: Version, *, timeout_s: float = 60.0, poll_s: 
     end = time.monotonic() + timeout_s
     asked = False
     while True:
-        beat = next((beat for beat in store.beats.all() if beat.name == BEAT), None)
-        if beat is None or store.now() - beat.at > STALE_S:
+        beat = last(store, WORKER)
+        if beat is None or life(beat, store.now()) is Life.STOPPED:
             raise Unavailable("No worker is running, and only it may load versions. Start it with `alignloop worker`.")
         if version.name in beat.state.get("loaded", ()):
             return

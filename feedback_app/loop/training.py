@@ -12,7 +12,7 @@ import contextlib
 import logging
 import shlex
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from alignment.checkpoints import clear, holds_one
 from alignment.errors import ArtifactProblem
 from alignment.spec import VLLM, Setting, StageSpec
 from alignment.stages import rolls_out_elsewhere, stage_settings
-from feedback_app.errors import RoundFailed, StageKilled
+from feedback_app.errors import RoundFailed, StageKilled, Unavailable
 from feedback_app.loop.child import clear_left_over, run_child
 from feedback_app.loop.rules import CONTRADICTIONS
 from feedback_app.loop.start import FROM_THE_MODEL, START, continues
@@ -121,8 +121,15 @@ class Training:
         async def started(pid: int) -> None:
             await asyncio.to_thread(self._store.rounds.update_attempt, attempt_id, pid=pid)
 
+        waiting: list[dict[str, Any]] = []
+
         async def progress(records: list[dict[str, Any]]) -> None:
-            await asyncio.to_thread(self._keep, attempt_id, records)
+            """A database that is away for a moment does not end a training: what it missed is kept for later."""
+            waiting.extend(records)
+            try:
+                await asyncio.to_thread(self._keep, attempt_id, waiting)
+            except Unavailable as error:
+                log.warning("progress waits for the database: %s", error)
 
         try:
             command = stage_command(spec, self._launcher)
@@ -208,9 +215,11 @@ class Training:
             reward=made.get("reward"),
         )
 
-    def _keep(self, attempt_id: int, records: Sequence[dict[str, Any]]) -> None:
-        for record in records:
-            self._store.rounds.add_progress(attempt_id, int(record["number"]), record)
+    def _keep(self, attempt_id: int, records: list[dict[str, Any]]) -> None:
+        """Write the records, which are taken off the list one by one."""
+        while records:
+            self._store.rounds.add_progress(attempt_id, int(records[0]["number"]), records[0])
+            del records[0]
 
 
 def _rolled_out(folder: Path) -> bool:

@@ -16,9 +16,10 @@ import socket
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from feedback_app.errors import AlignloopError
+from feedback_app.errors import AlignloopError, Unavailable
+from feedback_app.heartbeat import WORKER, Heart
 from feedback_app.loop.evaluation import ScoringSampler
-from feedback_app.loop.reconcile import BEAT, Reconcile
+from feedback_app.loop.reconcile import Reconcile
 from feedback_app.loop.schedule import start_due
 from feedback_app.loop.steps import Loop
 from feedback_app.loop.training import forget_checkpoints
@@ -101,25 +102,31 @@ class Worker:
             next_name=next_name,
         )
         self._working_on: int | None = None
+        self.heart = Heart(
+            store, WORKER, lambda: {**self.reconcile.state(), "owner": self.owner, "round": self._working_on}
+        )
 
     async def run(self) -> None:
         """Do every duty until cancelled; a running child ends with it."""
-        await self.begin()
-        async with asyncio.TaskGroup() as duties:
-            duties.create_task(self._every(RECONCILE_S, self.look_after_vllm))
-            duties.create_task(self._every(SETTLE_S, self.settle))
-            duties.create_task(self._every(SCHEDULE_S, self._start_due))
-            duties.create_task(self._every(CLAIM_S, self.turn))
+        self.heart.start()
+        try:
+            await self.begin()
+            async with asyncio.TaskGroup() as duties:
+                duties.create_task(self._every(RECONCILE_S, self.look_after_vllm))
+                duties.create_task(self._every(SETTLE_S, self.settle))
+                duties.create_task(self._every(SCHEDULE_S, self._start_due))
+                duties.create_task(self._every(CLAIM_S, self.turn))
+        finally:
+            self.heart.end()
 
     async def begin(self) -> None:
         """Register the model we serve; `policy` means something from here on."""
         await asyncio.to_thread(register_model, self.store, self.settings.model_source, self.facts)
 
     async def look_after_vllm(self) -> None:
-        """Load, unload, and tell everyone by a beat."""
+        """Load, unload, and tell everyone at once."""
         await self.reconcile.once()
-        state = {**self.reconcile.state(), "owner": self.owner, "round": self._working_on}
-        await asyncio.to_thread(self.store.beats.beat, BEAT, state)
+        await asyncio.to_thread(self.heart.beat)
 
     async def settle(self) -> Round | None:
         """Apply the votes on the challenger; the round when something changed."""
@@ -187,15 +194,19 @@ class Worker:
         renewed = asyncio.get_running_loop().time()
         while True:
             await asyncio.sleep(WATCH_S)
-            turn = await asyncio.to_thread(self.store.rounds.get, round_id)
-            if turn is not None and turn.cancel_requested and turn.status == "running":
-                return
-            if asyncio.get_running_loop().time() - renewed >= RENEW_S:
-                held = await asyncio.to_thread(self.store.rounds.renew, round_id, self.owner, LEASE_S)
+            try:
                 turn = await asyncio.to_thread(self.store.rounds.get, round_id)
-                if not held and turn is not None and turn.status == "running":
-                    raise LostLease
-                renewed = asyncio.get_running_loop().time()
+                if turn is not None and turn.cancel_requested and turn.status == "running":
+                    return
+                if asyncio.get_running_loop().time() - renewed >= RENEW_S:
+                    held = await asyncio.to_thread(self.store.rounds.renew, round_id, self.owner, LEASE_S)
+                    turn = await asyncio.to_thread(self.store.rounds.get, round_id)
+                    if not held and turn is not None and turn.status == "running":
+                        raise LostLease
+                    renewed = asyncio.get_running_loop().time()
+            except Unavailable as error:
+                # Nobody can claim the round while the database is away, and afterwards the lease is looked at first.
+                log.warning("round %s goes on without its lease being renewed: %s", round_id, error)
 
     async def _end(self, round_id: int, status: str, reason: str) -> None:
         await asyncio.to_thread(self._end_now, round_id, status, reason)

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
+from feedback_app.heartbeat import VLLM, Life, last, life
 from feedback_app.parts import Parts
 
 FRESH_S = 1.0
@@ -45,5 +46,7 @@ class ModelWatch:
         return said
 
     def _beat(self) -> dict[str, Any]:
-        beats = {beat.name: beat for beat in self._parts.store.beats.all()}
-        return dict(beats["vllm"].state) if "vllm" in beats else {}
+        beat = last(self._parts.store, VLLM)
+        if beat is None or life(beat, self._parts.store.now()) is Life.STOPPED:
+            return {}  # what a supervisor said that is gone is no news
+        return dict(beat.state)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -118,6 +119,54 @@ def test_a_signal_ends_children_grandchildren_and_those_who_will_not_hear(tmp_pa
     parent.send_signal(number)
     assert parent.wait(20) == 0
     until(lambda: not any(psutil.pid_exists(member.pid) for member in members))
+
+
+# A child that leaves behind, in a session of its own, a process which ends after it.
+LEAVES_ONE = "import subprocess; subprocess.Popen(['sleep', '0.2'], start_new_session=True); raise SystemExit(7)"
+BURYING = """
+import sys
+from pathlib import Path
+from feedback_app import up
+folder, code = Path(sys.argv[1]), sys.argv[2]
+hours = iter(range(0, 10**9, 3600))  # every pause is over at the next look
+team = up.Team([up.Child("app", [sys.executable, "-c", code], folder / "app.log")], up.lifeline.environment({}),
+               clock=lambda: float(next(hours)))
+up.take_signals(team)
+team.start("app")
+print("started", flush=True)
+codes = set()
+while not team.stopping:
+    if team.look_after():
+        codes.add(team["app"].code)
+    if team["app"].restarts >= 12 and "told" not in codes:
+        codes.add("told")
+        print(sorted(code for code in codes if code != "told"), flush=True)
+    team.pause(0.02)
+team.stop()
+"""
+
+
+def test_what_children_leave_behind_is_buried_and_their_own_ends_are_known(tmp_path: Path) -> None:
+    parent = subprocess.Popen(
+        [sys.executable, "-c", BURYING, str(tmp_path), LEAVES_ONE], stdout=subprocess.PIPE, text=True, cwd=ROOT
+    )
+    assert parent.stdout is not None
+    assert parent.stdout.readline() == "started\n"
+    assert parent.stdout.readline() == "[7]\n"  # a dozen restarts, each with the child's own exit code
+
+    def zombies() -> int:
+        return sum(member.status() == psutil.STATUS_ZOMBIE for member in psutil.Process(parent.pid).children())
+
+    # One child may just have ended, with its own code not asked for yet.
+    seen = []
+    deadline = time.monotonic() + 2.0
+    while time.monotonic() < deadline:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            seen.append(zombies())
+        time.sleep(0.02)
+    assert max(seen) <= 3
+    parent.send_signal(signal.SIGTERM)
+    assert parent.wait(20) == 0
 
 
 TIED = (

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from feedback_app.errors import RoundFailed
-from feedback_app.loop.pause import STALE_S, is_paused, paused
+from feedback_app.heartbeat import STOPPED_S
+from feedback_app.loop.pause import is_paused, paused
 from feedback_app.store.database import Store
 from tests.fakes import Clock
 
@@ -47,5 +48,5 @@ async def test_a_vllm_that_nobody_stops_is_a_reason(sqlite_store: Store) -> None
 def test_a_worker_that_died_does_not_keep_vllm_down(sqlite_store: Store, clock: Clock) -> None:
     sqlite_store.beats.beat("vllm-wanted", {"state": "stopped", "round": 1})
     assert is_paused(sqlite_store)
-    clock.pass_s(STALE_S)
+    clock.pass_s(STOPPED_S)
     assert not is_paused(sqlite_store)

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from feedback_app.errors import Unavailable
-from feedback_app.loop.reconcile import BEAT, Reconcile, ask_for, desired_versions
+from feedback_app.heartbeat import WORKER
+from feedback_app.loop.reconcile import Reconcile, ask_for, desired_versions
 from feedback_app.store.database import Store
 from feedback_app.store.tables import Version
 from serving.errors import VllmError
@@ -194,7 +195,7 @@ def test_asking_for_a_version_without_a_worker_is_refused_at_once(sqlite_store: 
     version = publish_adapter(sqlite_store)
     with pytest.raises(Unavailable, match="alignloop worker"):
         ask_for(sqlite_store, version)
-    sqlite_store.beats.beat(BEAT, {"loaded": ["policy-0001"]})
+    sqlite_store.beats.beat(WORKER, {"loaded": ["policy-0001"]})
     clock.pass_s(60)
     with pytest.raises(Unavailable, match="alignloop worker"):
         ask_for(sqlite_store, version)
@@ -203,7 +204,7 @@ def test_asking_for_a_version_without_a_worker_is_refused_at_once(sqlite_store: 
 def test_asking_for_a_version_makes_the_worker_want_it(sqlite_store: Store) -> None:
     publish_adapter(sqlite_store, "policy-0001")
     version = add_version(sqlite_store, "policy-0002", form="adapter")
-    sqlite_store.beats.beat(BEAT, {"loaded": ["policy-0001"]})
+    sqlite_store.beats.beat(WORKER, {"loaded": ["policy-0001"]})
     asking = threading.Thread(target=ask_for, args=(sqlite_store, version), kwargs={"poll_s": 0.01})
     asking.start()
     try:
@@ -211,6 +212,6 @@ def test_asking_for_a_version_makes_the_worker_want_it(sqlite_store: Store) -> N
             assert asking.is_alive()
             asking.join(0.01)
     finally:
-        sqlite_store.beats.beat(BEAT, {"loaded": ["policy-0001", "policy-0002"]})
+        sqlite_store.beats.beat(WORKER, {"loaded": ["policy-0001", "policy-0002"]})
         asking.join(10)
     assert not asking.is_alive()
