@@ -47,6 +47,11 @@ class PrivatePostgres:
             os.chown(self._folder, self._user.pw_uid, self._user.pw_gid)
         data = self._folder / "data"
         self._run("initdb", "-D", str(data), "-U", "alignloop", "-A", "trust", "-E", "UTF8", "--no-sync")
+        self.resume()
+
+    def resume(self) -> None:
+        """Start the server on the data there are, after `start` or `halt`."""
+        data = self._folder / "data"
         options = ["-D", str(data), "-p", str(self._port), "-c", "listen_addresses=127.0.0.1"]
         options += ["-c", f"unix_socket_directories={self._folder}", "-c", "max_connections=200"]
         log = (self._folder / "log").open("wb")
@@ -59,7 +64,8 @@ class PrivatePostgres:
                 raise RuntimeError(f"PostgreSQL did not start: {(self._folder / 'log').read_text()[-2000:]}")
             time.sleep(0.05)
 
-    def stop(self) -> None:
+    def halt(self) -> None:
+        """End the server and every connection to it; the data stay."""
         if self._process is not None and self._process.poll() is None:
             self._process.send_signal(2)  # SIGINT: fast shutdown
             try:
@@ -67,6 +73,9 @@ class PrivatePostgres:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
+
+    def stop(self) -> None:
+        self.halt()
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def new_database(self) -> str:

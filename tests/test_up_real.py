@@ -39,7 +39,7 @@ def until(condition: Callable[[], object], timeout_s: float, what: str) -> None:
 class Up:
     """A running `alignloop up` in a home of its own."""
 
-    def __init__(self, home: Path, port: int, vllm_port: int) -> None:
+    def __init__(self, home: Path, port: int, vllm_port: int, **more: str) -> None:
         env = {name: value for name, value in os.environ.items() if not name.startswith("ALIGNLOOP_")}
         env.pop("DATABASE_URL", None)
         self.env = env | {
@@ -47,6 +47,7 @@ class Up:
             "ALIGNLOOP_PORT": str(port),
             "ALIGNLOOP_VLLM_PORT": str(vllm_port),
             "PYTHONPATH": str(ROOT),
+            **more,
         }
         self.home, self.port = home, port
         self.said = home.parent / "said.txt"
