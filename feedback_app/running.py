@@ -119,15 +119,16 @@ async def _supervise(supervisor: Supervisor, store: Store) -> None:
 
 async def _keep(supervisor: Supervisor, store: Store) -> None:
     """Run vLLM, but not while a training needs its accelerator; returns when it cannot be kept running."""
+    paused = False
     while True:
-        paused = False
         while paused := await _is_paused(store, now=paused):  # noqa: ASYNC110 - said by a row in the database
             await asyncio.sleep(LOOK_S)
         running = asyncio.create_task(supervisor.run())
         try:
             while not running.done():
                 await asyncio.wait({running}, timeout=LOOK_S)
-                if not running.done() and await _is_paused(store, now=False):
+                paused = not running.done() and await _is_paused(store, now=False)
+                if paused:
                     log.info("vLLM is stopped for a training")
                     await supervisor.stop(VLLM_GRACE_S)
                     await running

@@ -147,3 +147,13 @@ def test_nobody_else_has_a_rule_of_their_own() -> None:
         and node.value.id in ("beat", "own")
     }
     assert found == {"feedback_app/heartbeat.py", "feedback_app/commands/about.py", "feedback_app/loop/reconcile.py"}
+
+
+def test_who_waits_for_a_round_is_told_late_from_stopped(sqlite_store: Store, clock: Clock) -> None:
+    from feedback_app.commands.rounds import _of_worker
+
+    assert _of_worker(sqlite_store) == "no worker runs: start alignloop up, or alignloop worker"
+    Heart(sqlite_store, WORKER, dict).beat()
+    assert _of_worker(sqlite_store) == ""
+    clock.pass_s(3600.0)  # this process trains all the while
+    assert _of_worker(sqlite_store) == "the worker is late: this machine may be busy"

@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from alignment.artifact import finish
-from feedback_app.errors import Conflict, NotFound, UsageError
+from feedback_app.errors import Conflict, NotFound, Unavailable, UsageError
+from feedback_app.heartbeat import WORKER, Life, look
 from feedback_app.loop.publish import promote
 from feedback_app.loop.report import round_report
 from feedback_app.loop.rounds import EXIT_CODES, METHODS, start_round, wait_for
@@ -365,3 +366,61 @@ def finish_by_hand(folder: Path) -> None:
         (folder / "error.json").unlink()
     (folder / "adapter_model.safetensors").write_bytes(b"\x08\0\0\0\0\0\0\0{}      ")
     finish(folder, json.loads((folder / "spec.json").read_text()), {"train_seconds": 0.1}, {})
+
+
+async def test_a_worker_whose_vllm_does_not_answer_beats_all_the_same(
+    make: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = make()
+
+    async def never() -> Any:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(bench.vllm, "models", never)
+
+    def beats() -> list[float]:
+        return [beat.at for beat in bench.store.beats.all() if beat.name == WORKER]
+
+    async with bench.running():
+        await bench.until(beats)
+        (first,) = beats()
+        await bench.until(lambda: beats()[0] > first)
+        assert look(bench.store, WORKER) is Life.ALIVE
+
+
+async def test_a_round_goes_on_through_a_database_that_is_away_for_a_moment(
+    make: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = make(mode="slow")
+    await bench.begin()
+    round_id = bench.start()
+    away = False
+
+    def blinking(plain: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **named: Any) -> Any:
+            if away:
+                raise Unavailable("The database does not work: it starts.")
+            return plain(*arguments, **named)
+
+        return call
+
+    for name in ("get", "renew", "add_progress"):
+        monkeypatch.setattr(bench.store.rounds, name, blinking(getattr(bench.store.rounds, name)))
+    turning = asyncio.create_task(bench.worker.turn())
+    await bench.until(lambda: _records(bench, round_id))
+    away = True
+    await asyncio.sleep(2.0)  # several looks at whether it is cancelled, and several progress records
+    away = False
+    seen = len(_records(bench, round_id))
+    await bench.until(lambda: len(_records(bench, round_id)) > seen)
+    (bench.home / "rounds" / f"{round_id:04d}" / "go").touch()
+    turn = await turning
+    assert turn is not None
+    assert turn.status == "held", turn.reasons
+    numbers = [record.number for record in _records(bench, round_id)]
+    assert numbers == list(range(1, len(numbers) + 1))
+
+
+def _records(bench: Bench, round_id: int) -> list[Any]:
+    stage = next((stage for stage in bench.store.rounds.stages(round_id) if stage.name == "dpo"), None)
+    return list(bench.store.rounds.progress(stage_id=stage.id)) if stage is not None else []
