@@ -86,9 +86,9 @@ def test_up_and_its_children_outlive_a_restart_of_postgresql(tmp_path: Path, vll
         with up_with(tmp_path, vllm, server.new_database()) as up:
             before = begun(up)
             server.halt()
-            until(lambda: "worker  waits for the database" in up.said.read_text(), 30, "the sentence")
             time.sleep(AWAY_S)  # long enough for every process to look at the database several times
             assert up.process.poll() is None, up.said.read_text()
+            until(lambda: "worker  waits for the database" in up.said.read_text(), 30, "the sentence")
             server.resume()
             until(lambda: ready_lines(up, "worker") == 2, 60, "the worker's return")
             lives_on(up, before)

@@ -79,7 +79,8 @@ def tokenize_answers(
     for row in rows:
         laid = laying.out(row.prompt, [row.completion], row.judgements)
         if laid is not None:
-            kept.append(TokenizedAnswer(*laid, row.weight))
+            prompt, completion = laid
+            kept.append(TokenizedAnswer(prompt, completion, row.weight))
     return kept, laying.left
 
 

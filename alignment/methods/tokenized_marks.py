@@ -32,5 +32,6 @@ def tokenize_marks(rows: Iterable[MarkRow], tokenizer: Any, max_length: int) -> 
     for row in rows:
         laid = laying.out(row.prompt, [row.completion], row.judgements, good=row.label)
         if laid is not None:
-            kept.append(TokenizedMark(*laid, row.label, row.weight, row.target))
+            prompt, completion = laid
+            kept.append(TokenizedMark(prompt, completion, row.label, row.weight, row.target))
     return kept, laying.left
