@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 PROBE = "probe:written"  # a beat of its own; a colon keeps it out of what `alignloop status` lists
 PROBE_EVERY_S = 3.0
+PROBE_BYTES = 16 * 2**10  # about an answer with its question: less may still fit into a log that cannot grow any more
 
 
 @dataclass
@@ -37,7 +39,7 @@ class WriteProbe:
             self._asked = time.monotonic()
             try:
                 self.store.reservations.check_room()
-                self.store.beats.beat(PROBE, {})
+                self.store.beats.beat(PROBE, {"written": secrets.token_hex(PROBE_BYTES // 2)})
                 self._said = ""
             except AlignloopError as error:
                 self._said = str(error)

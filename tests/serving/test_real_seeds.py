@@ -68,9 +68,10 @@ async def test_the_same_seed_says_the_same_alone_in_company_in_pieces_and_driven
 ) -> None:
     """Without `serving.vllm_seeds`, the first prompt that is split ends the engine."""
     async with VllmClient(vllm.url, timeout_s=120) as client:
+        together = await asyncio.gather(*(said(client, number) for number in range(PEOPLE)))  # more than one step holds
         alone = [await said(client, number) for number in range(PEOPLE)]
+        assert together == alone
         assert len(set(alone)) == PEOPLE
-        assert await asyncio.gather(*(said(client, number) for number in range(PEOPLE))) == alone
     with real_vllm(SHIPPED, tmp_path, extra_args=(*FLOAT32, *CRAMPED)) as cramped:
         async with VllmClient(cramped.url, timeout_s=120) as client:
             assert [await said(client, number) for number in range(2)] == alone[:2]  # in pieces, and alone

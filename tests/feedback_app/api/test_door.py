@@ -124,10 +124,13 @@ async def test_an_answer_whose_reader_leaves_is_kept_as_stopped(site: Site, ask:
 async def test_an_answer_that_breaks_off_is_an_error_and_kept_as_failed(site: Site, ask: Ask) -> None:
     site.fake.broken, site.fake.hold = True, asyncio.Event()
     raw = await ask("chi").chat.completions.with_raw_response.create(model="policy", messages=HELLO, stream=True)
+    stream = raw.parse()
+    async for chunk in stream:
+        if chunk.choices[0].delta.content:
+            break
+    site.fake.hold.set()
     with pytest.raises(openai.APIError, match="cannot be reached"):
-        async for chunk in raw.parse():
-            if chunk.choices[0].delta.content:
-                site.fake.hold.set()  # it has come through; now the connection is lost
+        [chunk async for chunk in stream]
     _, _, [(message, completion)] = await recorded(site, raw.headers["x-alignloop-ticket"])
     assert (message.content, completion.finish_reason) == ("policy-0001", "failed")
     await until(lambda: site.inflight.counts() == {})
@@ -312,12 +315,11 @@ async def test_a_failing_record_is_said_at_the_end_of_the_answer(
         raise OSError("no space left on device")
 
     monkeypatch.setattr("feedback_app.api.door.record_door", fail)
-    chunks = []
+    said = []
     stream = await ask("chi").chat.completions.create(model="policy", messages=HELLO, stream=True)
     with pytest.raises(openai.APIError, match="could not be stored"):
-        async for chunk in stream:
-            chunks.append(chunk)
-    assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == "policy-0001 heard: hello there"
+        [said.append(chunk.choices[0].delta.content or "") async for chunk in stream]  # type: ignore[func-returns-value]
+    assert "".join(said) == "policy-0001 heard: hello there"
     assert "could not be recorded" in caplog.text
     with pytest.raises(openai.InternalServerError, match="could not be stored") as caught:
         await ask("chi").chat.completions.create(model="policy", messages=HELLO)
