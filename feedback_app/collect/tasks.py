@@ -24,7 +24,7 @@ from feedback_app.collect.people import Role, require
 from feedback_app.collect.prompts import PromptOrder
 from feedback_app.collect.text import clean
 from feedback_app.errors import UsageError
-from feedback_app.store.tables import Person, Task, Ticket
+from feedback_app.store.tables import Person, Task, Ticket, new_id
 
 log = logging.getLogger(__name__)
 
@@ -238,7 +238,10 @@ class Comparing:
             prompt = await asyncio.to_thread(self._order.draw, person) if typed is None else typed
             targets, blind = await asyncio.to_thread(self._targets)
             self._rng.shuffle(targets)
+            ticket_id = new_id()
+            promised = self._answers.reserving.begin(person, ticket_id)
             reading = await self._answers.read([{"role": "user", "content": prompt}], targets[0])
+            await promised
             making.add(PairStarted(prompt, generated=True))
             pair = [self._answers.generation(target, reading.messages) for target in targets]
             pair[1].seed = _another(self._answers.rng, pair[0].seed)
@@ -250,7 +253,7 @@ class Comparing:
                 await pair[1].run()
             if pair[0].text == pair[1].text:
                 continue
-            offer = partial(self._offer, person, "compare", prompt, pair, blind, typed is not None)
+            offer = partial(self._offer, person, "compare", prompt, pair, blind, ticket_id, typed is not None)
             ticket, _ = await self._answers.keep(offer)
             making.add(PairReady(ticket.id, pair[0].text, pair[1].text))
             return
@@ -260,7 +263,10 @@ class Comparing:
         for _ in range(PROMPT_TRIES):
             prompt = await asyncio.to_thread(self._order.draw, person)
             target = await self._answers.served()
+            ticket_id = new_id()
+            promised = self._answers.reserving.begin(person, ticket_id)
             reading = await self._answers.read([{"role": "user", "content": prompt}], target)
+            await promised
             different: dict[str, Generation] = {}
             for _ in range(SAME_TRIES):
                 wave = [self._answers.generation(target, reading.messages) for _ in range(k - len(different))]
@@ -269,7 +275,8 @@ class Comparing:
                     different.setdefault(generation.text, generation)
                 if len(different) == k:
                     shown = list(different.values())
-                    return await self._answers.keep(partial(self._offer, person, "rank", prompt, shown, None))
+                    offer = partial(self._offer, person, "rank", prompt, shown, None, ticket_id)
+                    return await self._answers.keep(offer)
         raise UsageError(f"The model does not give {k} different answers. Ask for fewer, or raise the temperature.")
 
     # In the store: synchronous, called in a thread
@@ -300,9 +307,10 @@ class Comparing:
         prompt: str,
         shown: Sequence[Generation],
         blind: Blind | None,
+        ticket_id: str,
         typed: bool = False,
     ) -> tuple[Ticket, Task]:
-        """Store the answers in the order they are shown, and the ticket that holds this order.
+        """Store the answers in the order they are shown, and the promised ticket that holds this order.
 
         A `typed` prompt is the person's own words and goes with them when they withdraw; a drawn one is not.
         """
@@ -320,7 +328,7 @@ class Comparing:
             scripted=person.scripted,
             created_at=now,
         )
-        return self._store.tasks.offer(task, person.id, order, self._expiry())
+        return self._store.tasks.offer(task, person.id, order, self._expiry(), ticket_id)
 
     def _expiry(self) -> float:
         return self._store.now() + self._answers.settings.ticket_ttl_s
