@@ -188,6 +188,7 @@ async def _serve_app(settings: Settings, store: Store) -> None:
             host=settings.host,
             port=settings.port,
             log_level="warning",
+            proxy_headers=False,  # uvicorn believes loopback; whom to believe is `api.proxies`' to say
             timeout_graceful_shutdown=CUT_OFF_S,
         )
     )

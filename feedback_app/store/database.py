@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from feedback_app.store.beats import Beats
 from feedback_app.store.engine import Database, create
+from feedback_app.store.guesses import Guesses
 from feedback_app.store.imports import Imports
 from feedback_app.store.judgements import Judgements
 from feedback_app.store.people import People
@@ -33,6 +34,7 @@ class Store:
 
     database: Database
     people: People
+    guesses: Guesses
     talk: Talk
     tasks: Tasks
     judgements: Judgements
@@ -65,6 +67,7 @@ def open_store(url: str, clock: Callable[[], float] = time.time) -> Store:
     return Store(
         database=database,
         people=People(database),
+        guesses=Guesses(database),
         talk=Talk(database),
         tasks=Tasks(database),
         judgements=Judgements(database),
