@@ -63,14 +63,9 @@ def walk(peer: str, hops: Sequence[str], trusted: Sequence[Network]) -> str:
 
 
 def trusts(address: str, trusted: Sequence[Network]) -> bool:
-    """Whether an address lies in one of the networks; IPv4 written as IPv6 is IPv4."""
-    try:
-        ip = ipaddress.ip_address(address)
-    except ValueError:
-        return False
-    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
-        ip = ip.ipv4_mapped
-    return any(ip.version == network.version and ip in network for network in trusted)
+    """Whether an address lies in one of the networks."""
+    ip = _address(address)
+    return ip is not None and any(ip.version == network.version and ip in network for network in trusted)
 
 
 def bare(hop: str) -> str | None:
@@ -80,10 +75,17 @@ def bare(hop: str) -> str | None:
         hop = hop[1:].partition("]")[0]
     elif hop.count(":") == 1:
         hop = hop.partition(":")[0]
+    ip = _address(hop)
+    return None if ip is None else str(ip)
+
+
+def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """An address; IPv4 written as IPv6 is IPv4."""
     try:
-        return str(ipaddress.ip_address(hop))
+        ip = ipaddress.ip_address(text)
     except ValueError:
         return None
+    return ip.ipv4_mapped or ip if isinstance(ip, ipaddress.IPv6Address) else ip
 
 
 def forwarded_for(value: str) -> list[str]:

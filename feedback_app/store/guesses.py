@@ -1,7 +1,7 @@
 """Wrong passwords by guesser, and the browsers that are known from earlier sign-ins.
 
 A guesser is a name and a source, both given as short hashes; how long one waits is decided by the caller.
-Rows are few: old ones go with every new one, and beyond `MOST` those with the fewest wrong passwords.
+Rows are few: old ones go with every new one, and at `MOST` an eighth, those with the fewest wrong passwords.
 """
 
 from __future__ import annotations
@@ -132,9 +132,8 @@ def _prune(session: Session, now: float, memory_s: float) -> None:
     at = col(WrongPassword.at)
     statement = delete(WrongPassword).where(or_(at < now - memory_s, at > now + memory_s))
     session.execute(statement, execution_options={"synchronize_session": False})
-    surplus = session.exec(select(func.count()).select_from(WrongPassword)).one() - MOST + 1
-    if surplus > 0:
+    if session.exec(select(func.count()).select_from(WrongPassword)).one() >= MOST:
         key = tuple_(col(WrongPassword.name), col(WrongPassword.source))
         weakest = select(WrongPassword.name, WrongPassword.source).order_by(col(WrongPassword.wrong), at)
-        statement = delete(WrongPassword).where(key.in_(weakest.limit(surplus)))
+        statement = delete(WrongPassword).where(key.in_(weakest.limit(MOST // 8)))
         session.execute(statement, execution_options={"synchronize_session": False})
