@@ -52,14 +52,15 @@ def test_parallel_tries_of_several_processes_do_not_slip_past_the_count(
     other.close()
 
 
-def test_ten_thousand_wrong_names_stay_within_bounds_and_free_nobody(
+def test_more_wrong_names_than_fit_stay_within_bounds_and_free_nobody(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(guesses, "MOST", 128)
     exhaust(store, "ada")
     for number in range(1_000):
         assert book(store, f"name {number}").wait_s == 0
-    assert store.guesses.count() == 128
+        assert number % 50 or store.guesses.count() <= 128
+    assert 64 <= store.guesses.count() <= 128
     assert book(store, "ada").wait_s > 0, "the guesser of ada is still remembered"
 
 
