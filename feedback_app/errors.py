@@ -6,6 +6,7 @@
     ├── NotAllowed            the role does not reach this far                     HTTP 403
     ├── NotSignedIn           no valid session or key                              HTTP 401
     ├── SlowDown              too many wrong passwords                             HTTP 429
+    ├── Crowded               more passwords at once than are looked at            HTTP 503
     ├── NotFound              no such ticket, version, round, person              HTTP 404
     ├── Conflict              another judgement or round stands in the way         HTTP 409
     │   └── StillWritten      the answer to judge is not stored yet                HTTP 409
@@ -65,6 +66,18 @@ class SlowDown(AlignloopError):
 
     def __init__(self, retry_after_s: float) -> None:
         super().__init__(f"Too many wrong passwords. Try again in {max(1, round(retry_after_s))} s.")
+        self.retry_after_s = retry_after_s
+
+
+class Crowded(AlignloopError):
+    """More passwords wait to be looked at than fit; `retry_after_s` says when to try again."""
+
+    http_status = 503
+
+    def __init__(self, retry_after_s: float) -> None:
+        super().__init__(
+            f"Too many people are signing in at this moment. Try again in {max(1, round(retry_after_s))} s."
+        )
         self.retry_after_s = retry_after_s
 
 

@@ -20,6 +20,9 @@ from feedback_app.errors import Unavailable, UsageError
 from feedback_app.heartbeat import APP, VLLM, Heart
 
 if TYPE_CHECKING:
+    import uvicorn
+    from fastapi import FastAPI
+
     from feedback_app.loop.evaluation import ScoringSampler
     from feedback_app.settings import Settings
     from feedback_app.store.database import Store
@@ -174,6 +177,20 @@ def fast_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return make
 
 
+def server_config(settings: Settings, app: FastAPI) -> uvicorn.Config:
+    """How the app is served. Whose word about the client's address is believed is `api.proxies`' to say alone."""
+    import uvicorn
+
+    return uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        log_level="warning",
+        proxy_headers=False,  # uvicorn would believe whatever comes from loopback
+        timeout_graceful_shutdown=CUT_OFF_S,
+    )
+
+
 async def _serve_app(settings: Settings, store: Store) -> None:
     import uvicorn
 
@@ -192,15 +209,7 @@ async def _serve_app(settings: Settings, store: Store) -> None:
         def capture_signals(self) -> Iterator[None]:
             yield
 
-    server = Server(
-        uvicorn.Config(
-            build_app(parts_of(settings, store, vllm, facts)),
-            host=settings.host,
-            port=settings.port,
-            log_level="warning",
-            timeout_graceful_shutdown=CUT_OFF_S,
-        )
-    )
+    server = Server(server_config(settings, build_app(parts_of(settings, store, vllm, facts))))
     heart = Heart(store, APP, lambda: {"pid": os.getpid(), "address": address(settings)})
     serving = asyncio.create_task(server.serve())
     waiting = asyncio.create_task(stopping.wait())

@@ -6,6 +6,7 @@ Read from `ALIGNLOOP_*` variables, then from `alignloop.toml` in the working fol
 
 from __future__ import annotations
 
+import ipaddress
 from enum import StrEnum
 from importlib.resources import files
 from pathlib import Path
@@ -20,6 +21,8 @@ from pydantic_settings import (
 )
 
 from feedback_app.errors import UsageError
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 class Promote(StrEnum):
@@ -115,6 +118,11 @@ class Settings(BaseSettings):
     evaluation_prompts: int = Field(64, ge=8, description="prompts sampled for KL, length and repetition guards")
     capability_questions: int = Field(600, ge=0, description="capability questions asked per evaluation")
     secure_cookies: bool = Field(False, description="mark cookies Secure; set it behind HTTPS")
+    proxies: str = Field(
+        "",
+        description="addresses or networks of reverse proxies in front of the app, with commas between: only their "
+        "X-Forwarded-For or Forwarded is believed; nobody's by default",
+    )
     personal_data: PersonalData = Field(
         PersonalData.FLAG,
         description="personal data and secrets in exports and snapshots: off, flag (count them) or replace",
@@ -140,6 +148,17 @@ class Settings(BaseSettings):
     def _known_signals(cls, words: str) -> str:
         _signals(words)
         return words
+
+    @field_validator("proxies")
+    @classmethod
+    def _known_networks(cls, words: str) -> str:
+        _networks(words)
+        return words
+
+    @property
+    def trusted_proxies(self) -> tuple[Network, ...]:
+        """The networks whose word about who asks is believed."""
+        return _networks(self.proxies)
 
     @property
     def kept_signals(self) -> frozenset[Signal]:
@@ -184,6 +203,11 @@ def _signals(words: str) -> frozenset[Signal]:
     if unknown:
         raise ValueError(f"there is no signal {unknown[0]}; name some of {', '.join(Signal)}, or all")
     return frozenset(Signal) if "all" in names else frozenset(map(Signal, names))
+
+
+def _networks(words: str) -> tuple[Network, ...]:
+    """The networks that a setting names. Raises `ValueError` on anything else."""
+    return tuple(ipaddress.ip_network(word.strip()) for word in words.split(",") if word.strip())
 
 
 def read_settings(**overrides: Any) -> Settings:

@@ -74,6 +74,19 @@ def test_person_add_gives_the_promised_keys_once(run: Run) -> None:
     assert "ada" in result(again)["error"]
 
 
+def test_a_password_is_reset_and_a_key_revoked(run: Run) -> None:
+    first = result(run("person", "add", "ada", "--role", "annotator", "--json"))
+    reset = result(run("person", "reset-password", "ada", "--json"))
+    assert (reset["name"], reset["key_revoked"]) == ("ada", False)
+    assert len(reset["password"]) > 12
+    assert reset["password"] != first["password"]
+    assert result(run("person", "revoke-key", "ada", "--json")) == {"name": "ada", "revoked": 1}
+    assert "has no API key that works" in run("person", "revoke-key", "ada").stdout
+    assert "API key no longer works" in run("person", "reset-password", "ada", "--revoke-key").stdout
+    missing = run("person", "revoke-key", "eve", "--json")
+    assert (missing.returncode, "no person called eve" in missing.stdout) == (1, True)
+
+
 def test_a_person_can_be_trusted_withdrawn_traced_and_erased(run: Run) -> None:
     run("person", "add", "boss", "--role", "operator", "--json")
     run("person", "add", "ada", "--role", "annotator", "--json")

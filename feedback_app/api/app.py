@@ -23,6 +23,7 @@ from feedback_app.api.guard import Guard
 from feedback_app.api.health import build_health
 from feedback_app.api.lineage import build_lineage
 from feedback_app.api.plain import starting_page
+from feedback_app.api.proxies import Proxies
 from feedback_app.api.signin import build_signin
 from feedback_app.parts import Parts
 from feedback_app.ui import look
@@ -116,6 +117,7 @@ def build_app(parts: Parts) -> FastAPI:
         app.include_router(router)
     app.mount("/", late)
     app.add_middleware(Guard, store=parts.store)
+    app.add_middleware(Proxies, trusted=parts.settings.trusted_proxies)
     return app
 
 

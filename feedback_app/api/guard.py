@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from feedback_app.store.tables import Person
 
 COOKIE = "alignloop"
+DEVICE_COOKIE = "alignloop_device"  # outlives the session: which people have signed in in this browser
 OPEN = ("/sign-in", "/look.css", "/favicon.svg", "/healthz", "/readyz", "/v1")
 ROLES: Mapping[str, Role] = {
     "/compare": Role.ANNOTATOR,
@@ -55,13 +56,13 @@ def needed_role(path: str) -> Role:
     return next((role for prefix, role in ROLES.items() if under(path, prefix)), Role.CHATTER)
 
 
-def token_of(headers: Headers) -> str | None:
-    """The session token in the cookie, if there is one."""
+def token_of(headers: Headers, name: str = COOKIE) -> str | None:
+    """The token in the cookie of this name, by default the session's, if there is one."""
     try:
         cookie = SimpleCookie(headers.get("cookie", ""))
     except CookieError:
         return None
-    return cookie[COOKIE].value if COOKIE in cookie else None
+    return cookie[name].value if name in cookie else None
 
 
 def foreign(headers: Headers) -> bool:

@@ -1,4 +1,7 @@
-"""Who asks: the person of an API key in `Authorization: Bearer …`."""
+"""Who asks: the person of an API key in `Authorization: Bearer …`.
+
+Wrong keys slow nobody: a key is 256 random bits, so guessing is hopeless, and looking one up costs one read.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """Signing in and out, and one's own account: small HTML pages around `collect.people`.
 
-The cookie holds a random token, HttpOnly and SameSite=Lax; only the token's hash is stored, as a row that can
-be revoked. Wrong passwords are slowed by `collect.people`.
+Cookies hold random tokens, HttpOnly and SameSite=Lax; only hashes are stored, as rows that can be revoked. The
+device's stays after signing out: by it, this browser's people are told from strangers who guess. Whoever guesses
+is slowed by `collect.guessing`, and how many passwords are looked at at once is bounded by `api.turns`.
 """
 
 from __future__ import annotations
@@ -12,9 +13,11 @@ from typing import TYPE_CHECKING
 from fastapi import APIRouter, Request
 from starlette.responses import RedirectResponse, Response
 
-from feedback_app.api.guard import COOKIE, signed_in
+from feedback_app.api.guard import COOKIE, DEVICE_COOKIE, signed_in, token_of
 from feedback_app.api.plain import plain_page
+from feedback_app.api.turns import Turns
 from feedback_app.collect import people
+from feedback_app.collect.guessing import DEVICE_S, network_of
 from feedback_app.errors import AlignloopError, NotSignedIn
 from feedback_app.parts import Parts
 from feedback_app.ui.markup import esc
@@ -33,6 +36,23 @@ def build_signin(parts: Parts) -> APIRouter:
     """`/sign-in`, `/sign-out`, `/account` and what its forms post to."""
     routes = APIRouter()
     store, settings = parts.store, parts.settings
+    turns = Turns()
+
+    def with_cookies(response: Response, session: people.SignedIn) -> Response:
+        for name, token, age_s in (
+            (COOKIE, session.token, settings.session_ttl_s),
+            (DEVICE_COOKIE, session.device, DEVICE_S),
+        ):
+            response.set_cookie(
+                name,
+                token,
+                max_age=int(age_s),
+                httponly=True,
+                samesite="lax",
+                secure=settings.secure_cookies,
+                path="/",
+            )
+        return response
 
     @routes.get("/sign-in")
     async def show_sign_in(request: Request, next: str = "/") -> Response:
@@ -45,22 +65,18 @@ def build_signin(parts: Parts) -> APIRouter:
         form = await request.form()
         name, password = str(form.get("name", "")), str(form.get("password", ""))
         onward = safe_next(str(form.get("next", "/")))
-        address = request.client.host if request.client else ""
+        address = network_of(request.client.host if request.client else "")
+        device = token_of(request.headers, DEVICE_COOKIE)
         try:
-            session = await asyncio.to_thread(people.sign_in, store, name, password, address, settings.session_ttl_s)
+            known = await asyncio.to_thread(people.knows_device, store, name, device)
+            session = await turns.run(
+                device if known and device else address,
+                known,
+                lambda: people.sign_in(store, name, password, address, settings.session_ttl_s, device=device),
+            )
         except AlignloopError as error:
-            return sign_in_page(onward, name, str(error), error.http_status)
-        response = RedirectResponse(onward, 303)
-        response.set_cookie(
-            COOKIE,
-            session.token,
-            max_age=int(settings.session_ttl_s),
-            httponly=True,
-            samesite="lax",
-            secure=settings.secure_cookies,
-            path="/",
-        )
-        return response
+            return sign_in_page(onward, name[: people.LONGEST_NAME], error)
+        return with_cookies(RedirectResponse(onward, 303), session)
 
     @routes.post("/sign-out")
     async def sign_out(request: Request) -> Response:
@@ -79,15 +95,29 @@ def build_signin(parts: Parts) -> APIRouter:
         old, new = str(form.get("old", "")), str(form.get("new", ""))
         if new != str(form.get("again", "")):
             return account_page(person, error="The two new passwords differ. Type the same one twice.", status=400)
-        address = request.client.host if request.client else ""
-        token = request.scope["alignloop.token"]
+        token, device = request.scope["alignloop.token"], token_of(request.headers, DEVICE_COOKIE)
+        keys = form.get("revoke_keys") is not None
         try:
-            await asyncio.to_thread(people.change_password, store, person, old, new, address=address, keep_token=token)
+            session = await turns.run(
+                person.id,
+                True,
+                lambda: people.change_password(
+                    store,
+                    person,
+                    old,
+                    new,
+                    token=token,
+                    ttl_s=settings.session_ttl_s,
+                    device=device,
+                    revoke_keys=keys,
+                ),
+            )
         except NotSignedIn:
             return account_page(person, error="The present password is wrong. Try again.", status=400)
         except AlignloopError as error:
-            return account_page(person, error=str(error), status=error.http_status)
-        return account_page(person, said="The password is changed. Every other session of yours has ended.")
+            return _later(account_page(person, error=str(error), status=error.http_status), error)
+        ended = "Every other session of yours has ended" + (", and your API key no longer works." if keys else ".")
+        return with_cookies(account_page(person, said=f"The password is changed. {ended}"), session)
 
     @routes.post("/account/key")
     async def new_key(request: Request) -> Response:
@@ -98,10 +128,18 @@ def build_signin(parts: Parts) -> APIRouter:
     return routes
 
 
-def sign_in_page(onward: str, name: str = "", error: str = "", status: int = 200) -> Response:
+def _later(response: Response, error: AlignloopError) -> Response:
+    """The response, with when to try again where the error says it."""
+    retry_after_s = getattr(error, "retry_after_s", None)
+    if retry_after_s is not None:
+        response.headers["Retry-After"] = str(max(1, round(retry_after_s)))
+    return response
+
+
+def sign_in_page(onward: str, name: str = "", error: AlignloopError | None = None) -> Response:
     """The form, with what went wrong right above the button."""
-    wrong = f'<p class="note bad" role="alert"><span>{esc(error)}</span></p>' if error else ""
-    return plain_page(
+    wrong = f'<p class="note bad" role="alert"><span>{esc(str(error))}</span></p>' if error else ""
+    page = plain_page(
         "Sign in",
         '<h1>Sign in</h1><form method="post" action="/sign-in" class="stack">'
         f'<input type="hidden" name="next" value="{esc(onward)}">'
@@ -111,8 +149,9 @@ def sign_in_page(onward: str, name: str = "", error: str = "", status: int = 200
         f"{' autofocus' if name else ''}></label>{wrong}"
         '<button class="primary" type="submit">Sign in</button></form>'
         '<p class="small">No account yet? An operator can invite you.</p>',
-        status,
+        error.http_status if error else 200,
     )
+    return _later(page, error) if error else page
 
 
 def account_page(person: Person, said: str = "", error: str = "", key: str = "", status: int = 200) -> Response:
@@ -137,6 +176,7 @@ def account_page(person: Person, said: str = "", error: str = "", key: str = "",
         f'minlength="{people.SHORTEST_PASSWORD}">'
         "</label><label>New password again"
         '<input name="again" type="password" autocomplete="new-password" required></label>'
+        '<label class="check"><input type="checkbox" name="revoke_keys">End my API key too</label>'
         f'{wrong}<button class="outline" type="submit">Change the password</button></form></section>'
         '<section class="stack"><h2>API key</h2><p class="small">For programs: <code>/v1/chat/completions</code> as '
         "OpenAI’s client calls it. A new key ends the one before.</p>"

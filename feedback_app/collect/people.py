@@ -1,8 +1,8 @@
 """Who people are and how far they reach: passwords, sessions, keys, roles.
 
-Passwords are hashed with Argon2id; of session tokens and API keys only SHA-256 is stored (they are 256
-random bits, so a fast hash is enough). Synchronous: a password takes tens of milliseconds, so servers
-call these in a worker thread. What is not done here: cookies and headers.
+Passwords are hashed with Argon2id; of tokens and API keys only SHA-256 is stored (they are 256 random
+bits, so a fast hash is enough). Synchronous: a password takes tens of milliseconds and 19 MiB, so servers
+call these in few threads. What is not done here: cookies and headers, and how guessers wait (`guessing`).
 """
 
 from __future__ import annotations
@@ -17,16 +17,22 @@ from functools import cached_property
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
+from feedback_app.collect.guessing import (
+    DEVICE_S,
+    MEMORY_S,
+    address_mark,
+    device_mark,
+    name_mark,
+    session_mark,
+    wait_s,
+)
 from feedback_app.errors import Conflict, NotAllowed, NotFound, NotSignedIn, SlowDown, UsageError
 from feedback_app.store.database import Store
 from feedback_app.store.tables import Person
 
 SESSION_S = 30 * 24 * 3600.0
-MEMORY_S = 15 * 60.0  # how long a wrong password is remembered
-FREE_BY_NAME = 5  # wrong passwords for one name before the next try has to wait
-FREE_BY_ADDRESS = 20  # more than for a name: many people may share an address
-LONGEST_WAIT_S = 60.0  # short enough that nobody can lock a person out for good
 SHORTEST_PASSWORD = 8
+LONGEST_NAME = 64
 FIRST_OPERATOR = "operator"
 
 
@@ -54,9 +60,10 @@ class NewPerson:
 
 @dataclass(frozen=True, slots=True)
 class SignedIn:
-    """A new session: the token goes into the cookie and is not stored."""
+    """A new session and its device: both tokens go into cookies and are not stored."""
 
     token: str
+    device: str
     person: Person
 
 
@@ -76,7 +83,8 @@ class Passwords:
     def verify(self, password_hash: str, password: str) -> bool:
         """Whether the password is right. An empty hash is never right, but takes as long to refuse."""
         try:
-            return self._hasher.verify(password_hash or self._nobody, password) and bool(password_hash)
+            given = password.encode("utf-8", "replace")
+            return self._hasher.verify(password_hash or self._nobody, given) and bool(password_hash)
         except (VerificationError, InvalidHashError):
             return False
 
@@ -123,46 +131,67 @@ def ensure_operator(store: Store, password: str | None = None) -> NewPerson | No
 def new_key(store: Store, person: Person) -> str:
     """A new API key for the door; earlier ones stop working. It is shown once."""
     key = "al-" + secrets.token_urlsafe(32)
-    store.people.revoke_keys(person.id)
-    store.people.add_key(_digest(key), person.id)
+    store.people.replace_key(_digest(key), person.id)
     return key
 
 
-def wait_s(now: float, by_name: Sequence[float], by_address: Sequence[float]) -> float:
-    """Seconds until the next try, given the times of earlier wrong passwords: 1, 2, 4 … 60 after the free ones."""
-    waits = [0.0]
-    for times, free in ((by_name, FREE_BY_NAME), (by_address, FREE_BY_ADDRESS)):
-        if len(times) >= free:
-            pause = min(LONGEST_WAIT_S, 2.0 ** min(len(times) - free, 10))
-            waits.append(max(times) + pause - now)
-    return max(waits)
+def check_password(store: Store, name: str, password: str, sources: Sequence[str]) -> Person:
+    """The person of this name, if the password is right. Raises `SlowDown` or `NotSignedIn`.
 
-
-def check_password(store: Store, name: str, password: str, address: str) -> Person:
-    """The person of this name, if the password is right. Raises `SlowDown` or `NotSignedIn`."""
+    `sources` say where the try comes from (`guessing`); it counts on the first that need not wait.
+    """
     name = name.strip()
-    now = store.now()
-    delay_s = store.people.try_password(name, address, now - MEMORY_S, lambda *times: wait_s(now, *times))
-    if delay_s > 0:
-        raise SlowDown(delay_s)
-    person = store.people.by_name(name)
+    mark = name_mark(name)
+    booked = store.guesses.book(mark, sources, wait_s, MEMORY_S)
+    if booked.wait_s > 0:
+        raise SlowDown(booked.wait_s)
+    person = store.people.by_name(name) if _may_be_a_name(name) else None
     right = PASSWORDS.verify(person.password_hash if person else "", password)
     if person is None or not right:
         raise NotSignedIn("The name or the password is wrong. Try again, or ask an operator to reset it.")
-    store.people.forget_wrong_passwords(name, address)
+    store.guesses.forget(mark, booked.source)
     if person.disabled:
         raise NotSignedIn(f"{person.name} is disabled. Ask an operator.")
     if PASSWORDS.outdated(person.password_hash):
-        store.people.set_password(person.id, PASSWORDS.hash(password))
+        fresh, seen = PASSWORDS.hash(password), person.password_hash
+        person.password_hash = fresh
+        store.people.rehash_password(person.id, fresh, seen)
     return person
 
 
-def sign_in(store: Store, name: str, password: str, address: str, ttl_s: float = SESSION_S) -> SignedIn:
-    """Begin a session. Raises `SlowDown` after too many wrong passwords, else `NotSignedIn` on a wrong one."""
-    person = check_password(store, name, password, address)
-    token = secrets.token_urlsafe(32)
-    store.people.add_sign_in(_digest(token), person.id, store.now() + ttl_s)
-    return SignedIn(token, person)
+def sign_in(
+    store: Store, name: str, password: str, address: str, ttl_s: float = SESSION_S, *, device: str | None = None
+) -> SignedIn:
+    """Begin a session, and know this browser as the person's. `device` is the token that its cookie holds.
+
+    Raises `SlowDown` after too many wrong passwords, else `NotSignedIn` on a wrong one.
+    """
+    known = knows_device(store, name, device)
+    sources = [*([device_mark(device)] if known and device else []), address_mark(address)]
+    person = check_password(store, name, password, sources)
+    return _begin(store, person, ttl_s, device)
+
+
+def knows_device(store: Store, name: str, device: str | None) -> bool:
+    """Whether the person of this name has signed in in the browser that holds this token."""
+    name = name.strip()
+    if not device or not _may_be_a_name(name):
+        return False
+    return store.guesses.knows(_digest(device), name, store.now() - DEVICE_S)
+
+
+def _begin(store: Store, person: Person, ttl_s: float, device: str | None) -> SignedIn:
+    """A session for whoever proved `person`'s present password; the device gets a new token."""
+    token, fresh = secrets.token_urlsafe(32), secrets.token_urlsafe(32)
+    store.people.add_sign_in(
+        _digest(token),
+        person.id,
+        store.now() + ttl_s,
+        seen=person.password_hash,
+        device=_digest(fresh),
+        replaces=_digest(device) if device else None,
+    )
+    return SignedIn(token, fresh, person)
 
 
 def person_of_token(store: Store, token: str | None) -> Person | None:
@@ -180,27 +209,55 @@ def sign_out(store: Store, token: str) -> None:
     store.people.revoke_sign_in(_digest(token))
 
 
-def reset_password(store: Store, by: Person, name: str) -> str:
-    """A new generated password for somebody, whose sessions all end. Operators only."""
+def reset_password(store: Store, by: Person, name: str, *, revoke_keys: bool = False) -> str:
+    """A new generated password for somebody, whose sessions all end, and keys where asked. Operators only."""
     require(by, Role.OPERATOR)
-    person = named(store, name)
+    return renew_password(store, named(store, name), revoke_keys=revoke_keys)
+
+
+def renew_password(store: Store, person: Person, *, revoke_keys: bool = False) -> str:
+    """`reset_password` by whoever has the command line. Raises `UsageError` for scripted people."""
+    if person.scripted:
+        raise UsageError(f"{person.name} is scripted and does not sign in.")
     password = secrets.token_urlsafe(12)
-    store.people.set_password(person.id, PASSWORDS.hash(password))
-    store.people.revoke_all(person.id)
+    store.people.replace_password(person.id, PASSWORDS.hash(password), revoke_keys=revoke_keys)
+    store.guesses.forget_name(name_mark(person.name))
     return password
 
 
 def change_password(
-    store: Store, person: Person, old: str, new: str, *, address: str = "", keep_token: str | None = None
-) -> None:
-    """Change one's own password; every other session than `keep_token`'s ends.
+    store: Store,
+    person: Person,
+    old: str,
+    new: str,
+    *,
+    token: str,
+    ttl_s: float = SESSION_S,
+    device: str | None = None,
+    revoke_keys: bool = False,
+) -> SignedIn:
+    """Change one's own password. Every session ends, that of `token` too, which gets a new one.
 
-    Raises `SlowDown` or `NotSignedIn` when `old` is wrong, `UsageError` when `new` is too short.
+    Every other device than `device` is forgotten. Raises `SlowDown` or `NotSignedIn` when `old` is wrong,
+    `UsageError` when `new` is too short, `Conflict` when the password was changed at the same moment.
     """
     new = _password(new)
-    check_password(store, person.name, old, address)
-    store.people.set_password(person.id, PASSWORDS.hash(new))
-    store.people.revoke_all(person.id, keep=_digest(keep_token) if keep_token else None)
+    # Whoever is signed in waits for their own mistakes alone, and a stolen session is no free pass.
+    proved = check_password(store, person.name, old, [session_mark(token)])
+    person = store.people.replace_password(
+        person.id,
+        PASSWORDS.hash(new),
+        seen=proved.password_hash,
+        revoke_keys=revoke_keys,
+        keep_device=_digest(device) if device else None,
+    )
+    return _begin(store, person, ttl_s, device)
+
+
+def revoke_key(store: Store, by: Person, name: str) -> int:
+    """End somebody's API key; returns how many there were. Operators only."""
+    require(by, Role.OPERATOR)
+    return store.people.revoke_keys(named(store, name).id)
 
 
 def set_disabled(store: Store, by: Person, name: str, disabled: bool) -> Person:
@@ -235,9 +292,13 @@ def _digest(secret: str) -> str:
 
 def _name(name: str) -> str:
     name = name.strip()
-    if not 1 <= len(name) <= 64 or not name.isprintable():
-        raise UsageError("A name has 1 to 64 printable characters. Choose another one.")
+    if not _may_be_a_name(name):
+        raise UsageError(f"A name has 1 to {LONGEST_NAME} printable characters. Choose another one.")
     return name
+
+
+def _may_be_a_name(name: str) -> bool:
+    return 1 <= len(name) <= LONGEST_NAME and name.isprintable()
 
 
 def _role(role: str) -> Role:

@@ -13,6 +13,8 @@ def register(app: typer.Typer) -> None:
     """Add these commands."""
     person = typer.Typer(help="Who may chat, annotate and operate.", no_args_is_help=True)
     person.command("add")(add)
+    person.command("reset-password")(reset_password)
+    person.command("revoke-key")(revoke_key)
     person.command("trust")(trust)
     person.command("set-aside")(set_aside)
     person.command("withdraw")(withdraw)
@@ -45,6 +47,48 @@ def add(
             f"  password  {result['password']}\n  API key   {result['api_key']}",
             markup=False,
         ),
+    )
+
+
+def reset_password(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(help="Who needs a new password.")],
+    revoke_key: Annotated[bool, typer.Option("--revoke-key", help="Their API key ends too.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Give somebody a new password, shown once; every session of theirs ends."""
+    from feedback_app.collect.people import named, renew_password
+    from feedback_app.compose import settings_and_store
+
+    _, store = settings_and_store()
+    person = named(store, name)
+    password = renew_password(store, person, revoke_keys=revoke_key)
+    result = {"name": person.name, "password": password, "key_revoked": revoke_key}
+    key = " Their API key no longer works." if revoke_key else ""
+    output(ctx).done(
+        result,
+        lambda console: console.print(
+            f"{person.name} signs in anew.{key} Shown once, keep it safe:\n  password  {password}", markup=False
+        ),
+    )
+
+
+def revoke_key(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(help="Whose API key is to end.")],
+    as_json: AsJson = False,
+) -> None:
+    """End somebody's API key; they make a new one on their account page."""
+    from feedback_app.collect.people import named
+    from feedback_app.compose import settings_and_store
+
+    _, store = settings_and_store()
+    person = named(store, name)
+    revoked = store.people.revoke_keys(person.id)
+    said = f"The API key of {person.name} no longer works." if revoked else f"{person.name} has no API key that works."
+    output(ctx).done(
+        {"name": person.name, "revoked": revoked},
+        lambda console: console.print(said, markup=False),
     )
 
 

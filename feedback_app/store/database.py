@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from feedback_app.store.beats import Beats
 from feedback_app.store.engine import Database, create
+from feedback_app.store.guesses import Guesses
 from feedback_app.store.imports import Imports
 from feedback_app.store.judgements import Judgements
 from feedback_app.store.people import People
@@ -34,6 +35,7 @@ class Store:
 
     database: Database
     people: People
+    guesses: Guesses
     talk: Talk
     tasks: Tasks
     reservations: Reservations
@@ -67,6 +69,7 @@ def open_store(url: str, clock: Callable[[], float] = time.time) -> Store:
     return Store(
         database=database,
         people=People(database),
+        guesses=Guesses(database),
         talk=Talk(database),
         tasks=Tasks(database),
         reservations=Reservations(database),

@@ -1,16 +1,20 @@
-"""People, their sessions, keys and wrong passwords. Hashing and rules live in `collect.people`."""
+"""People, their sessions and keys. Hashing and rules live in `collect.people`.
+
+Whatever begins, ends or rests on a password takes the lock `ACCOUNTS`, so that nothing begun with an old password
+or by somebody disabled meanwhile outlives that.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-
-from sqlalchemy import delete, or_, update
+from sqlalchemy import CursorResult, update
 from sqlmodel import Session, col, func, select
 
 from feedback_app.errors import Conflict, NotFound
 from feedback_app.store.engine import Database
-from feedback_app.store.tables import ApiKey, Person, SignIn, WrongPassword
+from feedback_app.store.guesses import forget_devices, remember_device
+from feedback_app.store.tables import ApiKey, Person, SignIn
 
+ACCOUNTS = "accounts"
 _OPERATORS = "operators"  # lock: who may be the last operator is decided by one writer at a time
 
 
@@ -55,20 +59,51 @@ class People:
             person.role = role
         return person
 
-    def set_password(self, person_id: str, password_hash: str) -> Person:
-        """Store another password hash."""
-        with self._db.write() as session:
+    def rehash_password(self, person_id: str, password_hash: str, seen: str) -> None:
+        """Store the same password's hash at another cost, unless `seen` is no longer the hash."""
+        with self._db.write(ACCOUNTS) as session:
             person = person_of(session, person_id)
+            if person.password_hash == seen:
+                person.password_hash = password_hash
+
+    def replace_password(
+        self,
+        person_id: str,
+        password_hash: str,
+        *,
+        seen: str | None = None,
+        revoke_keys: bool = False,
+        keep_device: str | None = None,
+    ) -> Person:
+        """Store another password; every session ends, every device but one is forgotten, keys go where asked.
+
+        Raises `Conflict` when `seen`, the hash that was verified, is no longer the person's.
+        """
+        with self._db.write(ACCOUNTS) as session:
+            person = person_of(session, person_id)
+            if seen is not None:  # an operator resets whatever it was
+                _check_seen(person, seen)
             person.password_hash = password_hash
+            now = self._db.now()
+            _revoke_sign_ins(session, person_id, now)
+            forget_devices(session, person_id, keep=keep_device)
+            if revoke_keys:
+                _revoke_keys(session, person_id, now)
         return person
 
     def set_disabled(self, person_id: str, disabled: bool) -> Person:
-        """Disable or enable; disabling ends every session. Raises `Conflict` when it would leave no operator."""
-        with self._db.write(_OPERATORS) as session:
+        """Disable or enable; disabling ends every session, device and key for good.
+
+        Raises `Conflict` when it would leave no operator.
+        """
+        with self._db.write(_OPERATORS, ACCOUNTS) as session:
             person = person_of(session, person_id)
             if disabled:
                 keep_an_operator(session, person)
-                _revoke_sign_ins(session, person_id, self._db.now())
+                now = self._db.now()
+                _revoke_sign_ins(session, person_id, now)
+                _revoke_keys(session, person_id, now)
+                forget_devices(session, person_id)
             person.disabled = disabled
         return person
 
@@ -93,11 +128,27 @@ class People:
             person.set_aside_at = (person.set_aside_at or self._db.now()) if aside else None
         return person
 
-    def add_sign_in(self, token_hash: str, person_id: str, expires_at: float) -> SignIn:
-        """A new session row."""
-        sign_in = SignIn(token_hash=token_hash, person_id=person_id, created_at=self._db.now(), expires_at=expires_at)
-        with self._db.write() as session:
+    def add_sign_in(
+        self,
+        token_hash: str,
+        person_id: str,
+        expires_at: float,
+        *,
+        seen: str | None = None,
+        device: str | None = None,
+        replaces: str | None = None,
+    ) -> SignIn:
+        """A new session row, and the browser's `device` in place of the one that it had.
+
+        Raises `Conflict` when the person is disabled, or `seen`, the hash that was verified, is no longer theirs.
+        """
+        now = self._db.now()
+        with self._db.write(ACCOUNTS) as session:
+            _check_seen(person_of(session, person_id), seen)
+            sign_in = SignIn(token_hash=token_hash, person_id=person_id, created_at=now, expires_at=expires_at)
             session.add(sign_in)
+            if device is not None:
+                remember_device(session, device, person_id, replaces, now)
         return sign_in
 
     def person_by_sign_in(self, token_hash: str) -> Person | None:
@@ -122,15 +173,18 @@ class People:
             if row is not None and row.revoked_at is None:
                 row.revoked_at = self._db.now()
 
-    def revoke_all(self, person_id: str, keep: str | None = None) -> None:
-        """End every session of a person, but the one whose token hash is `keep`."""
-        with self._db.write() as session:
-            _revoke_sign_ins(session, person_id, self._db.now(), keep)
+    def revoke_all(self, person_id: str) -> None:
+        """End every session of a person."""
+        with self._db.write(ACCOUNTS) as session:
+            _revoke_sign_ins(session, person_id, self._db.now())
 
-    def add_key(self, key_hash: str, person_id: str) -> ApiKey:
-        """A new API key row."""
-        key = ApiKey(key_hash=key_hash, person_id=person_id, created_at=self._db.now())
-        with self._db.write() as session:
+    def replace_key(self, key_hash: str, person_id: str) -> ApiKey:
+        """A new API key row in place of every earlier one. Raises `Conflict` when the person is disabled."""
+        now = self._db.now()
+        with self._db.write(ACCOUNTS) as session:
+            _check_seen(person_of(session, person_id), None)
+            _revoke_keys(session, person_id, now)
+            key = ApiKey(key_hash=key_hash, person_id=person_id, created_at=now)
             session.add(key)
         return key
 
@@ -144,47 +198,10 @@ class People:
         with self._db.read() as session:
             return session.exec(statement).first()
 
-    def revoke_keys(self, person_id: str) -> None:
-        """Revoke every API key of a person."""
-        with self._db.write() as session:
-            session.execute(
-                update(ApiKey)
-                .where(col(ApiKey.person_id) == person_id, col(ApiKey.revoked_at).is_(None))
-                .values(revoked_at=self._db.now())
-            )
-
-    def add_wrong_password(self, name: str, address: str) -> None:
-        """Remember one wrong password."""
-        with self._db.write() as session:
-            session.add(WrongPassword(name=name, address=address, at=self._db.now()))
-
-    def wrong_passwords(self, name: str | None, address: str | None, since: float) -> list[float]:
-        """Times of wrong passwords for this name or from this address, oldest first; None leaves one out."""
-        with self._db.read() as session:
-            return _wrong_times(session, name, address, since)
-
-    def try_password(
-        self, name: str, address: str, since: float, wait: Callable[[Sequence[float], Sequence[float]], float]
-    ) -> float:
-        """Book one try before the password is looked at, so that parallel guesses cannot slip past the count.
-
-        `wait` gets the times of earlier wrong passwords by name and by address and says for how many seconds
-        the next try must wait. Returns that; only when it is 0 is the try booked, as a wrong password until
-        `forget_wrong_passwords` says otherwise.
-        """
-        with self._db.write("wrong_password") as session:
-            times = _wrong_times(session, name, None, since), _wrong_times(session, None, address, since)
-            delay_s = wait(*times)
-            if delay_s <= 0:
-                session.add(WrongPassword(name=name, address=address, at=self._db.now()))
-        return max(0.0, delay_s)
-
-    def forget_wrong_passwords(self, name: str, address: str) -> None:
-        """After a right password: this name's tries from this address no longer count."""
-        with self._db.write() as session:
-            session.execute(
-                delete(WrongPassword).where(col(WrongPassword.name) == name, col(WrongPassword.address) == address)
-            )
+    def revoke_keys(self, person_id: str) -> int:
+        """Revoke every API key of a person; returns how many there were."""
+        with self._db.write(ACCOUNTS) as session:
+            return _revoke_keys(session, person_id, self._db.now())
 
 
 def person_of(session: Session, person_id: str) -> Person:
@@ -213,15 +230,20 @@ def keep_an_operator(session: Session, person: Person) -> None:
         raise Conflict(f"{person.name} is the last operator. Make somebody else an operator first.")
 
 
-def _revoke_sign_ins(session: Session, person_id: str, now: float, keep: str | None = None) -> None:
+def _check_seen(person: Person, seen: str | None) -> None:
+    if person.disabled:
+        raise Conflict(f"{person.name} is disabled. Ask an operator.")
+    if seen is not None and person.password_hash != seen:
+        raise Conflict("The password was changed at the same moment. Sign in with the new one.")
+
+
+def _revoke_sign_ins(session: Session, person_id: str, now: float) -> None:
     statement = update(SignIn).where(col(SignIn.person_id) == person_id, col(SignIn.revoked_at).is_(None))
-    if keep is not None:
-        statement = statement.where(col(SignIn.token_hash) != keep)
     session.execute(statement.values(revoked_at=now))
 
 
-def _wrong_times(session: Session, name: str | None, address: str | None, since: float) -> list[float]:
-    statement = select(WrongPassword.at).where(
-        or_(col(WrongPassword.name) == name, col(WrongPassword.address) == address), WrongPassword.at >= since
-    )
-    return list(session.exec(statement.order_by(col(WrongPassword.at))))
+def _revoke_keys(session: Session, person_id: str, now: float) -> int:
+    statement = update(ApiKey).where(col(ApiKey.person_id) == person_id, col(ApiKey.revoked_at).is_(None))
+    result = session.execute(statement.values(revoked_at=now))
+    assert isinstance(result, CursorResult)
+    return result.rowcount

@@ -62,13 +62,21 @@ class ApiKey(SQLModel, table=True):
 
 
 class WrongPassword(SQLModel, table=True):
-    """One wrong password, kept to slow the next try by name and by address."""
+    """How many wrong passwords one guesser gave for one name; both are short hashes, forgotten within hours."""
 
     __tablename__ = "wrong_password"
-    id: int | None = Field(default=None, primary_key=True)
-    name: str = Field(index=True)
-    address: str = Field(index=True)
-    at: float
+    name: str = Field(primary_key=True)
+    source: str = Field(primary_key=True)  # an address, a device or a session
+    wrong: int
+    at: float = Field(index=True)  # of the last one
+
+
+class Device(SQLModel, table=True):
+    """A browser in which this person has signed in before; only the SHA-256 of its cookie is kept."""
+
+    token_hash: str = Field(primary_key=True)
+    person_id: str = Field(foreign_key="person.id", primary_key=True, index=True)
+    used_at: float
 
 
 class Conversation(SQLModel, table=True):

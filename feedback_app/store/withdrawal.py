@@ -13,11 +13,12 @@ from sqlmodel import Session, col
 from feedback_app.errors import Conflict
 from feedback_app.store.engine import Database
 from feedback_app.store.imports import GOLD
-from feedback_app.store.people import keep_an_operator, person_of
+from feedback_app.store.people import ACCOUNTS, keep_an_operator, person_of
 from feedback_app.store.tables import (
     ApiKey,
     Completion,
     Conversation,
+    Device,
     JudgementRow,
     Message,
     Round,
@@ -25,7 +26,6 @@ from feedback_app.store.tables import (
     SignIn,
     Task,
     Ticket,
-    WrongPassword,
 )
 from feedback_app.store.talk import DRAWN
 from feedback_app.store.tasks import candidates_of
@@ -66,7 +66,7 @@ class Withdrawals:
 
         Raises `Conflict` for the last operator and while a round runs, and `NotFound`.
         """
-        with self._db.write("judgement", "operators", "people", "round") as session:
+        with self._db.write(ACCOUNTS, "judgement", "operators", "people", "round") as session:
             if self._db.is_sqlite:
                 session.execute(text("PRAGMA secure_delete=ON"))  # old texts are overwritten, not only let go
             person = person_of(session, person_id)
@@ -87,7 +87,7 @@ class Withdrawals:
             session.execute(update(Conversation).where(col(Conversation.person_id) == person_id).values(title=""))
             session.execute(delete(SignIn).where(col(SignIn.person_id) == person_id))
             session.execute(delete(ApiKey).where(col(ApiKey.person_id) == person_id))
-            session.execute(delete(WrongPassword).where(col(WrongPassword.name) == person.name))
+            session.execute(delete(Device).where(col(Device.person_id) == person_id))
             now = self._db.now()
             person.name, person.password_hash, person.disabled = f"erased-{person.id[:12]}", "", True
             person.withdrawn_at, person.erased_at = person.withdrawn_at or now, person.erased_at or now

@@ -43,6 +43,7 @@ class OperateEvents:
             "schedule": (self._schedule, "schedule"),
             "invite": (self._invite, "people"),
             "reset": (self._reset, "people"),
+            "revoke-key": (self._revoke_key, "people"),
             "disable": (self._disable, "people"),
             "set-aside": (self._set_aside, "people"),
             "role": (self._role, "people"),
@@ -105,8 +106,13 @@ class OperateEvents:
         return operate_people.secret_note(new.person.name, new.password, new.api_key)
 
     def _reset(self, person: Person, act: Act) -> str | None:
+        name, keys = str(act["name"]), act.get("revoke_keys") is True
+        password = accounts.reset_password(self._store, person, name, revoke_keys=keys)
+        return operate_people.secret_note(name, password)
+
+    def _revoke_key(self, person: Person, act: Act) -> str | None:
         name = str(act["name"])
-        return operate_people.secret_note(name, accounts.reset_password(self._store, person, name))
+        return operate_people.revoked_note(name, accounts.revoke_key(self._store, person, name))
 
     def _disable(self, person: Person, act: Act) -> str | None:
         accounts.set_disabled(self._store, person, str(act["name"]), act.get("disabledNow") != "true")

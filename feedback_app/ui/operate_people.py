@@ -48,7 +48,12 @@ def people(listed: Sequence[Person], me: str, secret: str = "", flags: Mapping[s
                 f'<select data-change="role" data-name="{esc(person.name)}" aria-label="Role of {esc(person.name)}">'
                 f"{picker}</select>"
             )
-            tools = button("reset", "Reset password", name=person.name) + button(
+            tools = (
+                f'<form data-act="reset" class="row" data-name="{esc(person.name)}">'
+                '<label class="check small"><input type="checkbox" name="revoke_keys">and key</label>'
+                '<button type="submit" class="quiet">Reset password</button></form>'
+            )
+            tools += button("revoke-key", "Revoke key", name=person.name) + button(
                 "disable", "Enable" if person.disabled else "Disable", name=person.name,
                 disabled_now=str(person.disabled).lower(), disabled=person.id == me and not person.disabled,
             )  # fmt: skip
@@ -74,6 +79,12 @@ def people(listed: Sequence[Person], me: str, secret: str = "", flags: Mapping[s
         '<button type="submit" class="outline">Invite</button></form>'
         f'<div class="table"><table class="people"><tbody>{"".join(rows)}</tbody></table></div>'
     )
+
+
+def revoked_note(name: str, keys: int) -> str:
+    """What revoking somebody's API key has done."""
+    said = f"The API key of {esc(name)} no longer works." if keys else f"{esc(name)} has no API key that works."
+    return f'<div class="note good" role="status"><span>{said}</span></div>'
 
 
 def secret_note(name: str, password: str, key: str = "") -> str:

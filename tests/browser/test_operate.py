@@ -11,6 +11,7 @@ from playwright.sync_api import expect
 
 from feedback_app.collect.answer import like_ticket
 from feedback_app.collect.judge import judge, like
+from feedback_app.collect.people import new_key, person_of_key
 from feedback_app.loop.freeze import freeze
 from feedback_app.store.tables import Completion
 from tests.browser.driver import DESKTOP, PHONE
@@ -223,10 +224,32 @@ def test_people_are_invited_disabled_and_given_another_password(visit: Begin, st
     expect(berta.find("h1")).to_have_text("Not for this role")
     row.get_by_role("button", name="Reset password").click()
     expect(boss.find("[data-password]")).not_to_have_text(password)
+    row.get_by_role("button", name="Revoke key").click()
+    expect(boss.find(".panel[aria-label=People] .note")).to_have_text("The API key of Berta no longer works.")
+    row.get_by_role("button", name="Revoke key").click()
+    expect(boss.find(".panel[aria-label=People] .note")).to_have_text("Berta has no API key that works.")
     row.get_by_role("button", name="Disable").click()
     expect(row).to_contain_text("disabled")
     berta.page.goto(stage.url + "/")
     expect(berta.find("h1")).to_have_text("Sign in")
+
+
+def test_a_reset_ends_the_key_only_where_it_is_ticked(visit: Begin, stage: Stage) -> None:
+    anna = stage.store.people.by_name("anna")
+    assert anna is not None
+    key = new_key(stage.store, anna)
+    boss = visit("operator", "/operate/", size=PHONE)
+    row = boss.find(".people tr").filter(has_text="anna")
+    row.get_by_role("button", name="Reset password").click()
+    first = boss.find("[data-password]").inner_text()
+    assert person_of_key(stage.store, key) is not None
+    row.get_by_label("and key").check()
+    row.get_by_role("button", name="Reset password").click()
+    expect(boss.find("[data-password]")).not_to_have_text(first)
+    assert person_of_key(stage.store, key) is None
+    assert boss.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") <= 0
+    row.scroll_into_view_if_needed()
+    boss.shot("operate-people-phone")
 
 
 def test_who_is_flagged_is_set_aside_and_taken_back_in(visit: Begin, stage: Stage) -> None:

@@ -128,6 +128,20 @@ async def test_a_disabled_person_is_out_at_the_next_request(client: Client, sqli
     assert person is not None
     sqlite_store.people.set_disabled(person.id, True)
     assert (await browser.get("/")).status_code == 401
+    sqlite_store.people.set_disabled(person.id, False)
+    assert (await browser.get("/")).status_code == 401, "enabling does not bring the session back"
+
+
+async def test_another_role_counts_at_the_next_request(client: Client, sqlite_store: Store) -> None:
+    browser = await client("operator")
+    add_person(sqlite_store, "another operator", "operator", password=PASSWORD)
+    assert (await browser.get("/operate/")).status_code == 200
+    found = sqlite_store.people.by_name("operator")
+    assert found is not None
+    for role, code in (("annotator", 403), ("operator", 200), ("chatter", 403)):
+        sqlite_store.people.set_role(found.id, role)
+        assert (await browser.get("/operate/")).status_code == code
+        assert (await browser.post(f"/operate/{JOIN}", json={})).status_code == code
 
 
 async def test_a_broken_cookie_is_no_session(client: Client) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
 from argon2 import PasswordHasher, Type, extract_parameters
@@ -10,6 +11,7 @@ from sqlalchemy import text
 
 from feedback_app.collect import people
 from feedback_app.collect.consent import LINE, consent, has_consented
+from feedback_app.collect.guessing import DEVICE_S, FREE
 from feedback_app.collect.people import Role
 from feedback_app.errors import Conflict, NotAllowed, NotFound, NotSignedIn, SlowDown, UsageError
 from feedback_app.store.database import Store
@@ -80,33 +82,83 @@ def test_a_wrong_name_and_a_wrong_password_are_told_the_same(sqlite_store: Store
     assert str(wrong_password.value) == str(wrong_name.value)
 
 
-def test_wrong_passwords_for_one_name_are_slowed_from_any_address(
+def wrong(store: Store, name: str, address: str, times: int = FREE, **more: str) -> None:
+    for number in range(times):
+        with pytest.raises(NotSignedIn):
+            people.sign_in(store, name, f"guess {number}", address, **more)  # type: ignore[arg-type]
+
+
+def test_wrong_passwords_make_the_guesser_wait_a_little_longer_each_time(
     sqlite_store: Store, operator: people.NewPerson, clock: Clock
 ) -> None:
-    for number in range(people.FREE_BY_NAME):
-        with pytest.raises(NotSignedIn):
-            people.sign_in(sqlite_store, "olga", "wrong", f"10.0.0.{number}")
-    with pytest.raises(SlowDown) as slowed:
-        people.sign_in(sqlite_store, "olga", PASSWORD, "10.0.1.1")
-    assert slowed.value.retry_after_s == 1
-    clock.pass_s(1)
-    with pytest.raises(NotSignedIn):
-        people.sign_in(sqlite_store, "olga", "wrong", "10.0.1.1")
-    with pytest.raises(SlowDown) as slowed:
-        people.sign_in(sqlite_store, "olga", PASSWORD, "10.0.1.1")
-    assert slowed.value.retry_after_s == 2
-    clock.pass_s(2)
-    assert people.sign_in(sqlite_store, "olga", PASSWORD, "10.0.1.1").person == operator.person
+    wrong(sqlite_store, "olga", HERE)
+    for pause in (1, 2, 4):
+        with pytest.raises(SlowDown) as slowed:
+            people.sign_in(sqlite_store, "olga", PASSWORD, HERE)
+        assert slowed.value.retry_after_s == pause
+        clock.pass_s(pause)
+        wrong(sqlite_store, "olga", HERE, 1)
+    clock.pass_s(8)
+    assert people.sign_in(sqlite_store, "olga", PASSWORD, HERE).person == operator.person
 
 
-def test_wrong_passwords_from_one_address_are_slowed_for_any_name(
+def test_a_guesser_makes_neither_the_name_wait_elsewhere_nor_others_at_the_address(
     sqlite_store: Store, operator: people.NewPerson
 ) -> None:
-    for number in range(people.FREE_BY_ADDRESS):
-        sqlite_store.people.add_wrong_password(f"guess {number}", HERE)
+    ada = people.add_person(sqlite_store, "ada", "chatter", password=PASSWORD)
+    wrong(sqlite_store, "olga", HERE)
+    wrong(sqlite_store, "nobody of this name", HERE)
+    assert people.sign_in(sqlite_store, "olga", PASSWORD, "10.0.0.1").person == operator.person
+    assert people.sign_in(sqlite_store, "ada", PASSWORD, HERE).person == ada.person
     with pytest.raises(SlowDown):
         people.sign_in(sqlite_store, "olga", PASSWORD, HERE)
-    assert people.sign_in(sqlite_store, "olga", PASSWORD, "10.0.0.1").person == operator.person
+    with pytest.raises(SlowDown):  # names that exist are not told from others
+        people.sign_in(sqlite_store, "nobody of this name", PASSWORD, HERE)
+
+
+def test_a_browser_of_an_earlier_sign_in_is_let_through(
+    sqlite_store: Store, operator: people.NewPerson, clock: Clock
+) -> None:
+    device = people.sign_in(sqlite_store, "olga", PASSWORD, HERE).device
+    wrong(sqlite_store, "olga", HERE)
+    again = people.sign_in(sqlite_store, "olga", PASSWORD, HERE, device=device)
+    assert again.person == operator.person
+    assert again.device != device
+    with pytest.raises(SlowDown):  # a copy of the old token has nothing
+        people.sign_in(sqlite_store, "olga", PASSWORD, HERE, device=device)
+    clock.pass_s(DEVICE_S + 1)
+    assert not people.knows_device(sqlite_store, "olga", again.device)
+
+
+def test_a_stolen_device_is_no_free_pass_and_none_for_another_name(
+    sqlite_store: Store, operator: people.NewPerson
+) -> None:
+    people.add_person(sqlite_store, "ada", "chatter", password=PASSWORD)
+    device = people.sign_in(sqlite_store, "olga", PASSWORD, HERE).device
+    wrong(sqlite_store, "olga", "10.0.0.1", 2 * FREE, device=device)  # the device's own tries, then the address's
+    with pytest.raises(SlowDown):
+        people.sign_in(sqlite_store, "olga", PASSWORD, "10.0.0.1", device=device)
+    wrong(sqlite_store, "ada", "10.0.0.1", device=device)
+    with pytest.raises(SlowDown):
+        people.sign_in(sqlite_store, "ada", PASSWORD, "10.0.0.1", device=device)
+    assert people.sign_in(sqlite_store, "olga", PASSWORD, HERE, device=device).person == operator.person
+
+
+def test_two_people_may_share_a_browser(sqlite_store: Store, operator: people.NewPerson) -> None:
+    people.add_person(sqlite_store, "ada", "chatter", password=PASSWORD)
+    device = people.sign_in(sqlite_store, "olga", PASSWORD, HERE).device
+    device = people.sign_in(sqlite_store, "ada", PASSWORD, HERE, device=device).device
+    assert people.knows_device(sqlite_store, "olga", device)
+    assert people.knows_device(sqlite_store, "ada", device)
+    assert not people.knows_device(sqlite_store, "ada", "made up")
+    assert not people.knows_device(sqlite_store, "ada\0", device)
+
+
+@pytest.mark.parametrize("name", ["x" * 100_000, "a\0b", "\ud800", ""])
+def test_what_can_be_no_name_is_wrong_like_any_other(sqlite_store: Store, name: str) -> None:
+    wrong(sqlite_store, name, HERE)
+    with pytest.raises(SlowDown):
+        people.sign_in(sqlite_store, name, "\ud800", HERE)
 
 
 def test_parallel_guesses_do_not_slip_past_the_count(sqlite_store: Store, operator: people.NewPerson) -> None:
@@ -119,18 +171,11 @@ def test_parallel_guesses_do_not_slip_past_the_count(sqlite_store: Store, operat
 
     with ThreadPoolExecutor(12) as pool:
         outcomes = list(pool.map(guess, range(30)))
-    assert outcomes.count(NotSignedIn) == people.FREE_BY_NAME
-
-
-def test_the_wait_doubles_to_a_minute_and_old_tries_are_forgotten() -> None:
-    waits = [people.wait_s(0.0, [0.0] * count, []) for count in range(4, 14)]
-    assert waits == [0, 1, 2, 4, 8, 16, 32, 60, 60, 60]
-    assert people.wait_s(100.0, [0.0] * 13, []) == 0
-    assert people.wait_s(0.0, [], [0.0] * (people.FREE_BY_ADDRESS - 1)) == 0
+    assert outcomes.count(NotSignedIn) == FREE
 
 
 def test_a_right_password_makes_earlier_slips_count_no_more(sqlite_store: Store, operator: people.NewPerson) -> None:
-    for _ in range(2 * people.FREE_BY_NAME):
+    for _ in range(2 * FREE):
         with pytest.raises(NotSignedIn):
             people.sign_in(sqlite_store, "olga", "slip of the finger", HERE)
         people.sign_in(sqlite_store, "olga", PASSWORD, HERE)
@@ -145,7 +190,9 @@ def test_disabled_people_cannot_sign_in_or_use_their_key(sqlite_store: Store, op
     with pytest.raises(NotSignedIn, match="disabled"):
         people.sign_in(sqlite_store, "ada", added.password, HERE)
     people.set_disabled(sqlite_store, operator.person, "ada", False)
-    assert people.person_of_key(sqlite_store, added.api_key) is not None
+    assert people.person_of_key(sqlite_store, added.api_key) is None
+    assert people.person_of_token(sqlite_store, token) is None
+    assert people.sign_in(sqlite_store, "ada", added.password, HERE).person.name == "ada"
 
 
 def test_a_reset_password_replaces_the_old_one_and_ends_sessions(
@@ -162,18 +209,70 @@ def test_a_reset_password_replaces_the_old_one_and_ends_sessions(
         people.reset_password(sqlite_store, operator.person, "nobody")
 
 
-def test_changing_ones_password_needs_the_old_one_and_ends_other_sessions(
+def test_a_reset_lets_the_person_in_where_they_had_to_wait_and_ends_the_key_when_asked(
     sqlite_store: Store, operator: people.NewPerson
 ) -> None:
-    here, there = (people.sign_in(sqlite_store, "olga", PASSWORD, HERE).token for _ in range(2))
+    added = people.add_person(sqlite_store, "ada", "chatter")
+    wrong(sqlite_store, "ada", HERE)
+    fresh = people.reset_password(sqlite_store, operator.person, "ada")
+    assert people.person_of_key(sqlite_store, added.api_key) is not None
+    assert people.sign_in(sqlite_store, "ada", fresh, HERE).person.name == "ada"
+    people.reset_password(sqlite_store, operator.person, "ada", revoke_keys=True)
+    assert people.person_of_key(sqlite_store, added.api_key) is None
+    with pytest.raises(UsageError, match="scripted"):
+        people.renew_password(sqlite_store, people.add_person(sqlite_store, "warm", "chatter", scripted=True).person)
+
+
+def test_changing_ones_password_needs_the_old_one_and_ends_every_session_but_a_new_one(
+    sqlite_store: Store, operator: people.NewPerson
+) -> None:
+    here, there = (people.sign_in(sqlite_store, "olga", PASSWORD, HERE) for _ in range(2))
+    change = partial(people.change_password, sqlite_store, operator.person, token=here.token, device=here.device)
     with pytest.raises(NotSignedIn):
-        people.change_password(sqlite_store, operator.person, "wrong", "another long one")
+        change("wrong", "another long one")
     with pytest.raises(UsageError, match="at least 8"):
-        people.change_password(sqlite_store, operator.person, PASSWORD, "short")
-    people.change_password(sqlite_store, operator.person, PASSWORD, "another long one", keep_token=here)
-    assert people.person_of_token(sqlite_store, here) is not None
-    assert people.person_of_token(sqlite_store, there) is None
-    assert people.sign_in(sqlite_store, "olga", "another long one", HERE).token
+        change(PASSWORD, "short")
+    fresh = change(PASSWORD, "another long one")
+    assert people.person_of_token(sqlite_store, fresh.token) is not None
+    assert [people.person_of_token(sqlite_store, old.token) for old in (here, there)] == [None, None]
+    known = [people.knows_device(sqlite_store, "olga", session.device) for session in (fresh, here, there)]
+    assert known == [True, False, False]
+    assert people.person_of_key(sqlite_store, operator.api_key) is not None
+    again = people.change_password(
+        sqlite_store, operator.person, "another long one", PASSWORD, token=fresh.token, revoke_keys=True
+    )
+    assert people.person_of_token(sqlite_store, again.token) is not None
+    assert people.person_of_key(sqlite_store, operator.api_key) is None
+
+
+def test_a_stolen_session_cannot_guess_the_password_and_nobody_else_can_block_its_change(
+    sqlite_store: Store, operator: people.NewPerson
+) -> None:
+    stolen, own = (people.sign_in(sqlite_store, "olga", PASSWORD, HERE) for _ in range(2))
+    for _ in range(FREE):
+        with pytest.raises(NotSignedIn):
+            people.change_password(sqlite_store, operator.person, "guess", "another long one", token=stolen.token)
+    with pytest.raises(SlowDown):
+        people.change_password(sqlite_store, operator.person, PASSWORD, "another long one", token=stolen.token)
+    wrong(sqlite_store, "olga", HERE)
+    assert people.change_password(sqlite_store, operator.person, PASSWORD, "another long one", token=own.token)
+
+
+def test_another_role_counts_at_once_for_sessions_and_keys(sqlite_store: Store, operator: people.NewPerson) -> None:
+    added = people.add_person(sqlite_store, "ada", "operator")
+    token = people.sign_in(sqlite_store, "ada", added.password, HERE).token
+    people.set_role(sqlite_store, operator.person, "ada", "chatter")
+    for found in (people.person_of_token(sqlite_store, token), people.person_of_key(sqlite_store, added.api_key)):
+        assert found is not None
+        assert found.role == Role.CHATTER
+
+
+def test_an_operator_ends_one_persons_key(sqlite_store: Store, operator: people.NewPerson) -> None:
+    added = people.add_person(sqlite_store, "ada", "chatter")
+    assert people.revoke_key(sqlite_store, operator.person, "ada") == 1
+    assert people.revoke_key(sqlite_store, operator.person, "ada") == 0
+    assert people.person_of_key(sqlite_store, added.api_key) is None
+    assert people.person_of_key(sqlite_store, operator.api_key) is not None
 
 
 @pytest.mark.parametrize(
@@ -194,6 +293,7 @@ def test_only_operators_look_after_people(sqlite_store: Store) -> None:
     ada = people.add_person(sqlite_store, "ada", "annotator").person
     for act in (
         lambda: people.reset_password(sqlite_store, ada, "ada"),
+        lambda: people.revoke_key(sqlite_store, ada, "ada"),
         lambda: people.set_disabled(sqlite_store, ada, "ada", True),
         lambda: people.set_role(sqlite_store, ada, "ada", "operator"),
         lambda: people.set_aside(sqlite_store, ada, "ada", False),

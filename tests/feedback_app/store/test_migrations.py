@@ -77,6 +77,31 @@ def test_every_migration_follows_the_one_before_and_keeps_rows(database_url: str
     store.close()
 
 
+def test_what_was_typed_as_a_name_and_keys_of_the_disabled_do_not_survive(database_url: str) -> None:
+    migrate(database_url, "0008")
+    engine = create(database_url)
+    with engine.begin() as connection:
+        for name, disabled in (("ada", "false"), ("ben", "true")):
+            connection.execute(
+                text(
+                    "INSERT INTO person (id, name, role, password_hash, scripted, disabled, created_at) "
+                    f"VALUES ('{name}', '{name}', 'chatter', '', false, {disabled}, 1.5)"
+                )
+            )
+            connection.execute(text(f"INSERT INTO api_key VALUES ('key {name}', '{name}', 1.5, NULL)"))
+        connection.execute(text("INSERT INTO wrong_password VALUES (1, 'my own pass phrase', '10.0.0.1', 1.5)"))
+    engine.dispose()
+    store = open_store(database_url)
+    assert store.guesses.count() == 0
+    store.people.set_disabled("ben", False)
+    assert store.people.person_by_key("key ben") is None
+    assert store.people.person_by_key("key ada") is not None
+    store.close()
+    if store.database.is_sqlite:
+        file = Path(str(store.database.engine.url.database))
+        assert [path.name for path in file.parent.iterdir() if b"my own pass phrase" in path.read_bytes()] == []
+
+
 def test_opening_again_changes_nothing(database_url: str) -> None:
     first = open_store(database_url)
     first.people.add("ada", "operator", "")

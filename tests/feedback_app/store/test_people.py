@@ -26,33 +26,90 @@ def test_a_session_ends_by_time_by_sign_out_and_by_disabling(
     store: Store, person: Callable[..., Person], clock: Clock
 ) -> None:
     ada = person()
-    for token in ("one", "two", "three"):
+    for token in ("one", "two"):
         store.people.add_sign_in(token, ada.id, clock.now + 100)
     assert store.people.person_by_sign_in("one") == ada
     store.people.revoke_sign_in("one")
     assert store.people.person_by_sign_in("one") is None
     assert store.people.person_by_sign_in("two") == ada
-    store.people.revoke_all(ada.id, keep="three")
+    store.people.revoke_all(ada.id)
     assert store.people.person_by_sign_in("two") is None
+    store.people.add_sign_in("three", ada.id, clock.now + 100)
     assert store.people.person_by_sign_in("three") == ada
     clock.pass_s(100)
     assert store.people.person_by_sign_in("three") is None
 
 
-def test_disabling_ends_sessions_and_stops_keys_and_enabling_does_not_bring_sessions_back(
+def test_disabling_ends_sessions_keys_and_devices_and_enabling_brings_none_back(
     store: Store, person: Callable[..., Person], clock: Clock
 ) -> None:
     ada = person()
-    store.people.add_sign_in("token", ada.id, clock.now + 100)
-    store.people.add_key("key", ada.id)
+    store.people.add_sign_in("token", ada.id, clock.now + 100, device="browser")
+    store.people.replace_key("key", ada.id)
+    assert store.guesses.knows("browser", "ada", 0)
     store.people.set_disabled(ada.id, True)
-    assert store.people.person_by_sign_in("token") is None
-    assert store.people.person_by_key("key") is None
+    for disabled in (True, False):
+        store.people.set_disabled(ada.id, disabled)
+        assert store.people.person_by_sign_in("token") is None
+        assert store.people.person_by_key("key") is None
+        assert not store.guesses.knows("browser", "ada", 0)
+
+
+def test_a_session_or_key_that_was_asked_for_before_disabling_does_not_begin_after_it(
+    store: Store, person: Callable[..., Person], clock: Clock
+) -> None:
+    ada = person()
+    store.people.set_disabled(ada.id, True)
+    with pytest.raises(Conflict, match="disabled"):
+        store.people.add_sign_in("token", ada.id, clock.now + 100)
+    with pytest.raises(Conflict, match="disabled"):
+        store.people.replace_key("key", ada.id)
     store.people.set_disabled(ada.id, False)
     assert store.people.person_by_sign_in("token") is None
-    assert store.people.person_by_key("key") is not None
-    store.people.revoke_keys(ada.id)
     assert store.people.person_by_key("key") is None
+
+
+def test_nothing_begins_with_a_password_that_was_replaced_meanwhile(
+    store: Store, person: Callable[..., Person], clock: Clock
+) -> None:
+    ada = person()
+    store.people.replace_password(ada.id, "first")
+    store.people.replace_password(ada.id, "second", seen="first")
+    with pytest.raises(Conflict, match="at the same moment"):
+        store.people.add_sign_in("token", ada.id, clock.now + 100, seen="first")
+    with pytest.raises(Conflict, match="at the same moment"):
+        store.people.replace_password(ada.id, "third", seen="first")
+    store.people.rehash_password(ada.id, "first at another cost", "first")
+    kept = store.people.by_id(ada.id)
+    assert kept is not None
+    assert kept.password_hash == "second"
+
+
+def test_another_password_ends_sessions_and_devices_and_keys_only_when_asked(
+    store: Store, person: Callable[..., Person], clock: Clock
+) -> None:
+    ada = person()
+    for name in ("here", "there"):
+        store.people.add_sign_in(name, ada.id, clock.now + 100, device=f"browser {name}")
+    store.people.replace_key("key", ada.id)
+    store.people.replace_password(ada.id, "another", keep_device="browser here")
+    assert [store.people.person_by_sign_in(name) for name in ("here", "there")] == [None, None]
+    assert [store.guesses.knows(f"browser {name}", "ada", 0) for name in ("here", "there")] == [True, False]
+    assert store.people.person_by_key("key") is not None
+    store.people.replace_password(ada.id, "a third", revoke_keys=True)
+    assert not store.guesses.knows("browser here", "ada", 0)
+    assert store.people.person_by_key("key") is None
+    assert store.people.revoke_keys(ada.id) == 0
+
+
+def test_a_new_key_replaces_the_one_before(store: Store, person: Callable[..., Person]) -> None:
+    ada = person()
+    for key in ("one", "two"):
+        store.people.replace_key(key, ada.id)
+    assert store.people.person_by_key("one") is None
+    assert store.people.person_by_key("two") == ada
+    assert store.people.revoke_keys(ada.id) == 1
+    assert store.people.person_by_key("two") is None
 
 
 def test_the_last_operator_cannot_be_demoted_or_disabled(store: Store, person: Callable[..., Person]) -> None:
@@ -93,22 +150,3 @@ def test_setting_aside_keeps_its_first_time_and_can_be_undone(
     assert store.people.by_id(ben.id) == ben
     with pytest.raises(NotFound):
         store.people.set_aside("nobody", True)
-
-
-def test_wrong_passwords_are_found_by_name_and_by_address(store: Store, clock: Clock) -> None:
-    store.people.add_wrong_password("ada", "10.0.0.1")
-    clock.pass_s(5)
-    store.people.add_wrong_password("ben", "10.0.0.1")
-    store.people.add_wrong_password("ada", "10.0.0.2")
-    start = clock.now - 5
-    assert store.people.wrong_passwords("ada", "10.0.0.1", 0) == [start, clock.now, clock.now]
-    assert store.people.wrong_passwords("ada", None, 0) == [start, clock.now]
-    assert store.people.wrong_passwords(None, "10.0.0.1", clock.now) == [clock.now]
-    store.people.forget_wrong_passwords("ada", "10.0.0.1")
-    assert store.people.wrong_passwords("ada", None, 0) == [clock.now]
-
-
-def test_a_try_is_booked_only_when_it_need_not_wait(store: Store) -> None:
-    assert store.people.try_password("ada", "x", 0, lambda by_name, by_address: 0.0) == 0.0
-    assert store.people.try_password("ada", "x", 0, lambda by_name, by_address: float(len(by_name))) == 1.0
-    assert len(store.people.wrong_passwords("ada", "x", 0)) == 1
