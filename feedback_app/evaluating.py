@@ -118,8 +118,8 @@ def _sampler(
 ) -> Iterator[tuple[Sampler, dict[str, str]]]:
     """The sampler for these names, and what to ask it for each: vLLM where it has both, else our own."""
     served = {
-        asked: "base" if version.form == "full" else name
-        for asked, (name, _, version) in names.items()
+        asked: version.served_name
+        for asked, (_, _, version) in names.items()
         if version is not None
     }
     if len(served) == len(names) and set(served.values()) <= set(asyncio.run(_loaded(settings))):

@@ -9,10 +9,11 @@ import asyncio
 import contextlib
 import logging
 import os
+import platform
 import shlex
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, cast
 
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 BEAT_S = 1.0
-VLLM_BEAT = "vllm"
 APP_BEAT = "app"
 CUT_OFF_S = 3  # streams that still run when the app is told to stop get this long, seconds
 VLLM_GRACE_S = 3.0  # and so do running requests when vLLM is
@@ -55,7 +55,8 @@ def quiet_libraries() -> None:
 
 def serve_vllm(settings: Settings, store: Store, facts: ModelFacts) -> dict[str, Any]:
     """Run vLLM until told to stop. Raises `Unavailable` with its last words when it never becomes ready."""
-    from feedback_app.loop.versions import register_model, served_name
+    from feedback_app.loop.versions import register_model
+    from feedback_app.store.tables import BASE_MODEL_NAME
     from serving.errors import LaunchProblem
     from serving.launch import command, environment
     from serving.supervise import Supervisor
@@ -81,11 +82,12 @@ def serve_vllm(settings: Settings, store: Store, facts: ModelFacts) -> dict[str,
             extra_args=extra,
             max_model_len=min(settings.context_tokens, facts.max_len),
             # Replies carry the first name: the version's own, which after a change of model is `base-2`.
-            served_names=tuple(dict.fromkeys((version.name, served_name(version)))),
+            served_names=tuple(dict.fromkeys((version.name, BASE_MODEL_NAME, version.served_name))),
         )
         env = environment(base, kv_gib=settings.vllm_kv_gib, model=settings.model_source)
     except LaunchProblem as error:
         raise Unavailable(str(error)) from error
+    engine = engine_words(extra, facts.dtype)
     supervisor = Supervisor(
         words,
         env,
@@ -93,16 +95,31 @@ def serve_vllm(settings: Settings, store: Store, facts: ModelFacts) -> dict[str,
         settings.home / "vllm.pid",
         f"{settings.vllm_address}/health",
     )
-    asyncio.run(_supervise(supervisor, store))
+    asyncio.run(_supervise(supervisor, store, engine))
     state = supervisor.state()
     if state.name == "failed":
         raise Unavailable(f"vLLM did not start: {state.detail or 'it said nothing'}. Its log is logs/vllm.log.")
     return {"stopped": "vllm", "restarts": state.restarts}
 
 
-async def _supervise(supervisor: Supervisor, store: Store) -> None:
+def engine_words(arguments: Sequence[str], dtype: str) -> str:
+    """What a vLLM started here computes with: the device, and the number format that its arguments or the model name."""
+    from serving.launch import gpu_build
+
+    for word, following in zip(arguments, [*arguments[1:], ""], strict=True):
+        if word == "--dtype" or word.startswith("--dtype="):
+            dtype = word.partition("=")[2] or following
+    return f"{'gpu' if gpu_build() else 'cpu'} {platform.machine()} {dtype}".strip()
+
+
+async def _supervise(supervisor: Supervisor, store: Store, engine: str) -> None:
+    from feedback_app.loop.wanted import VLLM_BEAT
+
+    def record() -> dict[str, Any]:
+        return {**vllm_record(supervisor.state()), "engine": engine}
+
     stopping = stop_event()
-    beating = asyncio.create_task(beat(store, VLLM_BEAT, lambda: vllm_record(supervisor.state())))
+    beating = asyncio.create_task(beat(store, VLLM_BEAT, record))
     keeping = asyncio.create_task(_keep(supervisor, store))
     waiting = asyncio.create_task(stopping.wait())
     try:
@@ -115,7 +132,7 @@ async def _supervise(supervisor: Supervisor, store: Store) -> None:
         await asyncio.gather(beating, waiting, keeping, return_exceptions=True)
         await supervisor.stop(VLLM_GRACE_S)
         with contextlib.suppress(Unavailable):
-            await asyncio.to_thread(store.beats.beat, VLLM_BEAT, vllm_record(supervisor.state()))
+            await asyncio.to_thread(store.beats.beat, VLLM_BEAT, record())
 
 
 async def _keep(supervisor: Supervisor, store: Store) -> None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import math
+import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -119,6 +121,47 @@ class VllmClient:
         )
         if not reply.get("choices"):
             raise VllmError(502, f"{name} answered without a choice")
+
+    async def version(self) -> str:
+        """The version of vLLM as it says it; empty when it does not."""
+        try:
+            return str((await self._json("GET", "/version")).get("version") or "")
+        except VllmError:
+            return ""
+
+    async def first_token(
+        self, name: str, prompt: str, *, likeliest: int = 0, tokens: Sequence[int] = ()
+    ) -> dict[int, float]:
+        """Log-probabilities (natural, untempered) of an answer's first token, by token id: of the `likeliest` ones,
+        or of `tokens`. What is not a finite number is left out.
+
+        Never by way of `prompt_logprobs`, which can end the engine on CPU, and never out of the prefix cache, so that
+        nothing is answered from what another adapter has computed.
+        """
+        asked: dict[str, Any] = {"logprob_token_ids": list(tokens)} if tokens else {"top_logprobs": likeliest}
+        reply = await self.chat(
+            {
+                "model": name,
+                "messages": [{"role": "user", "content": prompt}],
+                "max_tokens": 1,
+                "temperature": 0,
+                "logprobs": True,
+                "return_tokens_as_token_ids": True,
+                "cache_salt": secrets.token_hex(8),
+                **asked,
+            }
+        )
+        try:
+            found = reply["choices"][0]["logprobs"]["content"][0]["top_logprobs"]
+            pairs = [(int(str(one["token"]).removeprefix("token_id:")), one["logprob"]) for one in found]
+        except (KeyError, IndexError, TypeError, ValueError) as error:
+            raise VllmError(502, f"{name} answered without log-probabilities") from error
+        wanted = set(tokens)
+        return {
+            token: float(value)
+            for token, value in pairs
+            if isinstance(value, int | float) and math.isfinite(value) and (not wanted or token in wanted)
+        }
 
     async def tokenize(self, messages: Sequence[Mapping[str, Any]], model: str = "base") -> int:
         """How many tokens the messages make with the model's chat template, the answer's opening included."""

@@ -118,6 +118,7 @@ class Loop:
 
     async def evaluate(self, turn: Round, version: Version) -> Evidence:
         """Ask, sample, measure; once more from the start when vLLM goes away meanwhile."""
+        await self.stage(await asyncio.to_thread(self._incumbent, turn))  # what it is compared with, too
         for further in reversed(range(ASK_AGAIN)):
             stop = threading.Event()
             try:
@@ -128,6 +129,7 @@ class Loop:
                     raise Unavailable(f"vLLM went away during the evaluation: {error}") from error
                 log.warning("vLLM went away during the evaluation: %s", error)
                 await self.stage(version)
+                await self.stage(await asyncio.to_thread(self._incumbent, turn))
             finally:
                 stop.set()  # when this task is cancelled, the thread ends at its next look
         await asyncio.to_thread(self._keep, turn, evidence)

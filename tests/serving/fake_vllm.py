@@ -22,12 +22,13 @@ class FakeVllm:
     """An in-process vLLM. `requests` holds every chat body as received; `served` the bytes of each stream.
 
     `delay_s` is slept before every streamed word; `hold` (when set to an Event) stops streams after the first
-    word until it is set; `broken` makes streams break off after the first word; `window` is in words; `aborted` is set
+    word until it is set; `broken` makes streams break off after the first word; `window` is in words; `bases` are the names of the model itself; `aborted` is set
     once a client has left a stream before its end.
     """
 
     def __init__(self) -> None:
         self.adapters: dict[str, str] = {}
+        self.bases: tuple[str, ...] = ("base",)
         self.requests: list[bytes] = []
         self.served: list[bytes] = []
         self.aborted = asyncio.Event()
@@ -57,7 +58,10 @@ class FakeVllm:
         return web.Response(status=200 if self.healthy else 503)
 
     async def _models(self, _: web.Request) -> web.Response:
-        cards = [{"id": "base", "object": "model", "parent": None, "root": "/m", "max_model_len": self.window}]
+        cards: list[dict[str, Any]] = [
+            {"id": name, "object": "model", "parent": None, "root": "/m", "max_model_len": self.window}
+            for name in self.bases
+        ]
         cards += [
             {"id": name, "object": "model", "parent": "base", "root": path, "max_model_len": None}
             for name, path in self.adapters.items()
@@ -89,7 +93,7 @@ class FakeVllm:
         raw = await request.read()
         self.requests.append(raw)
         body = json.loads(raw)
-        if body["model"] != "base" and body["model"] not in self.adapters:
+        if body["model"] not in (*self.bases, *self.adapters):
             return _error(404, f"The model `{body['model']}` does not exist.")
         if not isinstance(body.get("messages"), list) or not body["messages"]:
             return _error(400, "messages: at least one is needed")
@@ -102,6 +106,8 @@ class FakeVllm:
         usage = {"prompt_tokens": _count(body["messages"]), "completion_tokens": len(words) * n}
         usage["total_tokens"] = sum(usage.values())
         head = {"id": "chatcmpl-1", "created": int(time.time()), "model": body["model"]}
+        if body["model"] in self.bases:
+            head["model"] = self.bases[0]  # vLLM answers under the first name it was given
         if not body.get("stream"):
             choices = [
                 {
