@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import json
 import math
+import re
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -96,7 +97,7 @@ class FakeVllm:
     @property
     def versions(self) -> dict[str, str]:
         """The loaded adapters by their versions' names, without the hash that vLLM's names carry."""
-        return {name.rpartition("-")[0]: path for name, path in self.loaded.items()}
+        return {shown(name): path for name, path in self.loaded.items()}
 
     async def version(self) -> str:
         self._reach()
@@ -185,6 +186,11 @@ class FakeVllm:
     def _known(self, model: str) -> None:
         if model not in (*self.bases, *self.loaded):
             raise VllmError(404, f"The model `{model}` does not exist.")
+
+
+def shown(name: str) -> str:
+    """The version's name of a name that vLLM knows, without the hash that it carries."""
+    return "base" if name.startswith("base") else re.sub("-[0-9a-f]{12}$", "", name)
 
 
 def fake_app(fake: FakeVllm) -> web.Application:

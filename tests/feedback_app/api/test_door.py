@@ -265,7 +265,7 @@ async def test_without_vllm_it_is_503_and_worth_another_try(site: Site, ask: Ask
 
 
 async def test_clients_wait_for_a_policy_that_is_not_loaded_yet(site: Site, ask: Ask) -> None:
-    del site.fake.adapters["policy-0001"]
+    del site.fake.adapters[site.policy]
     with pytest.raises(openai.InternalServerError, match="not loaded yet"):
         await ask("chi").chat.completions.create(model="policy", messages=HELLO)
     with pytest.raises(openai.NotFoundError, match="not loaded now"):
@@ -273,7 +273,7 @@ async def test_clients_wait_for_a_policy_that_is_not_loaded_yet(site: Site, ask:
     async with site.openai(site.keys["chi"], max_retries=3) as patient:
         asking = asyncio.create_task(patient.chat.completions.create(model="policy", messages=HELLO))
         await until(lambda: len(site.fake.requests) >= 3)
-        site.fake.adapters["policy-0001"] = "/a/1"
+        site.fake.adapters[site.policy] = "/a/1"
         assert (await asking).model == "policy-0001"
 
 

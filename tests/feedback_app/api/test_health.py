@@ -18,7 +18,7 @@ async def get(site: Site, path: str) -> tuple[int, dict[str, Any]]:
 
 async def test_ready_needs_vllm_and_the_published_version(site: Site) -> None:
     assert await get(site, "/readyz") == (200, {"ready": True, "version": "policy-0001", "waiting_for": ""})
-    del site.fake.adapters["policy-0001"]
+    del site.fake.adapters[site.policy]
     status, state = await get(site, "/readyz")
     assert (status, state["waiting_for"]) == (503, "vLLM has not loaded policy-0001 yet.")
     site.fake.healthy = False
