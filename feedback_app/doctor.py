@@ -242,11 +242,11 @@ def _served(settings: Settings) -> Row:
     except AlignloopError:
         return Row("served", "note", "cannot be looked at without the database")
     files, base = Files(), base_among(listing)
-    adapters = [version for version in listing if version.form == "adapter" and version.state in ("ready", "challenger")]
-    for version in adapters:
-        wrong = files.problem(version)
+    adapters = [row for row in listing if row.form == "adapter" and row.state in ("ready", "challenger")]
+    for adapter in adapters:
+        wrong = files.problem(adapter)
         if wrong and not any(wrong in said for said in found):
-            found.append(f"{version.name} cannot be served: {wrong}")
+            found.append(f"{adapter.name} cannot be served: {wrong}")
     listed = asyncio.run(_listed(settings))
     if base is not None and listed:
         wrong = Bases().problem(settings.vllm_address, listed, base)
@@ -254,7 +254,7 @@ def _served(settings: Settings) -> Row:
             found.append(wrong)
     if found:
         return Row("served", "broken", " ".join(found), "`alignloop version list` names what can be served instead.")
-    return Row("served", "ok", f"{len(adapters)} adapters, with the files that were registered")
+    return Row("served", "ok", f"adapters whose files are those that were registered: {len(adapters)}")
 
 
 async def _listed(settings: Settings) -> dict[str, ServedModel]:

@@ -117,11 +117,7 @@ def _sampler(
     settings: Settings, names: dict[str, tuple[str, str, Version | None]]
 ) -> Iterator[tuple[Sampler, dict[str, str]]]:
     """The sampler for these names, and what to ask it for each: vLLM where it has both, else our own."""
-    served = {
-        asked: version.served_name
-        for asked, (_, _, version) in names.items()
-        if version is not None
-    }
+    served = {asked: version.served_name for asked, (_, _, version) in names.items() if version is not None}
     if len(served) == len(names) and set(served.values()) <= set(asyncio.run(_loaded(settings))):
         from feedback_app.compose import sampler_of
 

@@ -103,7 +103,7 @@ def serve_vllm(settings: Settings, store: Store, facts: ModelFacts) -> dict[str,
 
 
 def engine_words(arguments: Sequence[str], dtype: str) -> str:
-    """What a vLLM started here computes with: the device, and the number format that its arguments or the model name."""
+    """What a vLLM started here computes with: device and number format, as its arguments or else the model say."""
     from serving.launch import gpu_build
 
     for word, following in zip(arguments, [*arguments[1:], ""], strict=True):

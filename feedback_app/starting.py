@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from feedback_app.commands.output import Output
 from feedback_app.errors import UsageError
-from feedback_app.preflight import before_start
 from feedback_app.loop.wanted import VLLM_BEAT
+from feedback_app.preflight import before_start
 from feedback_app.running import address
 from feedback_app.up import Child, Team, make_team, take_signals
 

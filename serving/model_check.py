@@ -98,7 +98,9 @@ def _facts(config: dict[str, Any], template: str, weights: str, generation: Path
         max_len=min(lengths),
         temperature=float(temperature) if isinstance(temperature, int | float) else None,
         architecture=str(config["architectures"][0]),
-        dtype=str(text.get("dtype") or text.get("torch_dtype") or config.get("dtype") or config.get("torch_dtype") or ""),
+        dtype=str(
+            text.get("dtype") or text.get("torch_dtype") or config.get("dtype") or config.get("torch_dtype") or ""
+        ),
     )
 
 

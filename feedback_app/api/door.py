@@ -3,7 +3,7 @@
     request → who asks → what `policy` means now → vLLM → its bytes → the record, and a ticket
 
 Only the model's name is replaced, in the request by the one that vLLM knows and in the reply by the version's, and
-token counts are asked for. The reply's body names the version; the headers `x-alignloop-version` and `x-alignloop-ticket` name the version and the
+token counts are asked for. The headers `x-alignloop-version` and `x-alignloop-ticket` name the version and the
 ticket by which the answer may be judged. The record is committed before the end of the answer is passed on,
 so whoever has seen the end may send a verdict at once. No rules here: what is kept is `collect.door`'s.
 """

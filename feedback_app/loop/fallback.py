@@ -63,7 +63,7 @@ def suspend(store: Store, challenger: Version, why: str) -> None:
 
 
 def alarms(store: Store) -> list[str]:
-    """What operators must see: versions that cannot be served, with what was done about it, and a vLLM that is not ours.
+    """What operators must see: versions that cannot be served, what was done about it, and a vLLM that is not ours.
 
     One sentence or two each, empty when all is well. Reads the newest publication and the worker's last beat.
     """

@@ -33,7 +33,7 @@ from feedback_app.loop.identity import Bases, Files, base_among, same_place
 from feedback_app.loop.wanted import asked, desired_versions
 from feedback_app.store.database import Store
 from feedback_app.store.tables import Version
-from serving.errors import ServingError, VllmError, VllmUnreachable
+from serving.errors import ServingError, VllmUnreachable
 
 if TYPE_CHECKING:
     from serving.client import ServedModel, VllmClient

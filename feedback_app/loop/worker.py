@@ -18,8 +18,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from feedback_app.errors import AlignloopError
-from feedback_app.loop.fallback import fall_back, target
 from feedback_app.loop.evaluation import ScoringSampler
+from feedback_app.loop.fallback import fall_back, target
 from feedback_app.loop.reconcile import Reconcile
 from feedback_app.loop.schedule import start_due
 from feedback_app.loop.steps import Loop

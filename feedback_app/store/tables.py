@@ -14,7 +14,6 @@ from typing import Any
 from sqlalchemy import JSON, BigInteger, Column, Index, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
-
 BASE_MODEL_NAME = "base"  # how the names of the full weights that vLLM was started with begin
 
 
@@ -226,7 +225,9 @@ class FingerprintRow(SQLModel, table=True):
 
     __tablename__ = "fingerprint"
     version: str = Field(primary_key=True, foreign_key="version.name")
-    engine: str = Field(primary_key=True)  # vLLM's version, device and number format: each computes a little differently
+    engine: str = Field(
+        primary_key=True
+    )  # vLLM's version, device and number format: each computes a little differently
     marks: list[Any] = _json(list)  # see `loop.fingerprint`
     taken_at: float
 

@@ -44,8 +44,8 @@ from serving.launch import command, environment
 from serving.model_check import check_model
 from serving.sampler import HttpSampler
 from serving.supervise import Supervisor
-from tests.serving.real import base_names
 from tests.long.lines import RESULTS, provenance, read_lines, seeds_of
+from tests.serving.real import base_names
 
 COMPARISONS = 40
 VOTES = 60

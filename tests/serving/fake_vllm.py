@@ -1,6 +1,6 @@
 """The fake of vLLM that all fast tests share: the same routes, shapes and error texts, without a model.
 
-It answers `"<model> heard: <last user message>"` word by word. Use `FakeVllm` inside a test's event loop, or
+It answers `"<version> heard: <last user message>"` word by word. Use `FakeVllm` inside a test's event loop, or
 run this file as a program (`fake_vllm.py PORT [child]`) where a test needs a real process.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import re
 import subprocess
 import sys
 import time
@@ -22,12 +23,14 @@ class FakeVllm:
     """An in-process vLLM. `requests` holds every chat body as received; `served` the bytes of each stream.
 
     `delay_s` is slept before every streamed word; `hold` (when set to an Event) stops streams after the first
-    word until it is set; `broken` makes streams break off after the first word; `window` is in words; `bases` are the names of the model itself; `aborted` is set
-    once a client has left a stream before its end.
+    word until it is set; `broken` makes streams break off after the first word; `window` is in words; `logprobs` are
+    those of first tokens, minus the token's id where nothing is said; `bases` are the names of the model itself;
+    `aborted` is set once a client has left a stream before its end.
     """
 
     def __init__(self) -> None:
         self.adapters: dict[str, str] = {}
+        self.logprobs: dict[int, float | None] = {}
         self.bases: tuple[str, ...] = ("base",)
         self.requests: list[bytes] = []
         self.served: list[bytes] = []
@@ -99,7 +102,7 @@ class FakeVllm:
             return _error(400, "messages: at least one is needed")
         if _count(body["messages"]) > self.window:
             return _error(400, f"This model's maximum context length is {self.window} tokens.")
-        words = f"{body['model']} heard: {body['messages'][-1]['content']}".split()
+        words = f"{re.sub('-[0-9a-f]{12}$', '', body['model'])} heard: {body['messages'][-1]['content']}".split()
         limit = body.get("max_tokens") or body.get("max_completion_tokens") or self.window
         reason = "length" if len(words) > limit else "stop"
         words, n = words[:limit], body.get("n") or 1
@@ -118,6 +121,11 @@ class FakeVllm:
                 for i in range(n)
             ]
             await asyncio.sleep(self.delay_s)
+            if body.get("logprobs"):
+                tokens = body.get("logprob_token_ids") or range(body.get("top_logprobs") or 0)
+                # The sampled token comes first, whatever was asked for; what is no number is null.
+                tops = [{"token": f"token_id:{t}", "logprob": self.logprobs.get(t, -float(t))} for t in (99, *tokens)]
+                choices[0]["logprobs"] = {"content": [{**tops[0], "top_logprobs": tops}]}
             return web.json_response({**head, "object": "chat.completion", "choices": choices, "usage": usage})
         response = web.StreamResponse(headers={"content-type": "text/event-stream; charset=utf-8"})
         await response.prepare(request)

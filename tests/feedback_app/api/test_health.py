@@ -26,3 +26,12 @@ async def test_ready_needs_vllm_and_the_published_version(site: Site) -> None:
     assert status == 503
     assert "vLLM is starting" in state["waiting_for"]
     assert await get(site, "/healthz") == (200, {"alive": True})
+
+
+async def test_a_vllm_of_another_model_is_not_waited_for(site: Site) -> None:
+    site.store.versions.publish("base", "rollback")
+    assert (await get(site, "/readyz"))[0] == 200
+    site.fake.bases = ("base",)
+    status, state = await get(site, "/readyz")
+    assert status == 503
+    assert "does not serve this installation's model" in state["waiting_for"]

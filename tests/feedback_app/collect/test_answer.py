@@ -14,7 +14,7 @@ from feedback_app.settings import Settings
 from feedback_app.store.database import Store
 from feedback_app.store.tables import Completion, Person
 from serving.client import VllmError
-from tests.fakes import Clock, FakeVllm, Reply, collected, fake_server
+from tests.fakes import Clock, FakeVllm, Reply, collected, fake_server, shown
 from tests.feedback_app.builders import add_version
 from tests.waiting import until
 
@@ -305,7 +305,7 @@ async def test_before_the_first_version_is_published_a_sentence_says_so(
     ("error", "sentence"),
     [
         (VllmError(400, "too many tokens"), "refused this request: too many tokens"),
-        (VllmError(404, "no such model"), "not loaded yet"),
+        (VllmError(404, "no such model"), "does not serve this installation's model"),
         (VllmError(500, "boom"), "boom"),
     ],
 )

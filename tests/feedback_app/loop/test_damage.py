@@ -153,7 +153,9 @@ async def test_a_vllm_with_another_base_is_not_used_at_all(tmp_path: Path, clock
     vllm.loaded[version.served_name] = version.path
     (replica,) = await home.duty.once()
     assert (replica.state, replica.loaded) == (OTHER_MODEL, ())
-    assert "does not serve this home's model, /versions/base: it does not answer to base-bbbbbbbbbbbb" in replica.problem
+    assert (
+        "does not serve this home's model, /versions/base: it does not answer to base-bbbbbbbbbbbb" in replica.problem
+    )
     assert "/models/another" in replica.problem
     clock.pass_s(CHECK_AGAIN_S)
     await home.look()

@@ -255,17 +255,19 @@ async def test_noise_stays_far_below_the_tolerance_and_another_adapter_far_above
     assert min(others) > 2 * fingerprint.TOLERANCE
 
 
-async def test_a_restart_of_vllm_is_no_alarm(
-    make: Callable[[str], Home], adapters: list[Path], vllm: RealVllm
-) -> None:
+def engine_of(vllm: RealVllm) -> int:
+    group = json.loads(vllm.pid_file.read_text())["group"]
+    (engine,) = [pid for pid in members(group) if b"EngineCore" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    return engine
+
+
+async def test_a_restart_of_vllm_is_no_alarm(make: Callable[[str], Home], adapters: list[Path], vllm: RealVllm) -> None:
     home = make("home")
     home.publish("policy-0001", adapters[0])
     await home.look()
     before = await home.says()
-    group = json.loads(vllm.pid_file.read_text())["group"]
-    (engine,) = [pid for pid in members(group) if b"EngineCore" in Path(f"/proc/{pid}/cmdline").read_bytes()]
     restarts = vllm.supervisor.state().restarts
-    os.kill(engine, signal.SIGKILL)
+    os.kill(engine_of(vllm), signal.SIGKILL)
     await until(lambda: vllm.supervisor.state().restarts > restarts, 60)
     await home.look()
     await until(lambda: vllm.supervisor.state().name == "ready", START_S)
