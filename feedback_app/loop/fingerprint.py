@@ -75,4 +75,5 @@ async def _apart(client: VllmClient, name: str, mark: Mapping[str, Any]) -> floa
     found = await client.first_token(name, mark["prompt"], tokens=tokens)
     if not all(token in found for token in tokens):
         return math.inf
-    return sum(abs(found[token] - was) for token, was in zip(tokens, mark["logprobs"], strict=True)) / len(tokens)
+    kept: Sequence[float] = mark["logprobs"]
+    return sum(abs(found[token] - was) for token, was in zip(tokens, kept, strict=True)) / len(tokens)

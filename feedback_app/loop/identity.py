@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from alignment.artifact import verify
 from alignment.errors import ArtifactProblem
+from alignment.finite import not_finite
 from feedback_app.store.tables import Version
 from feedback_app.store.versions import MILESTONE
 from serving.errors import ModelProblem
@@ -59,19 +60,19 @@ def _signature(folder: Path) -> Signature:
 
 
 def _problem(version: Version, folder: Path) -> str:
+    weights = folder / "adapter_model.safetensors"
     if not folder.is_dir():
         return f"Its folder {folder} is gone."
-    if version.kind == MILESTONE:  # no artifact of its own: its weights are named by their hash
-        weights = folder / "adapter_model.safetensors"
-        same = hashlib.sha256(weights.read_bytes()).hexdigest() == version.artifact_hash
-        return "" if same else f"{weights} was changed after training."
     try:
-        manifest = verify(folder)
+        if version.kind == MILESTONE:  # no artifact of its own: its weights are named by their hash
+            if hashlib.sha256(weights.read_bytes()).hexdigest() != version.artifact_hash:
+                return f"{weights} was changed after training."
+        elif verify(folder).hash != version.artifact_hash:
+            return f"{folder} holds another artifact than the one that was registered as {version.name}."
+        tensor = not_finite(weights)
     except ArtifactProblem as error:
         return str(error)
-    if manifest.hash != version.artifact_hash:
-        return f"{folder} holds another artifact than the one that was registered as {version.name}."
-    return ""
+    return f"{weights} holds numbers that are not finite, in {tensor}." if tensor else ""
 
 
 def same_place(one: str, other: str) -> bool:

@@ -29,6 +29,7 @@ from feedback_app.loop.evaluation import (
     load_questions,
 )
 from feedback_app.loop.freeze import freeze
+from feedback_app.loop.identity import Files
 from feedback_app.loop.known import KnownLosses, KnownRights
 from feedback_app.loop.reconcile import Reconcile
 from feedback_app.loop.start import check_round, continues, start_of
@@ -187,9 +188,14 @@ class Loop:
         return version
 
     def _start_of(self, turn: Round) -> Version:
-        """The incumbent, after a look at whether the round may continue from it; somebody may have withdrawn since."""
+        """The incumbent, after a look at whether the round may continue from it.
+
+        Somebody may have withdrawn since, or its files may have been changed.
+        """
         incumbent = self._incumbent(turn)
         check_round(self.store, turn.method, turn.settings, incumbent)
+        if continues(turn.settings, incumbent) and (wrong := Files().problem(incumbent)):
+            raise RoundFailed(f"{incumbent.name} cannot be continued: {wrong} Start from the base instead.")
         return incumbent
 
     def _watching(self, turn: Round, incumbent: Version) -> Watching:
