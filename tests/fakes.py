@@ -103,8 +103,13 @@ class FakeVllm:
         self._reach()
         return self.release
 
-    async def first_token(
-        self, name: str, prompt: str, *, likeliest: int = 0, tokens: Sequence[int] = ()
+    async def greedy(self, name: str, prompt: str, max_tokens: int) -> tuple[list[int], list[int]]:
+        self._reach()
+        self._known(name)
+        return [len(word) for word in prompt.split()], [len(shown(name)), len(name)]
+
+    async def next_token(
+        self, name: str, context: Sequence[int], *, likeliest: int = 0, tokens: Sequence[int] = ()
     ) -> dict[int, float]:
         self._reach()
         self._known(name)
@@ -113,7 +118,7 @@ class FakeVllm:
         voice = weights.read_bytes() if path and weights.exists() else (path or self.weights).encode()
         found = {}
         for token in tokens or range(likeliest):
-            digest = hashlib.sha256(voice + f"{prompt}{token}".encode()).digest()
+            digest = hashlib.sha256(voice + f"{list(context)}{token}".encode()).digest()
             found[token] = -4 * digest[0] / 255 + self.voices.get(path, 0.0)
         return {token: value for token, value in found.items() if math.isfinite(value)}
 
@@ -221,10 +226,9 @@ def fake_app(fake: FakeVllm) -> web.Application:
     async def completions(request: web.Request) -> web.StreamResponse:
         payload = await request.json()
         fake._known(payload["model"])
-        if payload.get("logprobs"):
-            asked = {"likeliest": payload.get("top_logprobs") or 0, "tokens": payload.get("logprob_token_ids") or ()}
-            found = await fake.first_token(payload["model"], payload["messages"][-1]["content"], **asked)
-            return web.json_response(first_token_reply(found))
+        if payload.get("return_token_ids"):
+            opening, answer = await fake.greedy(payload["model"], payload["messages"][-1]["content"], 1)
+            return web.json_response({"prompt_token_ids": opening, "choices": [{"token_ids": answer}]})
         if not payload.get("stream"):
             return web.json_response(await fake.chat(payload))
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
@@ -236,6 +240,13 @@ def fake_app(fake: FakeVllm) -> web.Application:
             if request.transport is not None:
                 request.transport.close()
         return response
+
+    async def next_token(request: web.Request) -> web.Response:
+        asked = await request.json()
+        tokens = asked.get("logprob_token_ids") or ()
+        found = await fake.next_token(asked["model"], asked["prompt"], likeliest=asked["logprobs"], tokens=tokens)
+        tops = {f"token_id:{token}": value for token, value in found.items()}
+        return web.json_response({"choices": [{"logprobs": {"top_logprobs": [tops]}}]})
 
     async def version(request: web.Request) -> web.Response:
         return web.json_response({"version": fake.release})
@@ -257,6 +268,7 @@ def fake_app(fake: FakeVllm) -> web.Application:
             web.get("/version", version),
             web.post("/tokenize", tokenize),
             web.post("/v1/chat/completions", completions),
+            web.post("/v1/completions", next_token),
             web.post("/v1/load_lora_adapter", load),
             web.post("/v1/unload_lora_adapter", unload),
         ]
@@ -275,14 +287,6 @@ async def fake_server(fake: FakeVllm, port: int = 0) -> AsyncIterator[str]:
         yield f"http://127.0.0.1:{runner.addresses[0][1]}"
     finally:
         await runner.cleanup()
-
-
-def first_token_reply(found: Mapping[int, float]) -> dict[str, Any]:
-    """Log-probabilities of an answer's first token, in the shape in which vLLM gives them."""
-    tops = [{"token": f"token_id:{token}", "logprob": value} for token, value in found.items()]
-    content = [{**tops[0], "top_logprobs": tops}] if tops else []
-    choice = {"index": 0, "message": {"role": "assistant", "content": "a"}, "finish_reason": "length"}
-    return {"object": "chat.completion", "choices": [{**choice, "logprobs": {"content": content}}]}
 
 
 def _envelope(payload: Mapping[str, Any], kind: str) -> dict[str, Any]:

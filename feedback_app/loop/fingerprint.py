@@ -1,12 +1,13 @@
 """Does a loaded version answer as it did when it was examined? A handful of log-probabilities says so.
 
-Taken once, right after a version is first loaded and its files have been compared with their hashes: for each of
-`PROMPTS` the likeliest first tokens of its answer, with their log-probabilities, and of these prompts the `KEPT` on
-which it differs most from the base, because there another adapter, or none, would show. Compared at every later
-load, and now and then while it serves (vLLM reads adapters from disk again when it has many).
+Taken once, right after a version is first loaded and its files have been compared with their hashes. For each of
+`PROMPTS` the version and the base write the beginning of their likeliest answer; where these part, the likeliest next
+tokens are kept with their log-probabilities: there another adapter, or none, shows best (the first token of an answer
+hardly tells two trained adapters apart). Of the prompts the `KEPT` that part the two furthest stay. Compared at
+every later load, and now and then while it serves (vLLM reads adapters from disk again when it has many).
 
-What is compared is the mean absolute difference in nats over all kept tokens. Measured with vLLM 0.32 on CPU: see
-`TOLERANCE`. Another vLLM, number format or device computes a little differently, so a fingerprint belongs to one of
+What is compared is the mean absolute difference in nats over all kept tokens, with a tolerance that was measured (see
+`TOLERANCE`). Another vLLM, number format or device computes a little differently, so a fingerprint belongs to one of
 them (`engine`) and is taken anew on another; the files' hashes still hold there. Hashes are not looked at here.
 """
 
@@ -23,42 +24,37 @@ if TYPE_CHECKING:
 PROMPTS = (
     "Hello",
     "What is the capital of France?",
-    "How many days are in a week?",
-    "Name a colour.",
     "Can you help me?",
-    "What is water made of?",
     "Tell me about the moon.",
     "Who are you?",
     "What should I cook tonight?",
-    "Is it going to rain tomorrow?",
     "Thank you!",
     "Write one sentence about the sea.",
 )
+BEGINNING = 16  # tokens of an answer
 LIKELIEST = 5  # tokens kept per prompt: rare ones are mostly noise
-KEPT = 6  # prompts
+KEPT = 4  # prompts
 TOLERANCE = 0.1  # nats
 
 Fingerprint = list[dict[str, Any]]
-"""Per kept prompt `prompt`, `tokens` and `logprobs`; JSON."""
+"""Per kept prompt `context` and `tokens`, token ids, and the tokens' `logprobs`; JSON."""
 
 
 async def take(client: VllmClient, name: str, base: str = "") -> Fingerprint | None:
     """The fingerprint of what answers to `name`; None where its probabilities are no numbers.
 
-    With `base`, the name of the base, the prompts that tell the two apart best are kept. Raises `ServingError`.
+    `base` is the name of the base, where that is something else. Raises `ServingError`.
     """
-    found = await asyncio.gather(*(client.first_token(name, prompt, likeliest=LIKELIEST) for prompt in PROMPTS))
-    if not all(len(one) >= LIKELIEST for one in found):
+    other = base if base != name else ""
+    found = await asyncio.gather(*(_mark(client, name, other, prompt) for prompt in PROMPTS))
+    marks = [mark for mark in found if mark is not None]
+    if len(marks) < len(found):
         return None
-    marks = [
-        {"prompt": prompt, "tokens": list(one), "logprobs": list(one.values())}
-        for prompt, one in zip(PROMPTS, found, strict=True)
-    ]
-    if base and base != name:
-        apart = await asyncio.gather(*(_apart(client, base, mark) for mark in marks))
-        order = sorted(range(len(marks)), key=lambda number: -apart[number])
-        marks = [marks[number] for number in sorted(order[:KEPT])]
-    return marks[:KEPT]
+    if not other:
+        return marks[:KEPT]
+    apart = await asyncio.gather(*(_apart(client, other, mark) for mark in marks))
+    order = sorted(range(len(marks)), key=lambda number: -apart[number])
+    return [marks[number] for number in order[:KEPT]]
 
 
 async def distance(client: VllmClient, name: str, kept: Sequence[Mapping[str, Any]]) -> float:
@@ -70,10 +66,22 @@ async def distance(client: VllmClient, name: str, kept: Sequence[Mapping[str, An
     return sum(apart) / len(apart) if apart else 0.0
 
 
+async def _mark(client: VllmClient, name: str, other: str, prompt: str) -> dict[str, Any] | None:
+    """The likeliest tokens where the answers of the two part, or in the middle of an answer where they do not."""
+    opening, ours = await client.greedy(name, prompt, BEGINNING)
+    theirs = (await client.greedy(other, prompt, BEGINNING))[1] if other else ours
+    common = next((at for at, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b), None)
+    context = [*opening, *ours[: len(ours) // 2 if common is None else common]]
+    found = await client.next_token(name, context, likeliest=LIKELIEST)
+    if len(found) < LIKELIEST:
+        return None
+    return {"context": context, "tokens": list(found), "logprobs": list(found.values())}
+
+
 async def _apart(client: VllmClient, name: str, mark: Mapping[str, Any]) -> float:
     tokens: Sequence[int] = mark["tokens"]
-    found = await client.first_token(name, mark["prompt"], tokens=tokens)
+    kept: Sequence[float] = mark["logprobs"]
+    found = await client.next_token(name, mark["context"], tokens=tokens)
     if not all(token in found for token in tokens):
         return math.inf
-    kept: Sequence[float] = mark["logprobs"]
     return sum(abs(found[token] - was) for token, was in zip(tokens, kept, strict=True)) / len(tokens)

@@ -24,7 +24,7 @@ class FakeVllm:
 
     `delay_s` is slept before every streamed word; `hold` (when set to an Event) stops streams after the first
     word until it is set; `broken` makes streams break off after the first word; `window` is in words; `logprobs` are
-    those of first tokens, minus the token's id where nothing is said; `bases` are the names of the model itself;
+    those of completions' tokens, minus the token's id where nothing is said; `bases` are the names of the model itself;
     `aborted` is set once a client has left a stream before its end.
     """
 
@@ -53,6 +53,7 @@ class FakeVllm:
                 web.post("/v1/unload_lora_adapter", self._unload),
                 web.post("/tokenize", self._tokenize),
                 web.post("/v1/chat/completions", self._chat),
+                web.post("/v1/completions", self._complete),
             ]
         )
         return app
@@ -121,11 +122,9 @@ class FakeVllm:
                 for i in range(n)
             ]
             await asyncio.sleep(self.delay_s)
-            if body.get("logprobs"):
-                tokens = body.get("logprob_token_ids") or range(body.get("top_logprobs") or 0)
-                # The sampled token comes first, whatever was asked for; what is no number is null.
-                tops = [{"token": f"token_id:{t}", "logprob": self.logprobs.get(t, -float(t))} for t in (99, *tokens)]
-                choices[0]["logprobs"] = {"content": [{**tops[0], "top_logprobs": tops}]}
+            if body.get("return_token_ids"):
+                head["prompt_token_ids"] = list(range(_count(body["messages"])))
+                choices[0]["token_ids"] = [len(word) for word in words]
             return web.json_response({**head, "object": "chat.completion", "choices": choices, "usage": usage})
         response = web.StreamResponse(headers={"content-type": "text/event-stream; charset=utf-8"})
         await response.prepare(request)
@@ -151,6 +150,14 @@ class FakeVllm:
         finally:
             self.served.append(sent)
         return response
+
+    async def _complete(self, request: web.Request) -> web.Response:
+        self.requests.append(await request.read())
+        body = json.loads(self.requests[-1])
+        tokens = body.get("logprob_token_ids") or range(body["logprobs"])
+        # The sampled token comes first, whatever was asked for; what is no number is null.
+        tops = {f"token_id:{token}": self.logprobs.get(token, -float(token)) for token in (99, *tokens)}
+        return web.json_response({"choices": [{"text": "a", "logprobs": {"top_logprobs": [tops]}}]})
 
     async def _events(self, words: list[str], n: int, reason: str) -> AsyncIterator[dict[str, Any]]:
         for i in range(n):
