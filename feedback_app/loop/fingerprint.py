@@ -34,7 +34,12 @@ PROMPTS = (
 BEGINNING = 16  # tokens of an answer
 LIKELIEST = 5  # tokens kept per prompt: rare ones are mostly noise
 KEPT = 4  # prompts
-TOLERANCE = 0.1  # nats
+TOLERANCE = 0.1
+"""Nats. Measured with vLLM 0.32.0 on CPU, the embedded model and adapters of `dpo` on 24 pairs: the same adapter again,
+alone or among 12 other streams, was 0.000 away (bfloat16 and float32, 60 to 100 times each), in the other of the two
+number formats 0.013 to 0.038; the base 0.19 to 0.37, an adapter of the opposite taste 0.36 to 0.71, one of the same
+taste and another seed 0.10 to 0.12. An adapter that has hardly moved (8 pairs, one pass) is 0.004 from the base and
+cannot be told from it, nor need be."""
 
 Fingerprint = list[dict[str, Any]]
 """Per kept prompt `context` and `tokens`, token ids, and the tokens' `logprobs`; JSON."""
