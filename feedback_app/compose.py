@@ -69,6 +69,7 @@ def parts_of(settings: Settings, store: Store, vllm: VllmClient, facts: ModelFac
     from alignment.gate import Limits
     from alignment.stages import CHAINS
     from feedback_app.commands.pairs import read_pairs
+    from feedback_app.loop.fallback import alarms
     from feedback_app.loop.history import over_rounds
     from feedback_app.loop.lineage import named_version_lineage, person_lineage
     from feedback_app.loop.publish import previous_version, promote, rollback
@@ -99,6 +100,7 @@ def parts_of(settings: Settings, store: Store, vllm: VllmClient, facts: ModelFac
             over_rounds, store, needed=settings.votes, scripted_count=settings.promote.value != "on_evidence"
         ),
         flags=kept_flags,
+        alarms=partial(alarms, store),
         limits=asdict(Limits()),
         methods=tuple(CHAINS),
     )

@@ -20,6 +20,7 @@ from feedback_app.errors import AlignloopError
 
 if TYPE_CHECKING:
     from feedback_app.settings import Settings
+    from serving.client import ServedModel
 
 APP_NEEDS = ("aiohttp", "alembic", "argon2-cffi", "fastapi", "gradio", "sqlmodel", "typer", "uvicorn")
 TRAIN_NEEDS = ("torch", "transformers", "trl", "peft", "accelerate", "datasets")
@@ -48,7 +49,7 @@ def examine() -> list[Row]:
         settings = read_settings()
     except AlignloopError as error:
         return [*rows, Row("settings", "broken", str(error))]
-    checks: tuple[Callable[[Settings], Row], ...] = (_disk, _model, _database, _app_port, _vllm)
+    checks: tuple[Callable[[Settings], Row], ...] = (_disk, _model, _database, _app_port, _vllm, _served)
     return rows + [check(settings) for check in checks]
 
 
@@ -225,6 +226,47 @@ def _vllm(settings: Settings) -> Row:
     except AlignloopError as error:
         return Row("vllm", "broken", str(error))
     return Row("vllm", "ok", f"does not run; port {settings.vllm_port} is free")
+
+
+def _served(settings: Settings) -> Row:
+    """The files of every version that may be served, the model that vLLM was started with, and the worker's alarms."""
+    from feedback_app.loop.fallback import alarms
+    from feedback_app.loop.identity import Bases, Files, base_among
+    from feedback_app.store.database import open_store
+
+    try:
+        store = open_store(settings.database)
+        listing = store.versions.listing()
+        found = alarms(store)
+        store.close()
+    except AlignloopError:
+        return Row("served", "note", "cannot be looked at without the database")
+    files, base = Files(), base_among(listing)
+    adapters = [row for row in listing if row.form == "adapter" and row.state in ("ready", "challenger")]
+    for adapter in adapters:
+        wrong = files.problem(adapter)
+        if wrong and not any(wrong in said for said in found):
+            found.append(f"{adapter.name} cannot be served: {wrong}")
+    listed = asyncio.run(_listed(settings))
+    if base is not None and listed:
+        wrong = Bases().problem(settings.vllm_address, listed, base)
+        if wrong and wrong not in found:
+            found.append(wrong)
+    if found:
+        return Row("served", "broken", " ".join(found), "`alignloop version list` names what can be served instead.")
+    return Row("served", "ok", f"adapters whose files are those that were registered: {len(adapters)}")
+
+
+async def _listed(settings: Settings) -> dict[str, ServedModel]:
+    """What the vLLM of these settings answers to, by name; nothing when it is away."""
+    from feedback_app.compose import client_of
+    from serving.errors import ServingError
+
+    async with client_of(settings) as client:
+        try:
+            return {model.name: model for model in await client.models()}
+        except ServingError:
+            return {}
 
 
 async def _answers(settings: Settings) -> bool:

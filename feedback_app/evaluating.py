@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from feedback_app.errors import NotFound, UsageError
+from feedback_app.errors import NotFound, Unavailable, UsageError
 
 if TYPE_CHECKING:
     from alignment.evaluate import Prompt
@@ -94,6 +94,7 @@ def _prompt(record: Any) -> str:
 def _source(store: Store, settings: Settings, name: str) -> tuple[str, str, Version | None]:
     """The name to report, where its files are, and its version (None for a folder)."""
     from alignment.methods.reward_model import is_reward_model
+    from feedback_app.loop.identity import Files
 
     published = store.versions.published()
     if name == POLICY:
@@ -102,6 +103,8 @@ def _source(store: Store, settings: Settings, name: str) -> tuple[str, str, Vers
         name = published.version
     version = store.versions.get(name)
     if version is not None:
+        if wrong := Files().problem(version):
+            raise Unavailable(f"{version.name} cannot be evaluated: {wrong}")
         return version.name, version.path, version
     if Path(name).is_dir():
         if is_reward_model(Path(name)):
@@ -117,11 +120,7 @@ def _sampler(
     settings: Settings, names: dict[str, tuple[str, str, Version | None]]
 ) -> Iterator[tuple[Sampler, dict[str, str]]]:
     """The sampler for these names, and what to ask it for each: vLLM where it has both, else our own."""
-    served = {
-        asked: "base" if version.form == "full" else name
-        for asked, (name, _, version) in names.items()
-        if version is not None
-    }
+    served = {asked: version.served_name for asked, (_, _, version) in names.items() if version is not None}
     if len(served) == len(names) and set(served.values()) <= set(asyncio.run(_loaded(settings))):
         from feedback_app.compose import sampler_of
 

@@ -31,7 +31,8 @@ class Parts:
     showing guards against them. `vllm_state()` says where vLLM stands (`name`, `since`, `detail`) when this process
     owns it; empty otherwise, and then the beat `vllm` is read. `version_lineage(name)` and `person_lineage(person)` are
     what `alignloop lineage` says; the first raises `NotFound`. `flags(round)` are the accounts to look at that were
-    found when the round was frozen: by the ids of people, in words. `read_settings(text)` reads a round's settings as
+    found when the round was frozen: by the ids of people, in words. `alarms()` are sentences about versions that cannot
+    be served and a vLLM that is not this home's. `read_settings(text)` reads a round's settings as
     they are typed, KEY=VALUE with spaces between; it raises `UsageError`.
     """
 
@@ -51,5 +52,6 @@ class Parts:
     rollback_target: Callable[[], str | None] = lambda: None
     over_rounds: Callable[[], Sequence[Mapping[str, Any]]] = lambda: ()
     flags: Callable[[Round], Mapping[str, str]] = lambda turn: {}
+    alarms: Callable[[], Sequence[str]] = lambda: ()
     limits: Mapping[str, float] = field(default_factory=dict)
     vllm_state: Callable[[], Mapping[str, Any]] = field(default=dict)

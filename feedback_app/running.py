@@ -9,10 +9,11 @@ import asyncio
 import contextlib
 import logging
 import os
+import platform
 import shlex
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, cast
 
@@ -57,7 +58,8 @@ def quiet_libraries() -> None:
 
 def serve_vllm(settings: Settings, store: Store, facts: ModelFacts) -> dict[str, Any]:
     """Run vLLM until told to stop. Raises `Unavailable` with its last words when it never becomes ready."""
-    from feedback_app.loop.versions import register_model, served_name
+    from feedback_app.loop.versions import register_model
+    from feedback_app.store.tables import BASE_MODEL_NAME
     from serving.errors import LaunchProblem
     from serving.launch import command, environment
     from serving.supervise import Supervisor
@@ -83,11 +85,12 @@ def serve_vllm(settings: Settings, store: Store, facts: ModelFacts) -> dict[str,
             extra_args=extra,
             max_model_len=min(settings.context_tokens, facts.max_len),
             # Replies carry the first name: the version's own, which after a change of model is `base-2`.
-            served_names=tuple(dict.fromkeys((version.name, served_name(version)))),
+            served_names=tuple(dict.fromkeys((version.name, BASE_MODEL_NAME, version.served_name))),
         )
         env = environment(base, kv_gib=settings.vllm_kv_gib, model=settings.model_source)
     except LaunchProblem as error:
         raise Unavailable(str(error)) from error
+    engine = engine_words(extra, facts.dtype)
     supervisor = Supervisor(
         words,
         env,
@@ -95,16 +98,29 @@ def serve_vllm(settings: Settings, store: Store, facts: ModelFacts) -> dict[str,
         settings.home / "vllm.pid",
         f"{settings.vllm_address}/health",
     )
-    asyncio.run(_supervise(supervisor, store))
+    asyncio.run(_supervise(supervisor, store, engine))
     state = supervisor.state()
     if state.name == "failed":
         raise Unavailable(f"vLLM did not start: {state.detail or 'it said nothing'}. Its log is logs/vllm.log.")
     return {"stopped": "vllm", "restarts": state.restarts}
 
 
-async def _supervise(supervisor: Supervisor, store: Store) -> None:
+def engine_words(arguments: Sequence[str], dtype: str) -> str:
+    """What a vLLM started here computes with: device and number format, as its arguments or else the model say."""
+    from serving.launch import gpu_build
+
+    for word, following in zip(arguments, [*arguments[1:], ""], strict=True):
+        if word == "--dtype" or word.startswith("--dtype="):
+            dtype = word.partition("=")[2] or following
+    return f"{'gpu' if gpu_build() else 'cpu'} {platform.machine()} {dtype}".strip()
+
+
+async def _supervise(supervisor: Supervisor, store: Store, engine: str) -> None:
+    def record() -> dict[str, Any]:
+        return {**vllm_record(supervisor.state()), "engine": engine}
+
     stopping = stop_event()
-    heart = Heart(store, VLLM, lambda: vllm_record(supervisor.state()))
+    heart = Heart(store, VLLM, record)
     keeping = asyncio.create_task(_keep(supervisor, store))
     waiting = asyncio.create_task(stopping.wait())
     heart.start()
@@ -117,7 +133,7 @@ async def _supervise(supervisor: Supervisor, store: Store) -> None:
             task.cancel()
         await asyncio.gather(waiting, keeping, return_exceptions=True)
         await supervisor.stop(VLLM_GRACE_S)
-        await asyncio.to_thread(heart.end, vllm_record(supervisor.state()))
+        await asyncio.to_thread(heart.end, record())
 
 
 async def _keep(supervisor: Supervisor, store: Store) -> None:

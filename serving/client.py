@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import math
+import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -119,6 +121,64 @@ class VllmClient:
         )
         if not reply.get("choices"):
             raise VllmError(502, f"{name} answered without a choice")
+
+    async def version(self) -> str:
+        """The version of vLLM as it says it; empty when it does not."""
+        try:
+            return str((await self._json("GET", "/version")).get("version") or "")
+        except VllmError:
+            return ""
+
+    async def greedy(self, name: str, prompt: str, max_tokens: int) -> tuple[list[int], list[int]]:
+        """The tokens of a prompt, as the chat template opens its answer, and those of the likeliest answer."""
+        reply = await self.chat(
+            {
+                "model": name,
+                "messages": [{"role": "user", "content": prompt}],
+                "max_tokens": max_tokens,
+                "temperature": 0,
+                "return_token_ids": True,
+                "cache_salt": secrets.token_hex(8),
+            }
+        )
+        try:
+            return list(reply["prompt_token_ids"]), list(reply["choices"][0]["token_ids"])
+        except (KeyError, IndexError, TypeError) as error:
+            raise VllmError(502, f"{name} answered without token ids") from error
+
+    async def next_token(
+        self, name: str, context: Sequence[int], *, likeliest: int = 0, tokens: Sequence[int] = ()
+    ) -> dict[int, float]:
+        """Log-probabilities (natural, untempered) of what follows these tokens, by token id: of the `likeliest`, or of
+        `tokens`. What is not a finite number is left out.
+
+        Never by way of `prompt_logprobs`, which can end the engine on CPU, and never out of the prefix cache, so that
+        nothing is answered from what another adapter has computed.
+        """
+        reply = await self._json(
+            "POST",
+            "/v1/completions",
+            {
+                "model": name,
+                "prompt": list(context),
+                "max_tokens": 1,
+                "temperature": 0,
+                "logprobs": max(1, likeliest),
+                "return_tokens_as_token_ids": True,
+                "cache_salt": secrets.token_hex(8),
+                **({"logprob_token_ids": list(tokens)} if tokens else {}),
+            },
+        )
+        try:
+            found = reply["choices"][0]["logprobs"]["top_logprobs"][0]
+            by_id = {int(token.removeprefix("token_id:")): value for token, value in found.items()}
+        except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+            raise VllmError(502, f"{name} answered without log-probabilities") from error
+        return {
+            token: float(value)
+            for token, value in by_id.items()
+            if isinstance(value, int | float) and math.isfinite(value) and (not tokens or token in tokens)
+        }
 
     async def tokenize(self, messages: Sequence[Mapping[str, Any]], model: str = "base") -> int:
         """How many tokens the messages make with the model's chat template, the answer's opening included."""

@@ -26,7 +26,8 @@ LENGTH_KEYS = ("max_position_embeddings", "n_positions", "max_sequence_length", 
 class ModelFacts:
     """What is known of a model from its files: hashes are SHA-256 in hex, `max_len` is in tokens.
 
-    `temperature` is the model's own recommendation from `generation_config.json`, None where it has none.
+    `temperature` is the model's own recommendation from `generation_config.json`, None where it has none; `dtype` is
+    the number format of its weights, empty where its configuration does not say.
     """
 
     template_hash: str
@@ -34,6 +35,7 @@ class ModelFacts:
     max_len: int
     temperature: float | None
     architecture: str
+    dtype: str = ""
 
 
 def check_model(source: str, *, fetch: Callable[[str, str], Path] | None = None) -> ModelFacts:
@@ -96,6 +98,9 @@ def _facts(config: dict[str, Any], template: str, weights: str, generation: Path
         max_len=min(lengths),
         temperature=float(temperature) if isinstance(temperature, int | float) else None,
         architecture=str(config["architectures"][0]),
+        dtype=str(
+            text.get("dtype") or text.get("torch_dtype") or config.get("dtype") or config.get("torch_dtype") or ""
+        ),
     )
 
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
+import math
+import re
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from aiohttp import web
@@ -50,10 +54,14 @@ class FakeVllm:
 
     Answers come from `replies`, first in first out; when it is empty, each seed has its own answer. A token is
     a word; a message costs two more. `requests` holds every payload and `given` what
-    was answered to it, `loaded` the adapters (name to path).
+    was answered to it, `loaded` the adapters (name to path). It was started with the model of hash `weights`, in the
+    folder `root`. An adapter's log-probabilities follow from its weights file, or from its path where there is none;
+    `voices` moves those of a path, nats.
     """
 
-    def __init__(self, *replies: Reply | str, max_model_len: int = 1024) -> None:
+    def __init__(
+        self, *replies: Reply | str, max_model_len: int = 1024, weights: str = "b" * 64, root: str = ""
+    ) -> None:
         self.replies: deque[Reply] = deque(Reply(r) if isinstance(r, str) else r for r in replies)
         self.max_model_len = max_model_len
         self.loaded: dict[str, str] = {}
@@ -62,6 +70,9 @@ class FakeVllm:
         self.closed_early = 0
         self.down = False
         self.base_url = "http://fake"
+        self.weights, self.root = weights, root
+        self.release = "0.32.0"
+        self.voices: dict[str, float] = {}
 
     def queue(self, *replies: Reply | str) -> None:
         self.replies.extend(Reply(r) if isinstance(r, str) else r for r in replies)
@@ -75,7 +86,41 @@ class FakeVllm:
     async def models(self) -> list[ServedModel]:
         self._reach()
         adapters = [ServedModel(name, "base", None, path) for name, path in self.loaded.items()]
-        return [ServedModel("base", None, self.max_model_len), *adapters]
+        bases = [ServedModel(name, None, self.max_model_len, self.root) for name in self.bases]
+        return [*bases, *adapters]
+
+    @property
+    def bases(self) -> tuple[str, str]:
+        """The names of the model it was started with."""
+        return "base", f"base-{self.weights[:12]}"
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """The loaded adapters by their versions' names, without the hash that vLLM's names carry."""
+        return {shown(name): path for name, path in self.loaded.items()}
+
+    async def version(self) -> str:
+        self._reach()
+        return self.release
+
+    async def greedy(self, name: str, prompt: str, max_tokens: int) -> tuple[list[int], list[int]]:
+        self._reach()
+        self._known(name)
+        return [len(word) for word in prompt.split()], [len(shown(name)), len(name)]
+
+    async def next_token(
+        self, name: str, context: Sequence[int], *, likeliest: int = 0, tokens: Sequence[int] = ()
+    ) -> dict[int, float]:
+        self._reach()
+        self._known(name)
+        path = self.loaded.get(name, "")
+        weights = Path(path) / "adapter_model.safetensors"
+        voice = weights.read_bytes() if path and weights.exists() else (path or self.weights).encode()
+        found = {}
+        for token in tokens or range(likeliest):
+            digest = hashlib.sha256(voice + f"{list(context)}{token}".encode()).digest()
+            found[token] = -4 * digest[0] / 255 + self.voices.get(path, 0.0)
+        return {token: value for token, value in found.items() if math.isfinite(value)}
 
     async def load(self, name: str, path: str) -> None:
         self._reach()
@@ -144,8 +189,13 @@ class FakeVllm:
             raise VllmUnreachable("Nothing answers at http://fake.")
 
     def _known(self, model: str) -> None:
-        if model != "base" and model not in self.loaded:
+        if model not in (*self.bases, *self.loaded):
             raise VllmError(404, f"The model `{model}` does not exist.")
+
+
+def shown(name: str) -> str:
+    """The version's name of a name that vLLM knows, without the hash that it carries."""
+    return "base" if name.startswith("base") else re.sub("-[0-9a-f]{12}$", "", name)
 
 
 def fake_app(fake: FakeVllm) -> web.Application:
@@ -176,6 +226,9 @@ def fake_app(fake: FakeVllm) -> web.Application:
     async def completions(request: web.Request) -> web.StreamResponse:
         payload = await request.json()
         fake._known(payload["model"])
+        if payload.get("return_token_ids"):
+            opening, answer = await fake.greedy(payload["model"], payload["messages"][-1]["content"], 1)
+            return web.json_response({"prompt_token_ids": opening, "choices": [{"token_ids": answer}]})
         if not payload.get("stream"):
             return web.json_response(await fake.chat(payload))
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
@@ -187,6 +240,16 @@ def fake_app(fake: FakeVllm) -> web.Application:
             if request.transport is not None:
                 request.transport.close()
         return response
+
+    async def next_token(request: web.Request) -> web.Response:
+        asked = await request.json()
+        tokens = asked.get("logprob_token_ids") or ()
+        found = await fake.next_token(asked["model"], asked["prompt"], likeliest=asked["logprobs"], tokens=tokens)
+        tops = {f"token_id:{token}": value for token, value in found.items()}
+        return web.json_response({"choices": [{"logprobs": {"top_logprobs": [tops]}}]})
+
+    async def version(request: web.Request) -> web.Response:
+        return web.json_response({"version": fake.release})
 
     async def load(request: web.Request) -> web.Response:
         body = await request.json()
@@ -202,8 +265,10 @@ def fake_app(fake: FakeVllm) -> web.Application:
         [
             web.get("/health", health),
             web.get("/v1/models", models),
+            web.get("/version", version),
             web.post("/tokenize", tokenize),
             web.post("/v1/chat/completions", completions),
+            web.post("/v1/completions", next_token),
             web.post("/v1/load_lora_adapter", load),
             web.post("/v1/unload_lora_adapter", unload),
         ]

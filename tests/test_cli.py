@@ -15,6 +15,8 @@ import pytest
 from feedback_app.commands.failure import explain
 from feedback_app.commands.pairs import read_pairs
 from feedback_app.errors import Conflict, TooLong, UsageError
+from feedback_app.store.database import open_store
+from tests.feedback_app.loop.parts import real_adapter, serve_base
 
 pytestmark = pytest.mark.slow
 
@@ -121,6 +123,19 @@ def test_status_of_a_new_home_has_the_promised_keys(run: Run) -> None:
     assert found["round"] is None
     assert {"total", "since_last_round", "scripted"} <= set(found["judgements"])
     assert found["vllm"]["replicas"][0]["state"] == "unreachable"
+
+
+def test_a_version_that_cannot_be_served_is_an_alarm_in_status(run: Run, tmp_path: Path) -> None:
+    assert result(run("status", "--json"))["alarms"] == []
+    store = open_store(f"sqlite:///{(tmp_path / 'home' / 'alignloop.db').resolve()}")
+    serve_base(store)
+    real_adapter(store, tmp_path / "home" / "versions", "policy-0001")
+    store.versions.publish("policy-0001", "operator")
+    store.versions.publish("base", "damaged", note="policy-0001 cannot be served: its files were changed.")
+    store.close()
+    (alarm,) = result(run("status", "--json"))["alarms"]
+    assert alarm.startswith("policy-0001 cannot be served: its files were changed. base answers instead.")
+    assert "alarm       policy-0001 cannot be served" in run("status").stdout
 
 
 def test_a_round_is_queued_shown_listed_and_cancelled(run: Run) -> None:

@@ -1,9 +1,9 @@
 """The door: `/v1/models` and `/v1/chat/completions`, as OpenAI's client calls them.
 
-    request → who asks → what `policy` means now → vLLM → its bytes, unchanged → the record, and a ticket
+    request → who asks → what `policy` means now → vLLM → its bytes → the record, and a ticket
 
-Only the model's name in the request is replaced, and token counts are asked for. The reply's body names
-the concrete model; the headers `x-alignloop-version` and `x-alignloop-ticket` name the version and the
+Only the model's name is replaced, in the request by the one that vLLM knows and in the reply by the version's, and
+token counts are asked for. The headers `x-alignloop-version` and `x-alignloop-ticket` name the version and the
 ticket by which the answer may be judged. The ticket is promised, in a commit of its own, before anything that
 bears it is passed on: where nothing can be stored, nothing is answered. The record is committed before the end of the
 answer is passed on, so whoever has seen the end may send a verdict at once; when that fails, the end is an error.
@@ -30,12 +30,12 @@ from starlette.types import Receive, Scope, Send
 from feedback_app.api.keys import person_of_request, read_body
 from feedback_app.api.openai_errors import OpenAIRoute, error_body
 from feedback_app.collect.door import record_door
-from feedback_app.collect.generate import POLICY, Served, sentence, served
+from feedback_app.collect.generate import POLICY, Served, not_loaded, sentence, served
 from feedback_app.collect.people import Role
 from feedback_app.collect.reserving import Reserving
 from feedback_app.errors import AlignloopError, NotAllowed, NotFound, Unavailable, UsageError
 from feedback_app.store.database import Store
-from feedback_app.store.tables import Completion, Person, new_id
+from feedback_app.store.tables import Completion, Person, Version, new_id
 from serving.client import COMPLETIONS, RawReply
 from serving.errors import ServingError
 from serving.inflight import InFlight
@@ -99,8 +99,7 @@ class Door:
             except ServingError as error:
                 raise sentence(error) from error
             for version in versions:
-                name = "base" if version.form == "full" else version.name
-                if version.state != "unloadable" and name in loaded:
+                if version.state != "unloadable" and version.served_name in loaded:
                     cards.append(_card(version.name, version.created_at, version.name))
         return cards
 
@@ -121,12 +120,12 @@ class Door:
                 call = self.vllm.raw("POST", COMPLETIONS, answer.request(), timeout_s=self.settings.request_deadline_s)
                 reply = await opening.enter_async_context(call)
                 if reply.status != 200:
-                    return await _refusal(reply, asked["model"] == POLICY)
+                    return await _refusal(reply, target.version, asked["model"] == POLICY)
                 await promised  # meanwhile the prompt is read
                 if not asked.get("stream"):
                     return await answer.whole(reply)
             except ServingError as error:
-                raise sentence(error) from error
+                raise sentence(error, target.version) from error
             stack = opening.pop_all()  # from here on the streamed response ends what was opened
         return PassThrough(answer.pieces(reply), stack, answer.headers(), reply.content_type)
 
@@ -193,7 +192,7 @@ class Answer:
             raise Unavailable("vLLM did not answer with a chat completion. Look at its log.") from error
         if not await self._record(lambda: said, None, "failed"):
             raise Unavailable(NOT_STORED)
-        return Response(raw, 200, self.headers(), reply.content_type)
+        return Response(self._names(raw), 200, self.headers(), reply.content_type)
 
     async def pieces(self, reply: RawReply) -> AsyncGenerator[bytes]:
         """A streamed answer: vLLM's bytes as they come. Recorded however it ends, once anything was said."""
@@ -209,16 +208,27 @@ class Answer:
                     if not await self._record(transcript.said, transcript.first_s, "failed"):
                         passing = passing.removesuffix(DONE) + _error_event(NOT_STORED)
                 if passing:
-                    yield passing
+                    yield self._names(passing)
             if rest := transcript.rest():
                 yield rest
             ending = "failed"
         except ServingError as error:
             ending = "failed"
-            yield _error_event(str(sentence(error)))
+            yield _error_event(str(sentence(error, self.target.version)))
         finally:
             if not recorded:
                 await self._record(transcript.said, transcript.first_s, ending)
+
+    def _names(self, data: bytes) -> bytes:
+        """The reply as it came, but with the version's own name for the one that vLLM knows it by.
+
+        Quotes inside an answer are escaped in JSON, so an answer cannot look like this. Of whole events only, so that
+        the name is never cut.
+        """
+        served, shown = (json.dumps(name).encode() for name in (self.target.model, self.target.version.name))
+        for colon in (b'"model":', b'"model": '):
+            data = data.replace(colon + served, colon + shown)
+        return data
 
     async def _record(self, said: Callable[[], Said], first_s: float | None, ending: str) -> bool:
         """Commit what was said; `ending` is for choices to which vLLM gave no reason.
@@ -358,11 +368,11 @@ def _card(name: str, created_at: float, version: str) -> dict[str, Any]:
     return {"id": name, "object": "model", "created": int(created_at), "owned_by": "alignloop", "root": version}
 
 
-async def _refusal(reply: RawReply, by_alias: bool) -> Response:
+async def _refusal(reply: RawReply, version: Version, by_alias: bool) -> Response:
     """vLLM's own refusal; of a version that it has not loaded (again) yet, one that makes clients try again."""
     raw = b"".join([chunk async for chunk in reply.chunks])
-    if reply.status == 404 and by_alias:
-        raise Unavailable("The version that policy means is not loaded yet. Try again in a moment.")
+    if reply.status == 404 and (by_alias or version.form == "full"):
+        raise not_loaded(version)
     if reply.status == 404:
         raise NotFound("This version is not loaded now. Ask for a loaded one, or for policy.")
     return Response(raw, reply.status, None, reply.content_type)

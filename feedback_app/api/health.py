@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from fastapi import APIRouter, Response
 from fastapi.responses import JSONResponse
 
-from feedback_app.collect.generate import served
+from feedback_app.collect.generate import not_loaded, served
 from feedback_app.errors import AlignloopError
 from feedback_app.store.database import Store
 from serving.errors import ServingError
@@ -76,7 +76,10 @@ async def readiness(store: Store, vllm: VllmClient, probe: WriteProbe) -> dict[s
         if not await vllm.health():
             return {"ready": False, "version": name, "waiting_for": "vLLM is starting or cannot be reached."}
         if target.model not in {model.name for model in await vllm.models()}:
-            return {"ready": False, "version": name, "waiting_for": f"vLLM has not loaded {name} yet."}
+            waiting_for = f"vLLM has not loaded {name} yet."
+            if target.version.form == "full":
+                waiting_for = str(not_loaded(target.version))
+            return {"ready": False, "version": name, "waiting_for": waiting_for}
     except ServingError as error:
         return {"ready": False, "version": name, "waiting_for": str(error)}
     return {"ready": True, "version": name, "waiting_for": ""}

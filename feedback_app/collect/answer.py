@@ -149,7 +149,7 @@ class Answers:
         try:
             return await fit(turns, self.settings.system_prompt, count, window - self.sampling.max_tokens)
         except ServingError as error:
-            raise sentence(error) from error
+            raise sentence(error, target.version) from error
 
     @property
     def window_tokens(self) -> int:

@@ -27,7 +27,7 @@ POLICY = "policy"
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """A version and the name under which vLLM knows it."""
+    """A version and the name under which vLLM knows it, `Version.served_name`."""
 
     version: Version
     model: str
@@ -49,7 +49,7 @@ def served(store: Store, name: str = POLICY) -> Served:
         raise UsageError(f"There is no version called {name}. Ask for policy, or see `alignloop version list`.")
     if version.state == "unloadable":
         raise Unavailable(f"{name} belongs to another base model than the one that is served now.")
-    return Served(version, "base" if version.form == "full" else version.name)
+    return Served(version, version.served_name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +133,7 @@ class Generation:
                 raise Unavailable("The answer ended too early: vLLM closed the connection. Try again.")
         except ServingError as error:
             self.finish_reason = "failed"
-            raise sentence(error) from error
+            raise sentence(error, self.served.version) from error
         except AlignloopError:
             self.finish_reason = "failed"
             raise
@@ -168,12 +168,22 @@ class Generation:
         self.completion_tokens = int(usage.get("completion_tokens") or self.completion_tokens)
 
 
-def sentence(error: ServingError) -> AlignloopError:
-    """An error of vLLM as one that people see."""
+def not_loaded(version: Version | None) -> Unavailable:
+    """What people are told when vLLM does not know what should answer: an adapter comes, another base does not."""
+    if version is not None and version.form == "full":
+        return Unavailable(
+            "The vLLM that answers here does not serve this installation's model. An operator finds out why with "
+            "`alignloop doctor`."
+        )
+    return Unavailable("The version that should answer is not loaded yet. Try again in a moment.")
+
+
+def sentence(error: ServingError, version: Version | None = None) -> AlignloopError:
+    """An error of vLLM as one that people see; `version` is what was asked."""
     if isinstance(error, VllmError) and error.status == 400:
         return UsageError(f"The model refused this request: {error.message}")
     if isinstance(error, VllmError) and error.status == 404:
-        return Unavailable("The version that should answer is not loaded yet. Try again in a moment.")
+        return not_loaded(version)
     if isinstance(error, VllmError):
         return Unavailable(f"{error}. Try again; if it stays, read vLLM's log in ALIGNLOOP_HOME.")
     return Unavailable("The model cannot be reached: it may still be loading. Try again in a moment.")

@@ -35,6 +35,7 @@ def read_status(settings: Settings, store: Store) -> dict[str, Any]:
     """What `status --json` prints. `ready`: vLLM answers with what `policy` means."""
     from feedback_app.commands.versions import listing
     from feedback_app.heartbeat import VLLM, Life, life
+    from feedback_app.loop.fallback import alarms
     from feedback_app.loop.report import round_report
 
     versions = listing(store)
@@ -45,12 +46,14 @@ def read_status(settings: Settings, store: Store) -> dict[str, Any]:
         own = beats[VLLM]
         if life(own, store.now()) is not Life.STOPPED:
             replica |= {"state": own.state.get("name", "unreachable"), "detail": own.state.get("detail", "")}
-    wanted = None if served is None else "base" if served["form"] == "full" else served["name"]
+    by_served_name = {version.served_name: version.name for version in store.versions.listing()}
+    # Others may use the same vLLM: what is not ours is no version.
+    replica["loaded"] = [by_served_name[name] for name in replica["loaded"] if name in by_served_name]
     counts = store.judgements.counts()
     since = max((turn.watermark for turn in store.rounds.listing()), default=0)
     running = store.rounds.active()
     return {
-        "ready": replica["state"] == "ready" and wanted in replica["loaded"],
+        "ready": replica["state"] == "ready" and served is not None and served["name"] in replica["loaded"],
         "version": served["name"] if served else None,
         "versions": [version["name"] for version in versions],
         "judgements": {
@@ -61,6 +64,7 @@ def read_status(settings: Settings, store: Store) -> dict[str, Any]:
         },
         "round": round_report(store, running) if running else None,
         "vllm": {"replicas": [replica]},
+        "alarms": alarms(store),
         "processes": {name: round(store.now() - beat.at, 1) for name, beat in beats.items() if ":" not in name},
     }
 
@@ -81,6 +85,8 @@ def _show_status(console: Console, result: dict[str, Any]) -> None:
     judgements, replica = result["judgements"], result["vllm"]["replicas"][0]
     console.print(f"serving     {result['version'] or 'nothing yet'}{'' if result['ready'] else ' (not ready)'}")
     console.print(f"vLLM        {replica['state']} at {replica['url']}", markup=False)
+    for alarm in result["alarms"]:
+        console.print(f"alarm       {alarm}", style="bold red", markup=False)
     console.print(
         f"judgements  {judgements['total']}, {judgements['since_last_round']} since the last round, "
         f"{judgements['scripted']} scripted"

@@ -23,7 +23,6 @@ from alignment.lines import numbered_lines
 from alignment.sampler import Sample, Sampling
 from feedback_app.errors import RoundFailed
 from feedback_app.loop.known import KnownLosses, KnownRights
-from feedback_app.loop.versions import served_name
 from feedback_app.store.tables import Version
 
 CHUNK = 64  # prompts between two looks at whether the round was cancelled
@@ -119,9 +118,9 @@ def gather(
 
     With `losses`, also the loss on the held-out `texts`.
     """
-    new, old, root = (served_name(version) for version in (challenger, incumbent, base))
+    new, old, root = (version.served_name for version in (challenger, incumbent, base))
     known = {
-        served_name(version): vector
+        version.served_name: vector
         for version in (challenger, incumbent, base)
         if (vector := rights.get(version)) is not None
     }
@@ -132,13 +131,13 @@ def gather(
         ours = [answer.logprobs for answer in answers]
         return mean_kl([sum(logps) for logps in ours], [sum(logps) for logps in theirs])
 
-    by_name = {served_name(version): version for version in (challenger, incumbent, base)}
+    by_name = {version.served_name: version for version in (challenger, incumbent, base)}
     loss = None if losses is None else _loss_by(sampler, by_name, base, texts, losses)
     evidence = collect_evidence(
         asking, new, old, root, questions, prompts, sampling, kl, known=known, loss=loss, texts=len(texts)
     )
     for version in (challenger, incumbent, base):
-        answers = asking.greedy.get(served_name(version))
+        answers = asking.greedy.get(version.served_name)
         if answers is not None and len(answers) == len(questions):
             rights.put(version, [q.right(text) for q, text in zip(questions, answers, strict=True)])
     return evidence
@@ -150,7 +149,7 @@ def _loss_by(
     """The loss of a version by its served name, from the files or from vLLM; None when no text can be scored."""
     answers = losses.tokens(base)
     if answers is None:
-        answers = encoded(sampler, served_name(base), texts)
+        answers = encoded(sampler, base.served_name, texts)
         losses.put_tokens(base, answers)
     if not any(answer.tokens for answer in answers):  # a chat template that renders answered prompts otherwise
         return None

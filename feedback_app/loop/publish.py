@@ -7,13 +7,13 @@ against an incumbent that is no longer one.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from feedback_app.errors import Conflict, NotFound, UsageError
-from feedback_app.loop.reconcile import ask_for
+from feedback_app.loop.wanted import ask_for
 from feedback_app.store.database import Store
 from feedback_app.store.tables import Publication, Version
-from feedback_app.store.versions import MILESTONE
+from feedback_app.store.versions import DAMAGED, MILESTONE
 
 Staged = Callable[[Store, Version], None]
 """Returns once a version answers on every replica; raises `Unavailable` otherwise."""
@@ -22,12 +22,14 @@ Staged = Callable[[Store, Version], None]
 def promote(store: Store, name: str, person_id: str | None, note: str = "", *, staged: Staged = ask_for) -> Publication:
     """An operator points `policy` at a version. A version whose round did not pass needs a note, which is kept.
 
+    Promoting what the worker had to fall back on (`fallback`) keeps it on purpose.
+
     Raises `NotFound`, `Conflict` (already served, rejected, or of another base), `UsageError` (no note) and
     `Unavailable` (the version cannot be loaded).
     """
     version = _existing(store, name)
     published = store.versions.published()
-    if published is not None and published.version == name:
+    if published is not None and published.version == name and published.reason != DAMAGED:
         raise Conflict(f"{name} is what `policy` means already.")
     if version.state == "unloadable":
         raise Conflict(f"{name} belongs to another base model and cannot be served with this one.")
@@ -67,17 +69,20 @@ def rollback(store: Store, person_id: str | None, note: str = "", *, staged: Sta
     return publication
 
 
-def previous_version(store: Store) -> Version | None:
-    """What a rollback would lead to: the last loadable meaning of `policy` that was not itself rolled back."""
+def previous_version(store: Store, *, without: Collection[str] = ()) -> Version | None:
+    """What a rollback would lead to: the last loadable meaning of `policy` that was not itself rolled back.
+
+    `without` names versions that it must not lead to.
+    """
     meanings: list[str] = []
     for publication in reversed(store.versions.history()):  # oldest first
-        if publication.reason == "rollback" and publication.version in meanings:
+        if publication.reason in ("rollback", DAMAGED) and publication.version in meanings:
             del meanings[meanings.index(publication.version) + 1 :]
         else:
             meanings = [name for name in meanings if name != publication.version] + [publication.version]
     for name in reversed(meanings[:-1]):
         version = store.versions.get(name)
-        if version is not None and version.state not in ("unloadable", "dropped"):
+        if version is not None and name not in without and version.state not in ("unloadable", "dropped"):
             return version
     return None
 

@@ -1,43 +1,57 @@
 """What vLLM should have loaded, and making it so: the only place that loads and unloads adapters.
 
-Desired are the version that `policy` means, the challenger, the version of the running round, a milestone
-of it that people are asked about with the version it started from, and whatever an operator asked to have
-ready (`ask_for`). What is missing is loaded and probed on every
-replica; what lost its last use is unloaded only after a request's longest life has passed, because a
-request that began just before still needs it. Runtime adapters do not survive a restart of vLLM, so this
-is done on a timer: nothing here remembers that something was loaded.
+Desired are the version that `policy` means (and what it falls back on, while that one is refused), the challenger,
+the version of the running round and its incumbent, a milestone of it that people are asked about with the version it
+started from, and whatever an operator asked to have ready (`ask_for`). What is missing is loaded on every replica
+once its files are those that were registered (`identity`), and counts only when it answers, and answers as it did
+when it was first loaded (`fingerprint`). What is not so is refused, with a sentence, and not asked for again before
+`RETRY_S` have passed, its files changed, or an operator asked. What lost its last use is unloaded only after a
+request's longest life has passed, because a request that began just before still needs it.
+
+Others may use the same vLLM. Names carry a hash (`Version.served_name`), so a namesake is never taken for ours; what
+holds one of our names from another folder is refused and left alone, and unloaded is only what has our name, lies
+where we had it loaded from, and is in this home. A vLLM that was started with another model than this home's is not
+touched at all. Runtime adapters do not survive a restart of vLLM, so all this is done on a timer: nothing here
+remembers that something was loaded.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from feedback_app.errors import Unavailable
-from feedback_app.heartbeat import WORKER, Life, last, life
-from feedback_app.loop.versions import served_name
+from feedback_app.loop import fingerprint
+from feedback_app.loop.identity import Bases, Files, base_among, same_place
+from feedback_app.loop.wanted import asked, desired_versions
 from feedback_app.store.database import Store
 from feedback_app.store.tables import Version
-from feedback_app.store.versions import LOADING, WATCHED
-from serving.errors import ServingError, VllmError, VllmUnreachable
+from serving.errors import ServingError, VllmUnreachable
 
 if TYPE_CHECKING:
-    from serving.client import VllmClient
+    from serving.client import ServedModel, VllmClient
 
 log = logging.getLogger(__name__)
 
-ASKED = "wanted:"  # beats of this prefix name versions that an operator wants ready
-ASKED_FOR_S = 120.0
+OTHER_MODEL = "other model"  # a replica's state: what it was started with is not this home's model
+RETRY_S = 60.0  # how long a refusal stands
+CHECK_AGAIN_S = 600.0  # vLLM reads adapters from disk again when it has many
+FAILURES = 3  # times that a healthy vLLM fails at a version before it counts as refused
 
 
 @dataclass(frozen=True, slots=True)
 class Replica:
-    """One vLLM as last seen: `state` is ready or unreachable; `loaded` names the versions it answers for."""
+    """One vLLM as last seen: `state` is ready, unreachable or `OTHER_MODEL`.
+
+    `loaded` names the versions it answers for.
+    """
 
     url: str
     state: str
@@ -45,33 +59,37 @@ class Replica:
     problem: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a version is not served, and when that was found. `seen`: at every look, so it ends by itself."""
+
+    why: str
+    at: float
+    seen: bool = False
+
+
 @dataclass
 class _Memory:
-    """What only saves work or explains itself: losing it costs a probe and postpones an unload."""
+    """What only saves work or explains itself: losing it costs a look and postpones an unload."""
 
-    probed: set[tuple[str, str]] = field(default_factory=set)  # (replica, version)
+    checked: dict[tuple[str, str], float] = field(default_factory=dict)  # (replica, served name): when
     unused_since: dict[tuple[str, str], float] = field(default_factory=dict)
-    refused: dict[str, str] = field(default_factory=dict)  # by version: why vLLM will not take it
+    failures: Counter[tuple[str, str]] = field(default_factory=Counter)
+    refused: dict[tuple[str, str], Refusal] = field(default_factory=dict)  # (replica, version)
 
 
-def desired_versions(store: Store, now: float) -> dict[str, Version]:
-    """The versions that vLLM must answer for now, by name."""
-    names: list[str | None] = []
-    published = store.versions.published()
-    names.append(published.version if published else None)
-    challenger = store.versions.challenger()
-    names.append(challenger.name if challenger else None)
-    running = store.rounds.active()
-    names.append(running.version if running else None)
-    for milestone in store.versions.watched((LOADING, WATCHED)):
-        names += [milestone.name, milestone.parent]
-    names += [
-        beat.name.removeprefix(ASKED)
-        for beat in store.beats.all()
-        if beat.name.startswith(ASKED) and now - beat.at < ASKED_FOR_S
-    ]
-    found = {name: store.versions.get(name) for name in names if name}
-    return {name: version for name, version in found.items() if version and version.state != "unloadable"}
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """One look at the database: what must answer, every version there is, when operators asked for some."""
+
+    desired: dict[str, Version]
+    known: list[Version]
+    asked_at: dict[str, float]
+
+    @property
+    def base(self) -> Version | None:
+        """This home's model; None before it is registered."""
+        return base_among(self.known)
 
 
 class Reconcile:
@@ -86,25 +104,43 @@ class Reconcile:
         seen_at: str = "",
         request_deadline_s: float = 120.0,
         clock: Callable[[], float] = time.time,
+        engine: Callable[[], str] = str,
+        instead: Callable[[Collection[str]], Version | None] = lambda refused: None,
+        files: Callable[..., str] | None = None,
     ) -> None:
-        """`home` holds the versions' folders; `seen_at` is where the replicas see it, if that differs."""
+        """`home` holds the versions' folders; `seen_at` is where the replicas see it, if that differs.
+
+        `engine` says of vLLM what it does not say itself (device and number format). `instead` gives what must be
+        ready in place of a published version that is refused, of all that are. `files` is `identity.Files.problem`.
+        """
         self._store = store
         self._replicas = list(replicas)
         self._home = home.resolve()
         self._seen_at = seen_at
         self._deadline_s = request_deadline_s
         self._clock = clock
+        self._engine = engine
+        self._instead = instead
+        self._files = files or Files().problem
+        self._bases = Bases()
         self._memory = _Memory()
+        self._looked_at = 0.0
         self._lock = asyncio.Lock()  # timer and rounds take turns
         self.replicas: tuple[Replica, ...] = ()
 
     async def once(self) -> tuple[Replica, ...]:
         """Look, load, probe, unload, and say what is there now. Never raises on an unreachable replica."""
         async with self._lock:
-            desired, known = await asyncio.to_thread(self._wanted)
-            self.replicas = tuple(
-                await asyncio.gather(*(self._replica(client, desired, known) for client in self._replicas))
-            )
+            looked_at = self._clock()
+            wanted = await asyncio.to_thread(self._wanted)
+            self._memory.refused = {
+                pair: refusal
+                for pair, refusal in self._memory.refused.items()
+                # What `policy` could have fallen back on is remembered too, or it would be tried again and again.
+                if pair[1] in wanted.desired or looked_at - refusal.at < CHECK_AGAIN_S
+            }
+            self.replicas = tuple(await asyncio.gather(*(self._replica(client, wanted) for client in self._replicas)))
+            self._looked_at = looked_at
         return self.replicas
 
     async def ensure(self, version: Version, *, timeout_s: float, poll_s: float = 1.0) -> None:
@@ -117,69 +153,180 @@ class Reconcile:
             replicas = await self.once()
             if replicas and all(version.name in replica.loaded for replica in replicas):
                 return
-            if version.name in self._memory.refused:
-                raise Unavailable(f"vLLM does not load {version.name}: {self._memory.refused[version.name]}")
+            if version.name in self.refused:
+                raise Unavailable(f"{version.name} cannot be served: {self.refused[version.name]}")
+            if other := next((replica for replica in replicas if replica.state == OTHER_MODEL), None):
+                raise Unavailable(other.problem)
             if time.monotonic() >= end:
                 reason = next((replica.problem for replica in replicas if replica.problem), "it is not ready")
                 raise Unavailable(f"{version.name} could not be loaded within {timeout_s:g} s: {reason}")
             await asyncio.sleep(poll_s)
 
-    def state(self) -> dict[str, Any]:
-        """What the worker's beat says about vLLM."""
+    @property
+    def refused(self) -> dict[str, str]:
+        """Why a version cannot be served, by its name."""
+        return {name: refusal.why for (_, name), refusal in self._memory.refused.items()}
+
+    @property
+    def loaded(self) -> list[str]:
+        """The versions that every replica answers for."""
         loaded = [set(replica.loaded) for replica in self.replicas]
+        return sorted(set.intersection(*loaded)) if loaded else []
+
+    def state(self) -> dict[str, Any]:
+        """What the worker's beat says about vLLM; `looked_at` is when the look began that found it."""
         return {
-            "loaded": sorted(set.intersection(*loaded)) if loaded else [],
+            "loaded": self.loaded,
+            "looked_at": self._looked_at,
             "replicas": [
                 {"url": r.url, "state": r.state, "loaded": list(r.loaded), "problem": r.problem} for r in self.replicas
             ],
-            "refused": dict(self._memory.refused),
+            "refused": self.refused,
         }
 
-    def _wanted(self) -> tuple[dict[str, Version], dict[str, Version]]:
-        known = {version.name: version for version in self._store.versions.listing(milestones=True)}
-        return desired_versions(self._store, self._clock()), known
+    def _wanted(self) -> _Wanted:
+        now = self._clock()
+        good = self._instead(self.refused) if self._memory.refused else None
+        return _Wanted(
+            desired_versions(self._store, now, [good.name] if good else []),
+            self._store.versions.listing(milestones=True),
+            asked(self._store, now),
+        )
 
-    async def _replica(self, client: VllmClient, desired: dict[str, Version], known: dict[str, Version]) -> Replica:
+    async def _replica(self, client: VllmClient, wanted: _Wanted) -> Replica:
         url = client.base_url
         try:
-            present = {model.name for model in await client.models()}
+            listed = {model.name: model for model in await client.models()}
         except ServingError as error:
             self._forget(url)
             return Replica(url, "unreachable", problem=str(error))
-        self._memory.probed = {pair for pair in self._memory.probed if pair[0] != url or pair[1] in present}
-        ready: list[str] = []
-        for name, version in desired.items():
-            if await self._bring(client, version, present):
-                ready.append(name)
-        for name in present & {name for name, version in known.items() if version.form == "adapter"}:
-            if name in desired:
-                self._memory.unused_since.pop((url, name), None)
-            else:
-                await self._retire(client, name)
+        if wanted.base is not None:
+            other = await asyncio.to_thread(self._bases.problem, url, listed, wanted.base)
+            if other:
+                self._forget(url)
+                return Replica(url, OTHER_MODEL, problem=other)
+        self._memory.checked = {
+            pair: at for pair, at in self._memory.checked.items() if pair[0] != url or pair[1] in listed
+        }
+        ready = [name for name, version in wanted.desired.items() if await self._bring(client, version, listed, wanted)]
+        for version in wanted.known:
+            if version.name in wanted.desired:
+                self._memory.unused_since.pop((url, version.served_name), None)
+            elif self._is_ours(version, listed.get(version.served_name)):
+                await self._retire(client, version.served_name)
         return Replica(url, "ready", tuple(sorted(ready)))
 
-    async def _bring(self, client: VllmClient, version: Version, present: set[str]) -> bool:
-        """Load (an adapter that is missing) and probe (once per load). False says that it does not answer."""
-        model, pair = served_name(version), (client.base_url, served_name(version))
-        if model in present and pair in self._memory.probed:
+    async def _bring(
+        self, client: VllmClient, version: Version, listed: Mapping[str, ServedModel], wanted: _Wanted
+    ) -> bool:
+        """Have an adapter loaded that is missing, and see that the version is what it was. False when it is not."""
+        pair, url = (client.base_url, version.served_name), client.base_url
+        card = listed.get(version.served_name)
+        if card is None and version.form == "full":
+            return False
+        wrong = await asyncio.to_thread(self._files, version)
+        if not wrong and version.form == "adapter" and card and not same_place(card.path, self._path(version)):
+            wrong = f"{url} has {card.name} loaded from {card.path}, which is not this home's."
+        if wrong:
+            return self._refuse(url, version, wrong, seen=True)
+        refusal = self._memory.refused.get((url, version.name))
+        checked_at = self._memory.checked.get(pair, -math.inf)
+        if card is not None and refusal is None and self._clock() - checked_at < CHECK_AGAIN_S:
             return True
+        if refusal is not None and not self._is_due(refusal, wanted.asked_at.get(version.name)):
+            return False
         try:
-            if model not in present:
-                if version.form == "full":
-                    return False
-                await client.load(model, self._path(version))
-                log.info("loaded %s into %s", model, client.base_url)
-            await client.probe(model)
+            wrong = await self._load(client, version) if card is None else ""
+            if not wrong:
+                await client.probe(version.served_name)
+                wrong = await self._differs(client, version, wanted.base)
         except VllmUnreachable:
             return False
         except ServingError as error:
-            log.warning("%s does not take %s: %s", client.base_url, model, error)
-            if isinstance(error, VllmError) and error.status < 500:  # beyond that vLLM itself is unwell
-                self._memory.refused[version.name] = str(error)
-            return False
-        self._memory.refused.pop(version.name, None)
-        self._memory.probed.add(pair)
+            return await self._failed(client, version, error)
+        if wrong:
+            await self._drop(client, version)
+            return self._refuse(url, version, wrong)
+        self._memory.refused.pop((url, version.name), None)
+        self._memory.failures.pop(pair, None)
+        self._memory.checked[pair] = self._clock()
         return True
+
+    def _is_due(self, refusal: Refusal, asked_at: float | None) -> bool:
+        """Whether a version that was refused is worth another try."""
+        asked_since = asked_at is not None and asked_at > refusal.at
+        return refusal.seen or asked_since or self._clock() - refusal.at >= RETRY_S
+
+    async def _load(self, client: VllmClient, version: Version) -> str:
+        """Load an adapter whose files are what they were; what is wrong, else empty."""
+        if wrong := await asyncio.to_thread(self._files, version, again=True):
+            return wrong
+        await client.load(version.served_name, self._path(version))
+        card = await self._card(client, version)
+        if card is not None and not same_place(card.path, self._path(version)):
+            return f"{client.base_url} has {card.name} loaded from {card.path}, which is not this home's."
+        log.info("loaded %s into %s", version.served_name, client.base_url)
+        return ""
+
+    def _refuse(self, url: str, version: Version, why: str, *, seen: bool = False) -> bool:
+        known = self._memory.refused.get((url, version.name))
+        if known is None or known.why != why:
+            log.error("%s cannot be served: %s", version.name, why)
+        self._memory.refused[url, version.name] = Refusal(why, self._clock(), seen)
+        return False
+
+    async def _failed(self, client: VllmClient, version: Version, error: ServingError) -> bool:
+        """vLLM did not load it, or it gave no answer. A vLLM that is well and fails again and again refuses it."""
+        pair = (client.base_url, version.served_name)
+        log.warning("%s does not take %s: %s", client.base_url, version.served_name, error)
+        if not await client.health():
+            return False
+        self._memory.failures[pair] += 1
+        if self._memory.failures[pair] < FAILURES:
+            return False
+        del self._memory.failures[pair]
+        await self._drop(client, version)
+        return self._refuse(client.base_url, version, f"vLLM does not take it: {error}")
+
+    async def _differs(self, client: VllmClient, version: Version, base: Version | None) -> str:
+        """How a loaded version differs from what it was when it was first loaded; the first time, that is kept."""
+        name = version.served_name
+        engine = f"{await client.version()} {await asyncio.to_thread(self._engine)}".strip()
+        kept = await asyncio.to_thread(self._store.versions.fingerprint, version.name, engine)
+        if kept is None:
+            marks = await fingerprint.take(client, name, base.served_name if base is not None else "")
+            if marks is None:
+                return "its probabilities are not numbers."
+            # Not of files that were exchanged between the look at them and vLLM's.
+            if wrong := await asyncio.to_thread(self._files, version, again=True):
+                return wrong
+            await asyncio.to_thread(self._store.versions.keep_fingerprint, version.name, engine, marks)
+            return ""
+        apart = math.inf
+        for _ in range(2):  # a verdict that ends serving is asked for twice
+            apart = await fingerprint.distance(client, name, kept)
+            if apart <= fingerprint.TOLERANCE:
+                return ""
+        how = f"by {apart:.2f} nats a token" if math.isfinite(apart) else "with what is no number"
+        return f"what vLLM holds answers differently than when it was first loaded, {how}."
+
+    async def _card(self, client: VllmClient, version: Version) -> ServedModel | None:
+        """What vLLM lists under the version's name now."""
+        return next((model for model in await client.models() if model.name == version.served_name), None)
+
+    async def _drop(self, client: VllmClient, version: Version) -> None:
+        """Have vLLM forget an adapter that must not answer anybody; requests that run keep what they began with."""
+        self._memory.checked.pop((client.base_url, version.served_name), None)
+        try:
+            if self._is_ours(version, await self._card(client, version)):
+                await client.unload(version.served_name)
+        except ServingError as error:
+            log.warning("%s does not unload %s: %s", client.base_url, version.served_name, error)
+
+    def _is_ours(self, version: Version, card: ServedModel | None) -> bool:
+        """Whether what vLLM lists is this adapter, loaded from this home."""
+        ours = version.form == "adapter" and Path(version.path).is_relative_to(self._home)
+        return ours and card is not None and same_place(card.path, self._path(version))
 
     async def _retire(self, client: VllmClient, name: str) -> None:
         pair = (client.base_url, name)
@@ -192,7 +339,7 @@ class Reconcile:
             log.warning("%s does not unload %s: %s", client.base_url, name, error)
             return
         self._memory.unused_since.pop(pair, None)
-        self._memory.probed.discard(pair)
+        self._memory.checked.pop(pair, None)
         log.info("unloaded %s from %s", name, client.base_url)
 
     def _path(self, version: Version) -> str:
@@ -203,30 +350,6 @@ class Reconcile:
         return str(path)
 
     def _forget(self, url: str) -> None:
-        self._memory.probed = {pair for pair in self._memory.probed if pair[0] != url}
-
-
-def ask_for(store: Store, version: Version, *, timeout_s: float = 60.0, poll_s: float = 0.2) -> None:
-    """From any process: have the worker load a version, and wait until it is ready everywhere.
-
-    Raises `Unavailable` when no worker runs, when vLLM refuses the version, or after `timeout_s`.
-    """
-    end = time.monotonic() + timeout_s
-    asked = False
-    while True:
-        beat = last(store, WORKER)
-        if beat is None or life(beat, store.now()) is Life.STOPPED:
-            raise Unavailable("No worker is running, and only it may load versions. Start it with `alignloop worker`.")
-        if version.name in beat.state.get("loaded", ()):
-            return
-        refused = beat.state.get("refused", {}).get(version.name)
-        if asked and refused:
-            raise Unavailable(f"vLLM does not load {version.name}: {refused}")
-        if not asked:
-            store.beats.beat(ASKED + version.name, {"version": version.name})
-            asked = True
-        if time.monotonic() >= end:
-            raise Unavailable(
-                f"{version.name} was not loaded within {timeout_s:g} s. See `alignloop status` for the state of vLLM."
-            )
-        time.sleep(poll_s)
+        self._memory.checked = {pair: at for pair, at in self._memory.checked.items() if pair[0] != url}
+        self._memory.failures = Counter({pair: n for pair, n in self._memory.failures.items() if pair[0] != url})
+        self._bases.forget(url)

@@ -29,6 +29,7 @@ from feedback_app.loop.evaluation import (
     load_questions,
 )
 from feedback_app.loop.freeze import freeze
+from feedback_app.loop.identity import Files
 from feedback_app.loop.known import KnownLosses, KnownRights
 from feedback_app.loop.left_out import with_left_out
 from feedback_app.loop.reconcile import Reconcile
@@ -120,6 +121,7 @@ class Loop:
 
     async def evaluate(self, turn: Round, version: Version) -> Evidence:
         """Ask, sample, measure; once more from the start when vLLM goes away meanwhile."""
+        await self.stage(await asyncio.to_thread(self._incumbent, turn))  # what it is compared with, too
         for further in reversed(range(ASK_AGAIN)):
             stop = threading.Event()
             try:
@@ -130,6 +132,7 @@ class Loop:
                     raise Unavailable(f"vLLM went away during the evaluation: {error}") from error
                 log.warning("vLLM went away during the evaluation: %s", error)
                 await self.stage(version)
+                await self.stage(await asyncio.to_thread(self._incumbent, turn))
             finally:
                 stop.set()  # when this task is cancelled, the thread ends at its next look
         await asyncio.to_thread(self._keep, turn, evidence)
@@ -191,9 +194,14 @@ class Loop:
         return version
 
     def _start_of(self, turn: Round) -> Version:
-        """The incumbent, after a look at whether the round may continue from it; somebody may have withdrawn since."""
+        """The incumbent, after a look at whether the round may continue from it.
+
+        Somebody may have withdrawn since, or its files may have been changed.
+        """
         incumbent = self._incumbent(turn)
         check_round(self.store, turn.method, turn.settings, incumbent)
+        if continues(turn.settings, incumbent) and (wrong := Files().problem(incumbent)):
+            raise RoundFailed(f"{incumbent.name} cannot be continued: {wrong} Start from the base instead.")
         return incumbent
 
     def _watching(self, turn: Round, incumbent: Version) -> Watching:

@@ -16,9 +16,7 @@ from typing import Protocol
 from alignment.methods.reward_model import is_reward_model
 from feedback_app.errors import Conflict, RoundFailed
 from feedback_app.store.database import Store
-from feedback_app.store.tables import Round, Version
-
-BASE_MODEL_NAME = "base"  # the name under which vLLM serves the full weights it was started with
+from feedback_app.store.tables import BASE_MODEL_NAME, Round, Version
 
 
 class Facts(Protocol):
@@ -29,11 +27,6 @@ class Facts(Protocol):
 
     @property
     def weights_hash(self) -> str: ...
-
-
-def served_name(version: Version) -> str:
-    """The model name to ask vLLM for: its own base under `base`, an adapter under the version's name."""
-    return BASE_MODEL_NAME if version.form == "full" else version.name
 
 
 def base_of(store: Store, base_hash: str) -> Version:

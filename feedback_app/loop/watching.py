@@ -115,7 +115,7 @@ class Watching:
             await asyncio.to_thread(self._let_go)
         votes = await asyncio.to_thread(self._votes, about.name, question.judgements)
         over = votes.judged < question.judgements and not await self._shown(about)
-        if over and about.name not in self._reconcile.state()["refused"]:
+        if over and about.name not in self._reconcile.refused:
             return  # vLLM may come back before the stage's patience ends
         if over or votes != self._told:
             await asyncio.to_thread(answer, out, question, votes, over=over)

@@ -14,11 +14,13 @@ import os
 import secrets
 import socket
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from feedback_app.errors import AlignloopError, Unavailable
-from feedback_app.heartbeat import WORKER, Heart
+from feedback_app.heartbeat import VLLM, WORKER, Heart, last
 from feedback_app.loop.evaluation import ScoringSampler
+from feedback_app.loop.fallback import fall_back, target
 from feedback_app.loop.reconcile import Reconcile
 from feedback_app.loop.schedule import start_due
 from feedback_app.loop.steps import Loop
@@ -89,6 +91,8 @@ class Worker:
             seen_at=settings.vllm_adapters,
             request_deadline_s=settings.request_deadline_s,
             clock=store.now,
+            engine=lambda: engine_of(store, settings),
+            instead=partial(target, store),
         )
         self.loop = Loop(
             owner=self.owner,
@@ -124,8 +128,10 @@ class Worker:
         await asyncio.to_thread(register_model, self.store, self.settings.model_source, self.facts)
 
     async def look_after_vllm(self) -> None:
-        """Load, unload, and tell everyone at once."""
+        """Load, unload, fall back from what cannot be served, and tell everyone at once."""
         await self.reconcile.once()
+        if self.reconcile.refused:
+            await asyncio.to_thread(self._fall_back)
         await asyncio.to_thread(self.heart.beat)
 
     async def settle(self) -> Round | None:
@@ -221,11 +227,16 @@ class Worker:
         forget_checkpoints(self.store, round_id)
         log.warning("round %s %s: %s", round_id, status, reason)
 
+    def _fall_back(self) -> None:
+        publication = fall_back(self.store, self.reconcile.refused, self.reconcile.loaded)
+        if publication is not None:
+            log.error("`policy` fell back on %s: %s", publication.version, publication.note)
+
     def _settle(self) -> Round | None:
         challenger = self.store.versions.challenger()
         if challenger is None:
             return None
-        staged = challenger.name in self.reconcile.state()["loaded"]
+        staged = challenger.name in self.reconcile.loaded
         turn = settle(self.store, needed=self.settings.votes, promote=self.settings.promote, staged=staged)
         if turn is not None and turn.status != "held":
             log.info("round %s %s: %s", turn.id, turn.status, turn.reasons[0] if turn.reasons else "")
@@ -241,6 +252,14 @@ class Worker:
             except Exception:
                 log.exception("%s failed and is tried again", getattr(duty, "__name__", duty))
             await asyncio.sleep(seconds)
+
+
+def engine_of(store: Store, settings: Settings) -> str:
+    """What our own vLLM computes with, as its supervisor says (`running`); empty for one that runs elsewhere."""
+    if settings.vllm_url:
+        return ""
+    own = last(store, VLLM)
+    return str(own.state.get("engine", "")) if own is not None else ""
 
 
 def _temperature(settings: Settings, facts: ModelFacts) -> float:

@@ -6,12 +6,15 @@ seconds since the epoch as floats (UTC). JSON columns hold plain lists and objec
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy import JSON, BigInteger, Column, Index, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
+
+BASE_MODEL_NAME = "base"  # how the names of the full weights that vLLM was started with begin
 
 
 def new_id() -> str:
@@ -219,6 +222,31 @@ class Version(SQLModel, table=True):
     state: str = "ready"  # ready, challenger, dropped or unloadable; a milestone also loading or watched
     created_at: float
 
+    @property
+    def served_name(self) -> str:
+        """The model name to ask vLLM for, and the only place that makes it.
+
+        It carries 12 digits of a hash, so that on a vLLM that others use too a namesake never answers: of its weights
+        for the base (whoever starts a vLLM can know it), of its artifact and its folder for an adapter (a copy of this
+        home has adapters of its own).
+        """
+        if self.form == "full":
+            return f"{BASE_MODEL_NAME}-{self.base_hash[:12]}"
+        tag = hashlib.sha256(f"{self.artifact_hash}\n{self.path}".encode()).hexdigest()
+        return f"{self.name}-{tag[:12]}"
+
+
+class FingerprintRow(SQLModel, table=True):
+    """Log-probabilities that a version gave when it was first loaded, by which it is known again at later loads."""
+
+    __tablename__ = "fingerprint"
+    version: str = Field(primary_key=True, foreign_key="version.name")
+    engine: str = Field(
+        primary_key=True
+    )  # vLLM's version, device and number format: each computes a little differently
+    marks: list[Any] = _json(list)  # see `loop.fingerprint`
+    taken_at: float
+
 
 class Publication(SQLModel, table=True):
     """One flip of the alias `policy`; the newest row is what `policy` means now."""
@@ -226,7 +254,7 @@ class Publication(SQLModel, table=True):
     id: int | None = Field(default=None, primary_key=True)
     version: str = Field(foreign_key="version.name")
     previous: str | None = None
-    reason: str  # first, promoted, operator or rollback
+    reason: str  # first, model, promoted, operator, rollback or damaged
     person_id: str | None = None
     note: str = ""
     at: float

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import Any
 
 from sqlmodel import Session, col, select
 
 from feedback_app.errors import Conflict, NotFound
 from feedback_app.store.engine import Database
-from feedback_app.store.tables import Publication, Round, Version
+from feedback_app.store.tables import FingerprintRow, Publication, Round, Version
 
 MILESTONE = "milestone"  # a version's kind
 LOADING, WATCHED = "loading", "watched"  # a milestone's states while a running round waits for votes on it
+DAMAGED = "damaged"  # reason of a publication by the worker: what `policy` meant before can no longer be served
 _ALIAS = "publication"  # lock: flips of the alias follow one another
 
 
@@ -65,11 +67,14 @@ class Versions:
         with self._db.read() as session:
             return _published(session)
 
-    def publish(self, name: str, reason: str, person_id: str | None = None, note: str = "") -> Publication:
+    def publish(
+        self, name: str, reason: str, person_id: str | None = None, note: str = "", *, instead_of: str | None = None
+    ) -> Publication:
         """Point `policy` at a version, in one transaction; it is no longer challenger or dropped.
 
-        Publishing what is published already changes nothing. Raises `NotFound`, and `Conflict` on a version
-        that cannot be loaded.
+        Publishing what is published already changes nothing, unless the worker had to fall back on it: then it is
+        kept on purpose from now on. With `instead_of` nothing changes unless `policy` still means that version.
+        Raises `NotFound`, and `Conflict` on a version that cannot be loaded.
         """
         with self._db.write(_ALIAS) as session:
             version = _version(session, name)
@@ -77,9 +82,11 @@ class Versions:
                 raise Conflict(f"{name} belongs to another base model and cannot be served with this one.")
             if version.kind == MILESTONE:
                 raise Conflict(f"{name} is a milestone: it is judged on the way of a round and never served.")
-            version.state = "ready"
             now = _published(session)
-            if now is not None and now.version == name:
+            if now is not None and instead_of not in (None, now.version):
+                return now
+            version.state = "ready"
+            if now is not None and now.version == name and (now.reason != DAMAGED or reason == DAMAGED):
                 return now
             publication = Publication(
                 version=name,
@@ -97,6 +104,21 @@ class Versions:
         """Every publication, newest first."""
         with self._db.read() as session:
             return list(session.exec(select(Publication).order_by(col(Publication.id).desc())))
+
+    def fingerprint(self, name: str, engine: str) -> list[Any] | None:
+        """What was kept to know this version again by, as this engine computes; None when there is nothing."""
+        with self._db.read() as session:
+            row = session.get(FingerprintRow, (name, engine))
+            return None if row is None else list(row.marks)
+
+    def keep_fingerprint(self, name: str, engine: str, marks: Sequence[Any]) -> list[Any]:
+        """Keep it, unless there is one already: the one that is kept."""
+        with self._db.write(_ALIAS) as session:
+            row = session.get(FingerprintRow, (name, engine))
+            if row is None:
+                row = FingerprintRow(version=name, engine=engine, marks=list(marks), taken_at=self._db.now())
+                session.add(row)
+            return list(row.marks)
 
     def watched(self, states: Sequence[str] = (WATCHED,)) -> list[Version]:
         """The milestones in these states that the running round waits for, the newest first: one, as a rule."""

@@ -12,6 +12,7 @@ from feedback_app.ui.operate_events import OperateEvents
 SHELL = (
     '<div class="al operate"><header class="top" data-region="top"></header><div data-region="model"></div>'
     f'<main class="sheet"><h1 class="sr">Operate</h1>{says("page")}'
+    '<div class="stack" data-region="alarms"></div>'
     '<section class="loop" aria-label="The loop"><div data-region="strip"></div>'
     f'<div class="row action" data-region="action"></div>{says("round")}</section>'
     '<section class="panel" aria-label="Evidence"><div class="stack" data-region="evidence"></div>'

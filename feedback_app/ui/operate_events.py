@@ -39,6 +39,7 @@ class OperateEvents:
             "start-round": (self._start_round, "round"),
             "cancel": (self._cancel, "round"),
             "promote": (self._promote, "decide"),
+            "keep": (self._promote, "decide"),
             "rollback": (self._rollback, "decide"),
             "schedule": (self._schedule, "schedule"),
             "invite": (self._invite, "people"),
@@ -142,6 +143,7 @@ class OperateEvents:
         names = {other.id: other.name for other in listed}
         regions: dict[str, str] = {
             "top": look.top_bar("/operate", person.name, person.role),
+            "alarms": operate_panels.alarms(self._parts.alarms()),
             "strip": strip(loop),
             "action": operate_panels.action(loop, self._parts.methods),
             "evidence": operate_panels.evidence(

@@ -31,6 +31,11 @@ def options(values: Sequence[tuple[str, str]], chosen: str) -> str:
     )
 
 
+def alarms(sentences: Sequence[str]) -> str:
+    """What cannot be served, above everything else; nothing when all is well."""
+    return "".join(note(sentence, "bad", "warn") for sentence in sentences)
+
+
 def action(loop: Loop, methods: Sequence[str]) -> str:
     """The one primary button: start a round; or cancel, while one runs, with its loss so far."""
     sentence = f'<p class="grow lead">{esc(headline(loop))}</p>'
@@ -151,6 +156,12 @@ def decisions(loop: Loop, target: str | None) -> str:
             else '<input type="hidden" name="note" value="">'
         )
         blocks.append(_confirm("promote", f"Promote {version.name}", what, note, version=version.name))
+    if loop.published is not None and loop.published.reason == "damaged":
+        what = (
+            f"{serving} has answered since {loop.published.previous} could no longer be served. Keeping it changes "
+            "nothing for people and ends the alarm."
+        )
+        blocks.append(_confirm("keep", f"Keep {serving}", what, "", version=serving))
     if target:
         what = (
             f"From the next request on, everybody is answered by {target} again instead of {serving}. {serving} stays "

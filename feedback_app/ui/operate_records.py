@@ -82,6 +82,7 @@ def _reason(flip: Publication, names: Mapping[str, str]) -> str:
         "promoted": "promoted by the votes",
         "operator": f"promoted{by}",
         "rollback": f"rolled back to{by}",
+        "damaged": f"in place of {flip.previous}",
     }.get(flip.reason, flip.reason)
 
 

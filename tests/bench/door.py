@@ -84,6 +84,9 @@ class Swaps:
     seconds_per_swap: float = 0.0
 
 
+NAMES = ("base", "base-b")  # what vLLM must answer to for the base of `prepare`
+
+
 def prepare(database: str) -> str:
     """Make a database in which `policy` means the base model; returns an operator's key."""
     from feedback_app.collect.people import new_key
@@ -269,20 +272,24 @@ async def swap_under_load(
                 result.failed += 1
                 result.failures.append(f"{type(error).__name__}: {error}"[:200])
 
+    loaded: dict[str, str] = {}  # the names that vLLM knows, by the versions'
+
     async def swap(number: int, old: str) -> str:
         name = f"policy-{number:04d}"
         path = folder / name
         await asyncio.to_thread(shutil.copytree, adapters[number % len(adapters)], path)
-        await door.vllm.load(name, str(path))
-        await door.vllm.probe(name)
         row = Version(name=name, kind="aligned", form="adapter", path=str(path), base_hash="b", created_at=number)
+        served_name = row.served_name
+        await door.vllm.load(served_name, str(path))
+        await door.vllm.probe(served_name)
         await asyncio.to_thread(door.store.versions.add, row)
         await asyncio.to_thread(door.store.versions.publish, name, "promoted")
         # A request may have looked up the old meaning just before: it is in flight by the time this returns.
         await asyncio.sleep(0.5)
         assert await door.inflight.drained(old, 120), f"{old} did not drain"
         if old != "base":
-            await door.vllm.unload(old)
+            await door.vllm.unload(loaded.pop(old))
+        loaded[name] = served_name
         return name
 
     with tempfile.TemporaryDirectory(prefix="alignloop-swaps-") as temporary:
@@ -299,7 +306,7 @@ async def swap_under_load(
                 await asyncio.gather(*workers)
         # vLLM may read an adapter's files again while it is loaded, so they go last.
         await asyncio.to_thread(door.store.versions.publish, "base", "rollback")
-        await door.vllm.unload(current)
+        await door.vllm.unload(loaded[current])
     result.versions_seen = len(seen)
     return result
 
@@ -310,7 +317,7 @@ async def bench(model: Path, folder: Path, rounds: int, swaps: int, max_tokens: 
 
     adapters = [await asyncio.to_thread(make_adapter, model, folder / f"adapter-{seed}", seed) for seed in (1, 2)]
     starting = time.perf_counter()
-    manager = real_vllm(model, folder)
+    manager = real_vllm(model, folder, served_names=NAMES)
     vllm = await asyncio.to_thread(manager.__enter__)
     try:
         started_s = time.perf_counter() - starting

@@ -25,6 +25,7 @@ from feedback_app.collect.answer import Answers
 from feedback_app.collect.people import add_person
 from feedback_app.collect.tasks import Comparing
 from feedback_app.commands.pairs import read_pairs
+from feedback_app.loop.fallback import alarms
 from feedback_app.loop.history import over_rounds
 from feedback_app.loop.lineage import named_version_lineage, person_lineage
 from feedback_app.loop.publish import previous_version, promote, rollback
@@ -103,7 +104,7 @@ def make_parts(home: Path, vllm: TalkingVllm, **overrides: Any) -> Parts:
     for name, role in (("operator", "operator"), ("anna", "annotator"), ("charlie", "chatter")):
         add_person(store, name, role, password=PASSWORD)
     store.versions.add(
-        Version(name="sft-0001", kind="sft", form="full", path="nowhere", base_hash="b", created_at=store.now())
+        Version(name="sft-0001", kind="sft", form="full", path="nowhere", base_hash="b" * 64, created_at=store.now())
     )
     store.versions.publish("sft-0001", "first")
     answers = Answers(store, vllm, settings, None)  # type: ignore[arg-type]  # the fake has the client's shape
@@ -132,6 +133,7 @@ def make_parts(home: Path, vllm: TalkingVllm, **overrides: Any) -> Parts:
         person_lineage=partial(person_lineage, store),
         over_rounds=partial(over_rounds, store, needed=settings.votes, scripted_count=True),
         flags=kept_flags,
+        alarms=partial(alarms, store),
         limits=asdict(Limits()),
     )
 

@@ -111,8 +111,10 @@ def furnish(stage: Stage) -> None:
     with ThreadPoolExecutor() as elsewhere:  # this thread already runs the browser's event loop
         elsewhere.submit(asyncio.run, vote(stage, warm, 12)).result()
         store.rounds.add("dpo", None, 1, {})
-        stage.vllm.loaded["policy-0001"] = "nowhere"
         list(play(store, "policy-0001"))
+        played = store.versions.get("policy-0001")
+        assert played is not None
+        stage.vllm.loaded[played.served_name] = "nowhere"
         elsewhere.submit(asyncio.run, vote(stage, warm, 20)).result()
     stage.vllm.pace_s = 0.012
 

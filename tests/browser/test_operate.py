@@ -47,6 +47,26 @@ def test_an_empty_loop_says_what_to_do_next(visit: Begin) -> None:
     boss.shot("operate-empty", full=True)
 
 
+def test_a_fall_back_is_an_alarm_that_keeping_ends(visit: Begin, stage: Stage) -> None:
+    store = stage.store
+    before = store.versions.published()
+    assert before is not None
+    made_by(store, "policy-0400", store.rounds.add("dpo", None, 0, {}))
+    store.versions.publish("policy-0400", "operator")
+    why = "policy-0400 cannot be served: its files were changed <after> training."
+    store.versions.publish(before.version, "damaged", note=why)
+    boss = visit("operator", "/operate/")
+    expect(boss.find("[data-region=alarms]")).to_contain_text(f"{why} {before.version} answers instead.")
+    boss.shot("operate-alarm")
+    boss.page.get_by_text(f"Keep {before.version}").first.click()
+    boss.find("#confirm-keep").get_by_role("button", name=f"Keep {before.version}").click()
+    expect(boss.find("[data-region=alarms]")).to_be_empty()
+    expect(boss.page.get_by_text(f"Keep {before.version}")).to_have_count(0)
+    kept = store.versions.published()
+    assert kept is not None
+    assert (kept.version, kept.reason) == (before.version, "operator")
+
+
 @pytest.mark.usefixtures("liked")
 def test_a_round_from_start_to_promotion_and_back(visit: Begin, stage: Stage) -> None:
     boss = visit("operator", "/operate/")

@@ -88,7 +88,7 @@ def play(store: Store, name: str, steps: int = 30, ends: str = "held") -> Iterat
     yield "evaluate"
     parent = published.version
     version = Version(
-        name=name, kind="aligned", form="adapter", path="nowhere", base_hash="b", parent=parent, round_id=turn.id,
+        name=name, kind="aligned", form="adapter", path="nowhere", base_hash="b" * 64, parent=parent, round_id=turn.id,
         created_at=store.now(),
     )  # fmt: skip
     store.versions.add(version)

@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 
 from feedback_app import doctor
+from feedback_app.store.database import open_store
+from serving.client import ServedModel
+from tests.feedback_app.loop.parts import real_adapter, serve_base
 
 
 def rows(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, **settings: str) -> dict[str, doctor.Row]:
@@ -39,6 +42,29 @@ def test_every_part_has_a_row_and_broken_ones_a_sentence(monkeypatch: pytest.Mon
     assert "ALIGNLOOP_PORT" in found["app"].found
     assert "ALIGNLOOP_VLLM_URL" in found["vllm"].next
     assert "DATABASE_URL" in found["database"].found
+
+
+@pytest.mark.slow
+def test_versions_whose_files_changed_and_a_vllm_of_another_model_are_broken(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    store = open_store(f"sqlite:///{tmp_path / 'home' / 'alignloop.db'}")
+    serve_base(store)
+    version = real_adapter(store, tmp_path / "home" / "versions", "policy-0001")
+    store.close()
+    assert rows(monkeypatch, tmp_path)["served"] == doctor.Row(
+        "served", "ok", "adapters whose files are those that were registered: 1"
+    )
+    (Path(version.path) / "adapter_model.safetensors").write_bytes(b"damaged")
+
+    async def listed(settings: object) -> dict[str, ServedModel]:
+        return {"base": ServedModel("base", None, 512, "/models/another")}
+
+    monkeypatch.setattr(doctor, "_listed", listed)
+    found = rows(monkeypatch, tmp_path)["served"]
+    assert found.state == "broken"
+    assert "policy-0001 cannot be served: " in found.found
+    assert "does not answer to base-bbbbbbbbbbbb and was started with /models/another" in found.found
 
 
 def test_a_wrong_setting_is_a_row(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

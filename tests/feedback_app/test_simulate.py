@@ -17,7 +17,7 @@ from feedback_app.settings import Settings
 from feedback_app.simulate import PEOPLE, simulate
 from feedback_app.store.database import Store
 from serving.client import ChatChunk
-from tests.fakes import FakeVllm
+from tests.fakes import FakeVllm, shown
 from tests.feedback_app.loop.parts import FakeFacts, held_round, serve_base
 
 pytestmark = pytest.mark.slow
@@ -36,7 +36,7 @@ class Moody(FakeVllm):
 
     async def events(self, payload: Mapping[str, Any]) -> AsyncGenerator[ChatChunk]:
         seed = int(payload["seed"])
-        warm = payload["model"] == self.warm_version if self.warm_version else seed % 2 == 0
+        warm = shown(payload["model"]) == self.warm_version if self.warm_version else seed % 2 == 0
         self.queue((WARM if warm else CURT).format(seed=seed))
         async for chunk in super().events(payload):
             yield chunk
@@ -133,7 +133,7 @@ async def test_beside_a_challenger_their_comparisons_are_its_blind_votes(sqlite_
     vllm = Moody(warm_version="policy-0001")
     crowd = Crowd(sqlite_store, vllm)
     turn = held_round(sqlite_store)
-    vllm.loaded["policy-0001"] = "/versions/policy-0001"
+    vllm.loaded[sqlite_store.versions.get("policy-0001").served_name] = "/versions/policy-0001"  # type: ignore[union-attr]
     await crowd.vote(judgements=12)
     outcomes = Counter(outcome for outcome, _ in sqlite_store.judgements.votes("policy-0001"))
     assert outcomes == {"win": 12}

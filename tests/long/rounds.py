@@ -34,7 +34,6 @@ from feedback_app.collect.prompts import load_prompts
 from feedback_app.collect.tasks import Comparing
 from feedback_app.loop.report import round_report
 from feedback_app.loop.rounds import start_round
-from feedback_app.loop.versions import served_name
 from feedback_app.loop.worker import Worker
 from feedback_app.settings import Settings, TrainOn
 from feedback_app.simulate import simulate
@@ -46,6 +45,7 @@ from serving.model_check import check_model
 from serving.sampler import HttpSampler
 from serving.supervise import Supervisor
 from tests.long.lines import RESULTS, provenance, read_lines, seeds_of
+from tests.serving.real import base_names
 
 COMPARISONS = 40
 VOTES = 60
@@ -57,7 +57,7 @@ async def served(model: str, port: int, folder: Path) -> AsyncIterator[str]:
     """A vLLM of our own for the whole study; yields its address."""
     url = f"http://127.0.0.1:{port}"
     supervisor = Supervisor(
-        command(model, port, max_lora_rank=16, max_loras=6),
+        command(model, port, max_lora_rank=16, max_loras=6, served_names=base_names(model)),
         environment(os.environ, kv_gib=1, model=model),
         folder / "vllm.log",
         folder / "vllm.pid",
@@ -177,7 +177,7 @@ def _sampled(
     sampler: HttpSampler, version: Version, prompts: Sequence[Sequence[Message]], worker: Worker, seed: int
 ) -> list[str]:
     sampling = Sampling(worker.loop.temperature, worker.loop.max_tokens, seed=1_000_000 + seed * 1000)
-    return [samples[0].text for samples in sampler.sample(served_name(version), prompts, sampling)]
+    return [samples[0].text for samples in sampler.sample(version.served_name, prompts, sampling)]
 
 
 def unseen_prompts(path: Path, count: int) -> list[tuple[Message, ...]]:

@@ -1,6 +1,6 @@
 """The fake of vLLM that all fast tests share: the same routes, shapes and error texts, without a model.
 
-It answers `"<model> heard: <last user message>"` word by word. Use `FakeVllm` inside a test's event loop, or
+It answers `"<version> heard: <last user message>"` word by word. Use `FakeVllm` inside a test's event loop, or
 run this file as a program (`fake_vllm.py PORT [child]`) where a test needs a real process.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import re
 import subprocess
 import sys
 import time
@@ -22,12 +23,15 @@ class FakeVllm:
     """An in-process vLLM. `requests` holds every chat body as received; `served` the bytes of each stream.
 
     `delay_s` is slept before every streamed word; `hold` (when set to an Event) stops streams after the first
-    word until it is set; `broken` makes streams break off after the first word; `window` is in words; `aborted` is set
-    once a client has left a stream before its end.
+    word until it is set; `broken` makes streams break off after the first word; `window` is in words; `logprobs` are
+    those of completions' tokens, minus the token's id where nothing is said; `bases` are the names of the model itself;
+    `aborted` is set once a client has left a stream before its end.
     """
 
     def __init__(self) -> None:
         self.adapters: dict[str, str] = {}
+        self.logprobs: dict[int, float | None] = {}
+        self.bases: tuple[str, ...] = ("base",)
         self.requests: list[bytes] = []
         self.served: list[bytes] = []
         self.aborted = asyncio.Event()
@@ -49,6 +53,7 @@ class FakeVllm:
                 web.post("/v1/unload_lora_adapter", self._unload),
                 web.post("/tokenize", self._tokenize),
                 web.post("/v1/chat/completions", self._chat),
+                web.post("/v1/completions", self._complete),
             ]
         )
         return app
@@ -57,7 +62,10 @@ class FakeVllm:
         return web.Response(status=200 if self.healthy else 503)
 
     async def _models(self, _: web.Request) -> web.Response:
-        cards = [{"id": "base", "object": "model", "parent": None, "root": "/m", "max_model_len": self.window}]
+        cards: list[dict[str, Any]] = [
+            {"id": name, "object": "model", "parent": None, "root": "/m", "max_model_len": self.window}
+            for name in self.bases
+        ]
         cards += [
             {"id": name, "object": "model", "parent": "base", "root": path, "max_model_len": None}
             for name, path in self.adapters.items()
@@ -89,19 +97,21 @@ class FakeVllm:
         raw = await request.read()
         self.requests.append(raw)
         body = json.loads(raw)
-        if body["model"] != "base" and body["model"] not in self.adapters:
+        if body["model"] not in (*self.bases, *self.adapters):
             return _error(404, f"The model `{body['model']}` does not exist.")
         if not isinstance(body.get("messages"), list) or not body["messages"]:
             return _error(400, "messages: at least one is needed")
         if _count(body["messages"]) > self.window:
             return _error(400, f"This model's maximum context length is {self.window} tokens.")
-        words = f"{body['model']} heard: {body['messages'][-1]['content']}".split()
+        words = f"{re.sub('-[0-9a-f]{12}$', '', body['model'])} heard: {body['messages'][-1]['content']}".split()
         limit = body.get("max_tokens") or body.get("max_completion_tokens") or self.window
         reason = "length" if len(words) > limit else "stop"
         words, n = words[:limit], body.get("n") or 1
         usage = {"prompt_tokens": _count(body["messages"]), "completion_tokens": len(words) * n}
         usage["total_tokens"] = sum(usage.values())
         head = {"id": "chatcmpl-1", "created": int(time.time()), "model": body["model"]}
+        if body["model"] in self.bases:
+            head["model"] = self.bases[0]  # vLLM answers under the first name it was given
         if not body.get("stream"):
             choices = [
                 {
@@ -112,6 +122,9 @@ class FakeVllm:
                 for i in range(n)
             ]
             await asyncio.sleep(self.delay_s)
+            if body.get("return_token_ids"):
+                head["prompt_token_ids"] = list(range(_count(body["messages"])))
+                choices[0]["token_ids"] = [len(word) for word in words]
             return web.json_response({**head, "object": "chat.completion", "choices": choices, "usage": usage})
         response = web.StreamResponse(headers={"content-type": "text/event-stream; charset=utf-8"})
         await response.prepare(request)
@@ -137,6 +150,14 @@ class FakeVllm:
         finally:
             self.served.append(sent)
         return response
+
+    async def _complete(self, request: web.Request) -> web.Response:
+        self.requests.append(await request.read())
+        body = json.loads(self.requests[-1])
+        tokens = body.get("logprob_token_ids") or range(body["logprobs"])
+        # The sampled token comes first, whatever was asked for; what is no number is null.
+        tops = {f"token_id:{token}": self.logprobs.get(token, -float(token)) for token in (99, *tokens)}
+        return web.json_response({"choices": [{"text": "a", "logprobs": {"top_logprobs": [tops]}}]})
 
     async def _events(self, words: list[str], n: int, reason: str) -> AsyncIterator[dict[str, Any]]:
         for i in range(n):

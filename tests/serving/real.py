@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from serving.launch import command, environment
+from serving.model_check import check_model
 from serving.supervise import Supervisor
 
 START_S = 600.0
@@ -28,6 +29,11 @@ class RealVllm:
     loop: asyncio.AbstractEventLoop
 
 
+def base_names(model: str | Path) -> tuple[str, str]:
+    """The names under which a home that was begun with this model asks for it."""
+    return "base", f"base-{check_model(str(model)).weights_hash[:12]}"
+
+
 def free_port() -> int:
     """A port that nothing listens on now."""
     with socket.socket() as probe:
@@ -37,13 +43,25 @@ def free_port() -> int:
 
 @contextlib.contextmanager
 def real_vllm(
-    model: Path, folder: Path, port: int = 0, max_loras: int = 4, extra_args: Sequence[str] = ()
+    model: Path,
+    folder: Path,
+    port: int = 0,
+    max_loras: int = 4,
+    served_names: Sequence[str] = ("base",),
+    extra_args: Sequence[str] = (),
 ) -> Iterator[RealVllm]:
     """Start vLLM on `model`, wait until it is ready, and end it within 10 s when the block is left."""
     port = port or free_port()
     url = f"http://127.0.0.1:{port}"
     supervisor = Supervisor(
-        command(str(model), port, max_lora_rank=16, max_loras=max_loras, extra_args=extra_args),
+        command(
+            str(model),
+            port,
+            max_lora_rank=16,
+            max_loras=max_loras,
+            served_names=served_names,
+            extra_args=extra_args,
+        ),
         environment(os.environ, kv_gib=1, model=str(model)),
         folder / "vllm.log",
         folder / "vllm.json",

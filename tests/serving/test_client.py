@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 from collections.abc import AsyncIterator
 
 import pytest
@@ -122,3 +123,28 @@ def test_one_client_may_be_used_from_one_loop_after_another() -> None:
 
     client = VllmClient("http://127.0.0.1:9", timeout_s=5)
     assert asyncio.run(ask(client)) == asyncio.run(ask(client)) == "base heard: one two three"
+
+
+async def test_next_tokens_are_asked_by_id_without_the_cache_or_prompt_logprobs(
+    client: VllmClient, fake: FakeVllm
+) -> None:
+    assert await client.next_token("base", [7, 8], tokens=[3, 5]) == {3: -3.0, 5: -5.0}
+    assert await client.next_token("base", [7, 8], likeliest=2) == {99: -99.0, 0: 0.0, 1: -1.0}
+    first, second = (json.loads(raw) for raw in fake.requests)
+    assert (first["prompt"], first["logprob_token_ids"], first["max_tokens"]) == ([7, 8], [3, 5], 1)
+    assert (second["logprobs"], "logprob_token_ids" in second) == (2, False)
+    assert first["cache_salt"] != second["cache_salt"]
+    assert not {"prompt_logprobs", "seed"} & {*first, *second}
+
+
+async def test_a_log_probability_that_is_no_number_is_left_out(client: VllmClient, fake: FakeVllm) -> None:
+    fake.logprobs = {3: None}
+    assert await client.next_token("base", [7, 8], tokens=[3, 5]) == {5: -5.0}
+
+
+async def test_the_tokens_of_the_likeliest_answer(client: VllmClient) -> None:
+    assert await client.greedy("base", "one two", 16) == ([0, 1, 2], [4, 6, 3, 3])
+
+
+async def test_a_vllm_that_does_not_say_its_version_has_none(client: VllmClient) -> None:
+    assert await client.version() == ""

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.bench.door import Swaps, door_over, swap_under_load
+from tests.bench.door import NAMES, Swaps, door_over, swap_under_load
 from tests.serving.real import RealVllm, real_vllm
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
@@ -20,7 +20,7 @@ HELLO: Any = [{"role": "user", "content": "Hello"}]
 
 @pytest.fixture(scope="module")
 def vllm(tiny_opt: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealVllm]:
-    with real_vllm(tiny_opt, tmp_path_factory.mktemp("vllm")) as real:
+    with real_vllm(tiny_opt, tmp_path_factory.mktemp("vllm"), served_names=NAMES) as real:
         yield real
 
 

@@ -45,6 +45,7 @@ class Site:
     fake: FakeVllm
     client: VllmClient
     inflight: InFlight
+    policy: str  # the name under which vLLM knows policy-0001
     keys: dict[str, str] = field(default_factory=dict)
 
     def add(self, name: str, role: str) -> None:
@@ -76,8 +77,11 @@ async def site(store: Store) -> AsyncIterator[Site]:
             Version(name=name, kind=kind, form=form, path="/m", base_hash="b", artifact_hash="a" + name, created_at=1)
         )
     store.versions.publish("policy-0001", "first")
+    policy = store.versions.get("policy-0001")
+    assert policy is not None
     async with running(FakeVllm()) as fake, VllmClient(fake.url, timeout_s=10) as client:
-        fake.adapters["policy-0001"] = "/a/1"
+        fake.bases = ("base", "base-b")
+        fake.adapters[policy.served_name] = "/a/1"
         facts = ModelFacts("template", "weights", 512, 0.9, "LlamaForCausalLM")
         inflight = InFlight()
         app = FastAPI()
@@ -86,7 +90,7 @@ async def site(store: Store) -> AsyncIterator[Site]:
         app.include_router(build_feedback(store=store, kept=frozenset({Signal.EDIT})))
         app.include_router(build_health(store=store, vllm=client))
         async with served_app(app) as url:
-            site = Site(url, store, fake, client, inflight)
+            site = Site(url, store, fake, client, inflight, policy.served_name)
             for name, role in (("chi", "chatter"), ("ann", "annotator"), ("ope", "operator")):
                 site.add(name, role)
             yield site

@@ -70,15 +70,16 @@ async def test_an_answer_in_one_piece_is_passed_on_and_recorded(site: Site, ask:
     assert completion.seconds > 0
 
 
-async def test_a_stream_is_vllms_own_bytes(site: Site) -> None:
+async def test_a_stream_is_vllms_own_bytes_with_the_versions_name(site: Site) -> None:
     body = {"model": "policy", "messages": HELLO, "stream": True, "stream_options": {"include_usage": True}}
     async with httpx.AsyncClient(trust_env=False) as client:
         reply = await client.post(
             f"{site.url}/v1/chat/completions", json=body, headers={"Authorization": f"Bearer {site.keys['chi']}"}
         )
-    assert reply.content == site.fake.served[0]
+    named = site.fake.served[0].replace(site.policy.encode(), b"policy-0001")
+    assert reply.content == named != site.fake.served[0]
     assert reply.headers["content-type"] == "text/event-stream; charset=utf-8"
-    assert json.loads(site.fake.requests[0]) == {**body, "model": "policy-0001"}
+    assert json.loads(site.fake.requests[0]) == {**body, "model": site.policy}
 
 
 async def test_token_counts_are_recorded_but_not_shown_to_who_did_not_ask(site: Site, ask: Ask) -> None:
@@ -270,7 +271,7 @@ async def test_without_vllm_it_is_503_and_worth_another_try(site: Site, ask: Ask
 
 
 async def test_clients_wait_for_a_policy_that_is_not_loaded_yet(site: Site, ask: Ask) -> None:
-    del site.fake.adapters["policy-0001"]
+    del site.fake.adapters[site.policy]
     with pytest.raises(openai.InternalServerError, match="not loaded yet"):
         await ask("chi").chat.completions.create(model="policy", messages=HELLO)
     with pytest.raises(openai.NotFoundError, match="not loaded now"):
@@ -278,8 +279,24 @@ async def test_clients_wait_for_a_policy_that_is_not_loaded_yet(site: Site, ask:
     async with site.openai(site.keys["chi"], max_retries=3) as patient:
         asking = asyncio.create_task(patient.chat.completions.create(model="policy", messages=HELLO))
         await until(lambda: len(site.fake.requests) >= 3)
-        site.fake.adapters["policy-0001"] = "/a/1"
+        site.fake.adapters[site.policy] = "/a/1"
         assert (await asking).model == "policy-0001"
+
+
+async def test_nobody_is_told_to_try_again_where_vllm_serves_another_model(site: Site, ask: Ask) -> None:
+    site.store.versions.publish("base", "rollback")
+    assert (await ask("chi").chat.completions.create(model="policy", messages=HELLO)).model == "base"
+    site.fake.bases = ("base",)  # as a vLLM that somebody else started
+    for person, model in (("chi", "policy"), ("ope", "base")):
+        with pytest.raises(openai.InternalServerError, match="does not serve this installation's model"):
+            await ask(person).chat.completions.create(model=model, messages=HELLO)
+
+
+async def test_a_namesake_on_the_same_vllm_never_answers(site: Site, ask: Ask) -> None:
+    site.fake.adapters = {"policy-0001": "/of/somebody/else"}
+    with pytest.raises(openai.InternalServerError, match="not loaded yet"):
+        await ask("chi").chat.completions.create(model="policy", messages=HELLO)
+    assert [model.id async for model in ask("ope").models.list()] == ["policy", "base"]
 
 
 async def test_one_person_cannot_run_any_number_of_requests(

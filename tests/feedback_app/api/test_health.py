@@ -24,7 +24,7 @@ async def get(site: Site, path: str) -> tuple[int, dict[str, Any]]:
 
 async def test_ready_needs_vllm_and_the_published_version(site: Site) -> None:
     assert await get(site, "/readyz") == (200, {"ready": True, "version": "policy-0001", "waiting_for": ""})
-    del site.fake.adapters["policy-0001"]
+    del site.fake.adapters[site.policy]
     status, state = await get(site, "/readyz")
     assert (status, state["waiting_for"]) == (503, "vLLM has not loaded policy-0001 yet.")
     site.fake.healthy = False
@@ -47,3 +47,12 @@ def test_a_probe_is_a_commit_and_is_not_repeated_however_often_it_is_asked(
     assert [beat.at for beat in sqlite_store.beats.all()] == [first.at]
     monkeypatch.setattr(health, "PROBE_EVERY_S", 0.0)
     assert "disk of the database is full" in probe.refusal()
+
+
+async def test_a_vllm_of_another_model_is_not_waited_for(site: Site) -> None:
+    site.store.versions.publish("base", "rollback")
+    assert (await get(site, "/readyz"))[0] == 200
+    site.fake.bases = ("base",)
+    status, state = await get(site, "/readyz")
+    assert status == 503
+    assert "does not serve this installation's model" in state["waiting_for"]

@@ -14,7 +14,7 @@ from feedback_app.settings import Settings
 from feedback_app.store.database import Store
 from feedback_app.store.tables import Completion, Person
 from serving.client import VllmError
-from tests.fakes import Clock, FakeVllm, Reply, collected, fake_server
+from tests.fakes import Clock, FakeVllm, Reply, collected, fake_server, shown
 from tests.feedback_app.builders import add_version
 from tests.waiting import until
 
@@ -231,13 +231,13 @@ async def test_the_version_is_looked_up_at_each_request(
 ) -> None:
     chat = new_chat(served_store, ben)
     await collected(answers.reply(ben, chat, "Hi"))
-    add_version(served_store, "policy-0001", form="adapter")
-    await vllm.load("policy-0001", "/versions/policy-0001")
+    version = add_version(served_store, "policy-0001", form="adapter")
+    await vllm.load(version.served_name, "/versions/policy-0001")
     served_store.versions.publish("policy-0001", "promoted")
     finished = (await collected(answers.reply(ben, chat, "Hi again")))[-1]
     assert isinstance(finished, Finished)
     assert finished.version == "policy-0001"
-    assert [request["model"] for request in vllm.requests] == ["base", "policy-0001"]
+    assert [shown(request["model"]) for request in vllm.requests] == ["base", "policy-0001"]
     assert completion_of(served_store, finished.message_id).adapter_hash == "hash-of-policy-0001"
 
 
@@ -305,7 +305,7 @@ async def test_before_the_first_version_is_published_a_sentence_says_so(
     ("error", "sentence"),
     [
         (VllmError(400, "too many tokens"), "refused this request: too many tokens"),
-        (VllmError(404, "no such model"), "not loaded yet"),
+        (VllmError(404, "no such model"), "does not serve this installation's model"),
         (VllmError(500, "boom"), "boom"),
     ],
 )

@@ -49,7 +49,7 @@ async def test_a_pair_is_a_fresh_answer_of_each_on_a_random_side(
     answers: Answers, served_store: Store, vllm: FakeVllm, ada: Person, round_id: int
 ) -> None:
     milestone = add_milestone(served_store, round_id)
-    vllm.loaded[milestone.name] = milestone.path
+    vllm.loaded[milestone.served_name] = milestone.path
     comparing = Comparing(answers, PROMPTS, random.Random(3))
     left = []
     for number in range(12):
@@ -80,7 +80,7 @@ async def test_a_pair_made_ahead_is_not_shown_once_the_milestone_is_let_go(
     comparing: Comparing, served_store: Store, vllm: FakeVllm, ada: Person, round_id: int
 ) -> None:
     milestone = add_milestone(served_store, round_id)
-    vllm.loaded[milestone.name] = milestone.path
+    vllm.loaded[milestone.served_name] = milestone.path
     ticket, _, _ = await pair(comparing, served_store, ada)
     again, _, _ = await pair(comparing, served_store, ada)
     assert again.id == ticket.id

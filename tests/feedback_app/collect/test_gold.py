@@ -103,8 +103,8 @@ async def test_no_gold_where_it_is_off_or_every_vote_is_needed_or_nobody_real_ju
     comparing = mixing(answers, 0.0 if case == "off" else 0.5)
     person = served_store.people.add("bot", "annotator", "", scripted=True) if case == "scripted" else ada
     if case == "challenged":
-        add_version(served_store, "policy-0001", form="adapter", state="challenger")
-        await vllm.load("policy-0001", "/x")
+        version = add_version(served_store, "policy-0001", form="adapter", state="challenger")
+        await vllm.load(version.served_name, "/x")
     assert [await compared(comparing, served_store, person) for _ in range(20)] == [None] * 20
 
 

@@ -92,8 +92,8 @@ async def test_no_repeat_where_it_is_off_or_every_vote_is_needed_or_nobody_real_
     comparing = repeating(answers, 0.0 if case == "off" else 0.5)
     person = served_store.people.add("bot", "annotator", "", scripted=True) if case == "scripted" else ada
     if case == "challenged":
-        add_version(served_store, "policy-0001", form="adapter", state="challenger")
-        await vllm.load("policy-0001", "/x")
+        version = add_version(served_store, "policy-0001", form="adapter", state="challenger")
+        await vllm.load(version.served_name, "/x")
     assert [(await compared(comparing, served_store, person)).repeat_of for _ in range(15)] == [None] * 15
 
 

@@ -139,8 +139,8 @@ async def test_a_pair_of_a_challenger_is_blind_and_against_the_incumbent(
 ) -> None:
     _, stale = await next_pair(comparing, ada)  # made before there was a challenger
     clock.pass_s(1)
-    add_version(served_store, "policy-0001", form="adapter", state="challenger")
-    await vllm.load("policy-0001", "/x")
+    version = add_version(served_store, "policy-0001", form="adapter", state="challenger")
+    await vllm.load(version.served_name, "/x")
     left = []
     for _ in range(12):
         _, ready = await next_pair(comparing, ada)

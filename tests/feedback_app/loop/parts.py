@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from alignment.artifact import finish
 from alignment.judgement import Message
 from alignment.sampler import Sample, Sampling
 from feedback_app.loop.votes import challenge
 from feedback_app.store.database import Store
 from feedback_app.store.tables import Person, Round, Version
+from tests.fakes import shown
 from tests.feedback_app.builders import add_version, show
 
 FAKE_STAGE = Path(__file__).with_name("fake_stage.py")
@@ -40,6 +43,36 @@ def made_by(store: Store, name: str, turn: Round, *, state: str = "ready") -> Ve
             created_at=store.now(),
         )
     )
+
+
+def real_adapter(
+    store: Store, home: Path, name: str, turn: Round | None = None, *, says: str = "", state: str = "ready"
+) -> Version:
+    """The same with files of its own; `says` tells its weights from others'."""
+    folder = (home / name).resolve()
+    write_adapter(folder, says or name)
+    return store.versions.add(
+        Version(
+            name=name,
+            kind="aligned",
+            form="adapter",
+            path=str(folder),
+            base_hash="b" * 64,
+            artifact_hash=finish(folder, {"stage": "dpo"}, {}, {}).hash,
+            parent="base",
+            round_id=turn.id if turn is not None else None,
+            state=state,
+            created_at=store.now(),
+        )
+    )
+
+
+def write_adapter(folder: Path, says: str) -> None:
+    """The two files of an adapter: no tensors, and `says` in their place."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "adapter_config.json").write_text('{"r": 1}')
+    header = json.dumps({"__metadata__": {"says": says}}).encode()
+    (folder / "adapter_model.safetensors").write_bytes(len(header).to_bytes(8, "little") + header)
 
 
 def held_round(store: Store, name: str = "policy-0001", *, needed: int = 60) -> Round:
@@ -93,13 +126,13 @@ class FakeSampler:
     def sample(self, version: str, prompts: Sequence[Sequence[Message]], sampling: Sampling) -> list[list[Sample]]:
         if self.fail:
             raise self.fail.pop()
-        self.asked[version] = self.asked.get(version, 0) + len(prompts)
-        text = self.answers.get(version, "It is blue, I think.")
+        self.asked[shown(version)] = self.asked.get(shown(version), 0) + len(prompts)
+        text = self.answers.get(shown(version), "It is blue, I think.")
         return [[Sample(text, "stop", (1, 2, 3), (-1.0, -1.0, -1.0))] for _ in prompts]
 
     def score(self, version: str, prompts: Sequence[Sequence[Message]], samples: Sequence[Sample]) -> list[list[float]]:
-        self.scored[version] = self.scored.get(version, 0) + len(prompts)
-        return [[-1.5 if version != "base" else -2.0] * len(sample.tokens) for sample in samples]
+        self.scored[shown(version)] = self.scored.get(shown(version), 0) + len(prompts)
+        return [[-1.5 if shown(version) != "base" else -2.0] * len(sample.tokens) for sample in samples]
 
     def encode(self, version: str, prompts: Sequence[Sequence[Message]], answers: Sequence[str]) -> list[Sample]:
         self.encoded += len(prompts)

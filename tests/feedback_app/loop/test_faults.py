@@ -260,7 +260,7 @@ async def test_a_worker_killed_in_the_evaluation_trains_nothing_twice(
     assert after.status == "held", after.reasons
     assert len(attempts_of(live_store, turn.id)) == 1
     assert [version.name for version in live_store.versions.listing()] == ["base", "policy-0001"]
-    assert "policy-0001" in vllm.loaded
+    assert "policy-0001" in vllm.versions
 
 
 class Everything:

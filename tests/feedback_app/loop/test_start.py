@@ -11,15 +11,17 @@ from alignment.continuing import check_continuing
 from alignment.errors import StageError
 from alignment.spec import StageSpec
 from alignment.stages import run_stage
-from feedback_app.errors import UsageError
+from feedback_app import evaluating
+from feedback_app.errors import Unavailable, UsageError
 from feedback_app.loop.lineage import version_lineage
 from feedback_app.loop.report import round_report
 from feedback_app.loop.rounds import start_round
 from feedback_app.loop.start import continues, start_of
 from feedback_app.loop.training import artifacts
+from feedback_app.settings import Settings
 from feedback_app.store.database import Store, open_store
 from feedback_app.store.tables import Version
-from tests.feedback_app.loop.parts import serve_base
+from tests.feedback_app.loop.parts import real_adapter, serve_base
 from tests.feedback_app.loop.test_worker import Bench
 
 SHAPE = {"r": 16, "lora_alpha": 32, "layers_to_transform": [3]}
@@ -123,4 +125,35 @@ async def test_a_chained_round_continues_the_incumbent_and_records_it(tmp_path: 
     assert set(report["figures"]["kl"]) == {"to_incumbent", "to_base"}
     assert report["figures"]["kl"]["to_base"] > report["figures"]["kl"]["to_incumbent"]
     assert report["evaluation"]["language"]["added"] == -0.5
+    store.close()
+
+
+@pytest.mark.slow
+async def test_a_damaged_incumbent_is_not_continued(tmp_path: Path) -> None:
+    store = open_store(f"sqlite:///{tmp_path / 'alignloop.db'}")
+    bench = Bench(store, tmp_path / "home")
+    await bench.begin()
+    bench.start()
+    await bench.worker.turn()
+    store.versions.publish("policy-0001", "operator")
+    weights = bench.settings.versions_dir / "policy-0001" / "adapter_model.safetensors"
+    weights.write_bytes(weights.read_bytes() + b"!")
+    bench.start(settings={"start": "incumbent"})
+    turn = await bench.worker.turn()
+    assert turn is not None
+    assert turn.status == "failed"
+    assert "policy-0001 cannot be continued: " in turn.reasons[0]
+    assert "was changed after training" in turn.reasons[0]
+    assert store.versions.get("policy-0002") is None
+    store.close()
+
+
+def test_a_damaged_version_is_not_evaluated(tmp_path: Path) -> None:
+    store = open_store(f"sqlite:///{tmp_path / 'alignloop.db'}")
+    serve_base(store)
+    version = real_adapter(store, tmp_path, "policy-0001")
+    assert evaluating._source(store, Settings(home=tmp_path), "policy-0001") == ("policy-0001", version.path, version)
+    (Path(version.path) / "adapter_model.safetensors").unlink()
+    with pytest.raises(Unavailable, match=r"policy-0001 cannot be evaluated: .* is missing"):
+        evaluating._source(store, Settings(home=tmp_path), "policy-0001")
     store.close()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from feedback_app.loop.versions import register_artifact, register_model, served_name
+from feedback_app.loop.versions import register_artifact, register_model
 from feedback_app.store.database import Store
 from feedback_app.store.tables import Round, Version
 from tests.feedback_app.builders import add_version
@@ -24,7 +25,7 @@ def test_the_first_start_registers_and_publishes_the_model_once(sqlite_store: St
     for _ in range(2):
         base = register_model(sqlite_store, "/models/a", FakeFacts())
     assert (base.name, base.form, base.base_hash) == ("base", "full", "b" * 64)
-    assert served_name(base) == "base"
+    assert base.served_name == f"base-{base.base_hash[:12]}"
     assert meaning(sqlite_store) == ("base", "first")
     assert len(sqlite_store.versions.history()) == 1
 
@@ -89,7 +90,7 @@ def test_an_artifact_becomes_a_version_with_a_place_of_its_own(
     folder = Path(version.path)
     assert folder.is_absolute()
     assert (folder / "adapter_model.safetensors").read_bytes() == b"weights"
-    assert served_name(version) == "policy-0001"
+    assert re.fullmatch("policy-0001-[0-9a-f]{12}", version.served_name)
 
 
 def test_registering_again_after_a_crash_finds_the_same_version(

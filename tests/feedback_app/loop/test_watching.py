@@ -88,7 +88,7 @@ async def test_a_milestone_is_loaded_judged_against_the_start_and_let_go(desk: D
     (milestone,) = desk.shown()
     assert milestone.name.startswith("milestone-0001-12-")
     assert (milestone.kind, milestone.parent, milestone.round_id) == ("milestone", "base", desk.turn.id)
-    assert desk.vllm.loaded == {milestone.name: str(desk.home / milestone.name)}
+    assert desk.vllm.versions == {milestone.name: str(desk.home / milestone.name)}
     assert desk.store.versions.published().version == "base"  # type: ignore[union-attr]
     for outcome in ("win", "tie", "none", "loss"):
         vote(desk.store, desk.ann, milestone.name, outcome)
@@ -101,7 +101,7 @@ async def test_a_milestone_is_loaded_judged_against_the_start_and_let_go(desk: D
     shutil.rmtree(folder_of(desk.out))
     await desk.look()
     assert desk.shown() == []
-    assert milestone.name in desk.vllm.loaded, "somebody's request may still need it"
+    assert milestone.name in desk.vllm.versions, "somebody's request may still need it"
     await desk.unloaded()
     assert desk.vllm.loaded == {}
 

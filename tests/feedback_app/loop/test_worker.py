@@ -26,7 +26,7 @@ from feedback_app.store.database import Store
 from feedback_app.store.tables import Round
 from serving.errors import VllmError, VllmUnreachable
 from tests.fakes import FakeVllm
-from tests.feedback_app.loop.parts import FakeFacts, FakeSampler, compared, launcher, made_by, vote
+from tests.feedback_app.loop.parts import FakeFacts, FakeSampler, compared, launcher, real_adapter, vote
 
 pytestmark = pytest.mark.slow
 
@@ -107,7 +107,7 @@ async def test_a_round_makes_a_challenger_and_says_what_it_needs(make: Callable[
     assert turn.status == "held", turn.reasons
     assert turn.reasons[0] == "It needs 8 more blind votes between policy-0001 and base."
     assert bench.meaning() == "base"
-    assert set(bench.vllm.loaded) == {"policy-0001"}
+    assert set(bench.vllm.versions) == {"policy-0001"}
     report = round_report(bench.store, turn)
     assert [(stage["name"], stage["status"]) for stage in report["stages"]] == [
         (name, "done") for name in ("snapshot", "dpo", "register", "stage", "evaluate", "gate")
@@ -140,7 +140,7 @@ async def test_votes_promote_the_challenger_while_the_worker_runs(make: Callable
             vote(bench.store, person, "policy-0001", "win")
         await bench.until(lambda: bench.meaning() == "policy-0001")
         await bench.until(lambda: bench.get(turn.id or 0).status == "promoted")
-    assert "policy-0001" in bench.vllm.loaded
+    assert "policy-0001" in bench.vllm.versions
 
 
 async def test_a_version_that_lost_its_capability_is_rejected(make: Callable[..., Bench]) -> None:
@@ -295,12 +295,12 @@ async def test_an_operator_promotes_a_version_that_is_not_loaded(make: Callable[
     await bench.begin()
     turn = bench.store.rounds.add("dpo", None, 0, {})
     bench.store.rounds.update(turn.id or 0, status="passed")
-    made_by(bench.store, "policy-0042", turn)
+    real_adapter(bench.store, bench.settings.versions_dir, "policy-0042", turn)
     async with bench.running():
         await bench.until(lambda: any(beat.name == "worker" for beat in bench.store.beats.all()))
         await asyncio.to_thread(promote, bench.store, "policy-0042", None)
     assert bench.meaning() == "policy-0042"
-    assert "policy-0042" in bench.vllm.loaded
+    assert "policy-0042" in bench.vllm.versions
     assert bench.get(turn.id or 0).status == "promoted"
 
 
