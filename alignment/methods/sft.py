@@ -1,4 +1,9 @@
-"""Supervised finetuning: a model learns from whole conversations, with loss on the assistant's words alone."""
+"""Supervised finetuning: a model learns from whole conversations, with loss on the assistant's words alone.
+
+Of a row worth imitating, the loss is on its completion alone: nobody said that the earlier turns were good, nor
+that a model of ours said them. Of a conversation file it is on every assistant's turn, but for those of `weight` 0
+(OpenAI's mark for a turn to be read and not learned, which `alignloop export` sets on all turns but the last).
+"""
 
 from __future__ import annotations
 
@@ -31,20 +36,27 @@ class SftDataError(StageError):
 
 
 def read_rows(data: Path) -> list[dict[str, Any]]:
-    """The {"messages"} rows of ``train.jsonl``, or the training rows worth imitating of a dataset's ``sft.jsonl``.
+    """The conversations of ``train.jsonl``, or the training rows worth imitating of a dataset's ``sft.jsonl``.
 
-    Raises SftDataError with the counts when there is no such file, or no row with an assistant's turn.
+    Each is {"messages"}, of which every assistant's turn is learned, or all are {"prompt", "completion"}, of which
+    only the completion is. Raises SftDataError with the counts when there is no such file, or no row with an
+    assistant's turn.
     """
     conversations, imitated = data / "train.jsonl", data / "sft.jsonl"
     if conversations.exists():
         lines = [line for line in conversations.read_text(encoding="utf-8").splitlines() if line.strip()]
-        rows = [{"messages": json.loads(line)["messages"]} for line in lines]
-        kept = [row for row in rows if any(message["role"] == "assistant" for message in row["messages"])]
+        rows = [json.loads(line)["messages"] for line in lines]
+        kept = [row for row in rows if any(map(_learned, row))]
         if not kept:
             raise SftDataError(
                 f"sft needs at least one conversation with an assistant's turn; 0 of {len(rows)} have one."
             )
-        return kept
+        if all(_learned(turn) for row in kept for turn in row if turn["role"] == "assistant"):
+            return [{"messages": [_bare(turn) for turn in row]} for row in kept]
+        answers = [one for row in kept for one in _answers(row)]
+        if not answers:
+            raise SftDataError(f"sft needs at least one answer after a question; 0 of {len(rows)} have one to learn.")
+        return answers
     if not imitated.exists():
         raise SftDataError(
             f"sft needs at least one row worth imitating; {data} has 0: no train.jsonl and no sft.jsonl."
@@ -54,12 +66,33 @@ def read_rows(data: Path) -> list[dict[str, Any]]:
         raise SftDataError("sft needs at least one row worth imitating; this snapshot has 0: collect corrections.")
     return [
         {
-            "messages": [
-                *({"role": turn.role, "content": turn.content} for turn in row.prompt),
-                {"role": "assistant", "content": row.completion},
-            ]
+            "prompt": [{"role": turn.role, "content": turn.content} for turn in row.prompt],
+            "completion": [{"role": "assistant", "content": row.completion}],
         }
         for row in found
+    ]
+
+
+def turns_of(row: dict[str, Any]) -> list[dict[str, Any]]:
+    """A row as one conversation."""
+    return row["messages"] if "messages" in row else [*row["prompt"], *row["completion"]]
+
+
+def _learned(turn: dict[str, Any]) -> bool:
+    return bool(turn["role"] == "assistant" and turn.get("weight", 1) != 0)
+
+
+def _bare(turn: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in turn.items() if name != "weight"}
+
+
+def _answers(turns: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A row for each answer of a conversation that is to be learned."""
+    bare = [_bare(turn) for turn in turns]
+    return [
+        {"prompt": bare[:place], "completion": [bare[place]]}
+        for place, turn in enumerate(turns)
+        if place and _learned(turn)
     ]
 
 
@@ -87,7 +120,7 @@ def train(spec: StageSpec, progress: Progress) -> dict[str, Any]:
     tokenizer = AutoTokenizer.from_pretrained(spec.model)
     model = AutoModelForCausalLM.from_pretrained(spec.model, dtype="float32")
     rows = read_rows(spec.data)
-    lengths = [len(tokenizer.apply_chat_template(row["messages"], return_dict=False)) for row in rows]
+    lengths = [len(tokenizer.apply_chat_template(turns_of(row), return_dict=False)) for row in rows]
     kept = [row for row, length in zip(rows, lengths, strict=True) if length <= settings["max_length"]]
     if not kept:
         raise SftDataError(

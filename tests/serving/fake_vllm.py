@@ -1,7 +1,8 @@
 """The fake of vLLM that all fast tests share: the same routes, shapes and error texts, without a model.
 
-It answers `"<model> heard: <last user message>"` word by word. Use `FakeVllm` inside a test's event loop, or
-run this file as a program (`fake_vllm.py PORT [child]`) where a test needs a real process.
+It answers `"<model> heard: <last user message>"` word by word, as far as `max_tokens` and `stop` let it. Use
+`FakeVllm` inside a test's event loop, or run this file as a program (`fake_vllm.py PORT [child]`) where a test needs
+a real process.
 """
 
 from __future__ import annotations
@@ -98,7 +99,10 @@ class FakeVllm:
         words = f"{body['model']} heard: {body['messages'][-1]['content']}".split()
         limit = body.get("max_tokens") or body.get("max_completion_tokens") or self.window
         reason = "length" if len(words) > limit else "stop"
-        words, n = words[:limit], body.get("n") or 1
+        words, n, stopped = words[:limit], body.get("n") or 1, None
+        for stop in [body["stop"]] if isinstance(body.get("stop"), str) else body.get("stop") or []:
+            if stop and stop in " ".join(words):
+                words, reason, stopped = " ".join(words).split(stop)[0].split(), "stop", stop
         usage = {"prompt_tokens": _count(body["messages"]), "completion_tokens": len(words) * n}
         usage["total_tokens"] = sum(usage.values())
         head = {"id": "chatcmpl-1", "created": int(time.time()), "model": body["model"]}
@@ -108,6 +112,7 @@ class FakeVllm:
                     "index": i,
                     "message": {"role": "assistant", "content": " ".join(words) + _mark(i)},
                     "finish_reason": reason,
+                    "stop_reason": stopped,
                 }
                 for i in range(n)
             ]
@@ -117,7 +122,7 @@ class FakeVllm:
         await response.prepare(request)
         sent = b""
         try:
-            async for event in self._events(words, n, reason):
+            async for event in self._events(words, n, reason, stopped):
                 chunk = {**head, "object": "chat.completion.chunk", **event}
                 sent += (data := f"data: {json.dumps(chunk)}\n\n".encode())
                 await response.write(data)
@@ -138,7 +143,9 @@ class FakeVllm:
             self.served.append(sent)
         return response
 
-    async def _events(self, words: list[str], n: int, reason: str) -> AsyncIterator[dict[str, Any]]:
+    async def _events(
+        self, words: list[str], n: int, reason: str, stopped: str | None
+    ) -> AsyncIterator[dict[str, Any]]:
         for i in range(n):
             yield _choice(i, {"role": "assistant", "content": ""}, None)
         for number, word in enumerate(words):
@@ -151,7 +158,7 @@ class FakeVllm:
             if number == 0 and self.hold is not None:
                 await self.hold.wait()
         for i in range(n):
-            yield _choice(i, {"content": ""}, reason)
+            yield _choice(i, {"content": ""}, reason, stopped)
 
 
 @contextlib.asynccontextmanager
@@ -171,8 +178,8 @@ def _mark(index: int) -> str:
     return f" ({index})" if index else ""
 
 
-def _choice(index: int, delta: dict[str, str], reason: str | None) -> dict[str, Any]:
-    return {"choices": [{"index": index, "delta": delta, "finish_reason": reason}]}
+def _choice(index: int, delta: dict[str, str], reason: str | None, stopped: str | None = None) -> dict[str, Any]:
+    return {"choices": [{"index": index, "delta": delta, "finish_reason": reason, "stop_reason": stopped}]}
 
 
 def _count(messages: list[dict[str, Any]]) -> int:
