@@ -38,7 +38,8 @@ class Excluded(StrEnum):
     FORCED = "forced"  # whoever asked could decide its words: a grammar, a bias, tokens that are allowed or not
     PREFILLED = "prefilled"  # the model went on after words that were put into its mouth
     HIDDEN_PROMPT = "hidden_prompt"  # the model read more than is recorded: tools, documents, a template's variables
-    INVENTED_TURNS = "invented_turns"  # an assistant's turn before it is none that a model of ours said to this person
+    # An assistant's turn before it is none that a model of ours said to this person, or a message writes turns itself.
+    INVENTED_TURNS = "invented_turns"
     STOP_STRING = "stop_string"  # a stop string of whoever asked cut it
 
 

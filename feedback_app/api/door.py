@@ -31,7 +31,7 @@ from feedback_app.api.fields import Asked, read_fields
 from feedback_app.api.keys import person_of_request, read_body
 from feedback_app.api.openai_errors import OpenAIRoute, error_body
 from feedback_app.collect.door import record_door
-from feedback_app.collect.generate import POLICY, Served, sentence, served
+from feedback_app.collect.generate import POLICY, Served, sentence, served, writes_turns
 from feedback_app.collect.people import Role
 from feedback_app.collect.text import clean
 from feedback_app.errors import AlignloopError, NotAllowed, NotFound, Unavailable, UsageError
@@ -247,7 +247,12 @@ class Answer:
         if "temperature" not in sampling:
             sampling["temperature"] = facts.temperature if facts and facts.temperature is not None else 1.0
         seed = self.asked.body.get("seed")
-        excluded = self.asked.excluded or (None if choice.stop_string is None else Excluded.STOP_STRING)
+        excluded = self.asked.excluded
+        contents = (turn["content"] for turn in self.asked.body["messages"])
+        if excluded is None and writes_turns(contents, facts.turn_tokens if facts else ()):
+            excluded = Excluded.INVENTED_TURNS
+        if excluded is None and choice.stop_string is not None:
+            excluded = Excluded.STOP_STRING
         return Completion(
             message_id="",
             version=version.name,

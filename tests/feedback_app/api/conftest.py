@@ -78,7 +78,7 @@ async def site(store: Store) -> AsyncIterator[Site]:
     store.versions.publish("policy-0001", "first")
     async with running(FakeVllm()) as fake, VllmClient(fake.url, timeout_s=10) as client:
         fake.adapters["policy-0001"] = "/a/1"
-        facts = ModelFacts("template", "weights", 512, 0.9, "LlamaForCausalLM")
+        facts = ModelFacts("template", "weights", 512, 0.9, "LlamaForCausalLM", ("<|im_end|>", "<|im_start|>"))
         inflight = InFlight()
         app = FastAPI()
         settings = Settings(request_deadline_s=10)
