@@ -317,7 +317,7 @@ def _unsaid(session: Session, person_id: str, turns: Sequence[tuple[str, str]], 
     """
     texts = {text for role, text in turns if role == "assistant"}
     for some in _batches(texts):
-        statement = (
+        said = (
             select(Message.content)
             .join(Conversation, col(Conversation.id) == Message.conversation_id)
             .join(Completion, col(Completion.message_id) == Message.id)
@@ -327,10 +327,10 @@ def _unsaid(session: Session, person_id: str, turns: Sequence[tuple[str, str]], 
                 Conversation.updated_at >= since,
                 Message.role == "assistant",
                 col(Message.content).in_(some),
-                or_(col(Completion.excluded).is_(None), Completion.excluded == Excluded.STOP_STRING.value),
+                or_(col(Completion.excluded).is_(None), col(Completion.excluded) == Excluded.STOP_STRING.value),
             )
         )
-        texts -= set(session.exec(statement))
+        texts.difference_update(session.exec(said))
     return texts
 
 
