@@ -330,7 +330,8 @@ def _unsaid(session: Session, person_id: str, turns: Sequence[tuple[str, str]], 
                 or_(col(Completion.excluded).is_(None), col(Completion.excluded) == Excluded.STOP_STRING.value),
             )
         )
-        texts.difference_update(session.exec(said))
+        known: Iterable[str] = session.exec(said)
+        texts.difference_update(known)
     return texts
 
 
