@@ -32,6 +32,17 @@ class Strength(StrEnum):
     SLIGHTLY = "slightly"
 
 
+class Excluded(StrEnum):
+    """Why an answer never trains, whatever people say of it: it is not the model's own word alone. Gravest first."""
+
+    FORCED = "forced"  # whoever asked could decide its words: a grammar, a bias, tokens that are allowed or not
+    PREFILLED = "prefilled"  # the model went on after words that were put into its mouth
+    HIDDEN_PROMPT = "hidden_prompt"  # the model read more than is recorded: tools, documents, a template's variables
+    # An assistant's turn before it is none that a model of ours said to this person, or a message writes turns itself.
+    INVENTED_TURNS = "invented_turns"
+    STOP_STRING = "stop_string"  # a stop string of whoever asked cut it
+
+
 @dataclass(frozen=True, slots=True)
 class Message:
     """One turn: `role` is system, user, assistant or tool."""
@@ -45,7 +56,8 @@ class Candidate:
     """One answer that was judged.
 
     `position` is where the server showed it (0 is left or top). `finish_reason` is vLLM's (`stop`,
-    `length`) or `stopped` when a person stopped it; only `stop` may become part of a pair.
+    `length`) or `stopped` when a person stopped it; only `stop` may become part of a pair. One that is `excluded`
+    becomes part of nothing.
     """
 
     id: str
@@ -56,6 +68,7 @@ class Candidate:
     rank: int | None = None  # 1 is best; equal numbers are ties
     mark: Mark | None = None
     correction: str | None = None
+    excluded: Excluded | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -326,6 +326,7 @@ def _schema(name: str) -> pa.Schema:
             ("rank", pa.int64()),
             ("mark", pa.string()),
             ("correction", pa.string()),
+            ("excluded", pa.string()),
         ]
     )
     columns: dict[str, list[tuple[str, Any]]] = {

@@ -18,6 +18,7 @@ from serving.errors import ModelProblem
 
 __all__ = ["ModelFacts", "ModelProblem", "check_model"]
 
+ROLES = ("system", "user", "assistant")
 TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "tekken.json")
 LENGTH_KEYS = ("max_position_embeddings", "n_positions", "max_sequence_length", "seq_length", "max_seq_len")
 
@@ -28,6 +29,8 @@ class ModelFacts:
 
     `temperature` is the model's own recommendation from `generation_config.json`, None where it has none; `dtype` is
     the number format of its weights, empty where its configuration does not say.
+    `turn_tokens` are the special tokens that the chat template writes or that name a role, as texts: in a message,
+    they are read as the end of a turn and the beginning of another.
     """
 
     template_hash: str
@@ -36,6 +39,7 @@ class ModelFacts:
     temperature: float | None
     architecture: str
     dtype: str = ""
+    turn_tokens: tuple[str, ...] = ()
 
 
 def check_model(source: str, *, fetch: Callable[[str, str], Path] | None = None) -> ModelFacts:
@@ -63,7 +67,7 @@ def _check_folder(folder: Path) -> ModelFacts:
     if not any((folder / name).is_file() for name in TOKENIZERS):
         raise ModelProblem(f"{folder} has no tokenizer: tokenizer.json (or tokenizer.model) is missing.")
     template = _template(folder, str(folder))
-    return _facts(config, template, _hash_files(weights), folder / "generation_config.json", str(folder))
+    return _facts(config, template, _hash_files(weights), folder, str(folder))
 
 
 def _check_hub(name: str, fetch: Callable[[str, str], Path]) -> ModelFacts:
@@ -75,17 +79,18 @@ def _check_hub(name: str, fetch: Callable[[str, str], Path]) -> ModelFacts:
             "Correct ALIGNLOOP_MODEL, or set HF_TOKEN for a gated model."
         ) from error
     # These land beside the configuration, in the snapshot folder of the same commit.
-    for optional in ("tokenizer_config.json", "chat_template.jinja", "generation_config.json"):
+    for optional in ("tokenizer_config.json", "chat_template.jinja", "generation_config.json", "tokenizer.json"):
         with contextlib.suppress(FileNotFoundError):
             fetch(name, optional)
     folder = config_path.parent
     config, template = _config(folder, name), _template(folder, name)
     # The snapshot folder is named by the commit, which fixes every byte of the weights.
     weights = hashlib.sha256(f"{name}@{folder.name}".encode()).hexdigest()
-    return _facts(config, template, weights, folder / "generation_config.json", name)
+    return _facts(config, template, weights, folder, name)
 
 
-def _facts(config: dict[str, Any], template: str, weights: str, generation: Path, name: str) -> ModelFacts:
+def _facts(config: dict[str, Any], template: str, weights: str, folder: Path, name: str) -> ModelFacts:
+    generation = folder / "generation_config.json"
     inner = config.get("text_config")  # models that also see images keep the language model's settings there
     text: dict[str, Any] = inner if isinstance(inner, dict) else config
     lengths = [int(text[key]) for key in LENGTH_KEYS if isinstance(text.get(key), int)]
@@ -101,7 +106,20 @@ def _facts(config: dict[str, Any], template: str, weights: str, generation: Path
         dtype=str(
             text.get("dtype") or text.get("torch_dtype") or config.get("dtype") or config.get("torch_dtype") or ""
         ),
+        turn_tokens=tuple(
+            token for token in _special_tokens(folder) if token in template or any(role in token for role in ROLES)
+        ),
     )
+
+
+def _special_tokens(folder: Path) -> list[str]:
+    """The special tokens that a fast tokenizer's file or its configuration lists."""
+    entries: list[Any] = []
+    for name, key in (("tokenizer.json", "added_tokens"), ("tokenizer_config.json", "added_tokens_decoder")):
+        listed = _json(folder / name).get(key) if (folder / name).is_file() else None
+        entries += listed.values() if isinstance(listed, dict) else listed if isinstance(listed, list) else []
+    tokens = [entry.get("content") for entry in entries if isinstance(entry, dict) and entry.get("special")]
+    return sorted({token for token in tokens if isinstance(token, str) and token})
 
 
 def _config(folder: Path, name: str) -> dict[str, Any]:

@@ -20,10 +20,14 @@ DONE = b"data: [DONE]\n\n"
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One answer: its text, and vLLM's reason for ending (None when it had not ended)."""
+    """One answer: its text, and vLLM's reason for ending (None when it had not ended).
+
+    `stop_string` is the string that the client named and that cut the answer, None where the model ended it.
+    """
 
     text: str
     finish_reason: str | None
+    stop_string: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +77,7 @@ class Transcript:
         """The choices and token counts of everything that was fed so far."""
         texts: dict[int, list[str]] = {}
         reasons: dict[int, str] = {}
+        cut: dict[int, str | None] = {}
         usage: Mapping[str, Any] = {}
         pieces = 0
         for event in SseLines().feed(b"".join(self._events)):
@@ -84,8 +89,9 @@ class Transcript:
                 texts.setdefault(index, []).append(text)
                 if choice.get("finish_reason"):
                     reasons[index] = str(choice["finish_reason"])
+                    cut[index] = _stop_string(choice)
         return Said(
-            tuple(Choice("".join(texts[index]), reasons.get(index)) for index in sorted(texts)),
+            tuple(Choice("".join(texts[index]), reasons.get(index), cut.get(index)) for index in sorted(texts)),
             int(usage.get("prompt_tokens") or 0),
             int(usage.get("completion_tokens") or pieces),
         )
@@ -97,10 +103,19 @@ def read_reply(raw: bytes) -> Said:
     usage = reply.get("usage") or {}
     try:
         choices = sorted(reply["choices"], key=lambda choice: int(choice.get("index") or 0))
-        found = tuple(Choice(choice["message"].get("content") or "", choice.get("finish_reason")) for choice in choices)
+        found = tuple(
+            Choice(choice["message"].get("content") or "", choice.get("finish_reason"), _stop_string(choice))
+            for choice in choices
+        )
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError("not a chat completion") from error
     return Said(found, int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0))
+
+
+def _stop_string(choice: Mapping[str, Any]) -> str | None:
+    """vLLM names the string that cut an answer, or the number of a token that ends answers of this model anyway."""
+    reason = choice.get("stop_reason")
+    return reason if isinstance(reason, str) else None
 
 
 def _only_usage(event: bytes) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -48,16 +48,20 @@ def compile_rows(
     `seed` chooses which prompts are held out, `signals` count only as far as `rules` let them. Holds everything
     in memory; `stream` does the same from disk. Raises `ValueError` when two judgements share an id.
     """
-    listed = list(judgements)
+    listed, heard = list(judgements), list(signals)
     if len({judgement.id for judgement in listed}) != len(listed):
         raise ValueError("Two judgements share an id; compile each live judgement once.")
     survey = Survey()
     contexts: defaultdict[bytes, list[Judgement]] = defaultdict(list)
     for judgement in listed:
         contexts[survey.see(judgement)].append(judgement)
-    implicit = _signals(signals, listed, rules, survey)
+    implicit = _signals(heard, listed, rules, survey)
     surveyed = survey.result(seed, reliability=rules.reliability)
-    totals = Totals()
+    totals = Totals(
+        skipped=Counter(
+            each.excluded.value for each in heard if each.excluded is not None and each.signal in rules.implicit
+        )
+    )
     drafted = []
     for digest in sorted({*contexts, *implicit}):
         said, done = contexts.get(digest, []), implicit.get(digest, [])

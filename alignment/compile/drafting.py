@@ -119,9 +119,11 @@ def draft(
     """Draft the rows of one context. `judgements` are all there are on it; `signals` have been weighed already.
 
     Gold verdicts become no row: their answer was known before, and what they tell is in `reliability`. Nor do
-    repeats: what their person said of it the first time is a row already.
+    repeats: what their person said of it the first time is a row already. No rule ever sees an answer that is
+    excluded, nor what somebody wrote in its place; `skipped` counts each by its reason.
     """
-    listed = sorted((each for each in judgements if each.trains), key=lambda judgement: judgement.id)
+    trains = sorted((each for each in judgements if each.trains), key=lambda judgement: judgement.id)
+    listed = [each for each in (_own(judgement, totals.skipped) for judgement in trains) if each.candidates]
     totals.skipped["gold"] += sum(each.gold is not None for each in judgements)
     totals.skipped["repeat"] += sum(each.repeat for each in judgements)
     pairs: list[Draft[PairRow]] = []
@@ -142,6 +144,15 @@ def draft(
     drafted = Drafted(split, _ordered(pairs), _ordered(marks), _ordered(sft), _ordered(groups))
     totals.add(drafted)
     return drafted
+
+
+def _own(judgement: Judgement, skipped: Counter[str]) -> Judgement:
+    """The judgement without the answers that are not the model's own."""
+    excluded = [candidate.excluded for candidate in judgement.candidates if candidate.excluded is not None]
+    if not excluded:
+        return judgement
+    skipped.update(reason.value for reason in excluded)
+    return replace(judgement, candidates=tuple(each for each in judgement.candidates if each.excluded is None))
 
 
 @dataclass(frozen=True, slots=True)

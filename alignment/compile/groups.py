@@ -8,8 +8,8 @@ from alignment.judgement import Candidate, Judgement
 
 
 def usable(candidate: Candidate) -> bool:
-    """Whether the model itself ended this answer: a stopped or length-cut one says nothing about what follows."""
-    return candidate.finish_reason == "stop"
+    """Whether the model itself ended this answer of its own: a cut one says nothing about what follows."""
+    return candidate.finish_reason == "stop" and candidate.excluded is None
 
 
 def tie_groups(judgement: Judgement) -> list[tuple[Candidate, ...]]:

@@ -9,6 +9,8 @@ Rules, in full:
   the lower 95 % bound of its agreement (Wilson, one-sided) lies above ½. One signal then weighs
   min(2 · bound − 1, 0.1).
 - A signal on an answer that the same person marked says nothing more than the mark and is not used.
+- A signal on an answer that is excluded (`alignment.judgement.Excluded`) is not used, and a mark on one says
+  nothing about signals.
 - All signals together weigh at most 10 % of the good and bad rows, and none is ever held out: what people
   said outright is the only evidence.
 """
@@ -24,7 +26,7 @@ from alignment.compile.age import age_of, age_weight
 from alignment.compile.drafts import Draft
 from alignment.compile.rules import Rules, Signal
 from alignment.compile.survey import context_digest
-from alignment.judgement import Judgement, Mark, Message
+from alignment.judgement import Excluded, Judgement, Mark, Message
 from alignment.rows import MarkRow
 from alignment.stats import ONE_SIDED_95, wilson_interval
 
@@ -47,6 +49,7 @@ class ImplicitSignal:
     text: str
     version: str = ""
     amount: float = 1.0
+    excluded: Excluded | None = None
 
     @property
     def good(self) -> bool:
@@ -55,8 +58,8 @@ class ImplicitSignal:
 
     @property
     def counts(self) -> bool:
-        """Whether it says anything: a small edit does not."""
-        return self.signal is not Signal.EDIT or self.amount >= EDIT_FROM
+        """Whether it says anything: a small edit does not, nor does anything done with an answer that is excluded."""
+        return self.excluded is None and (self.signal is not Signal.EDIT or self.amount >= EDIT_FROM)
 
     @property
     def item(self) -> Item:
@@ -90,7 +93,7 @@ class Said:
         if judgement.cannot_judge or judgement.repeat:
             return
         for candidate in judgement.candidates:
-            if candidate.mark is not None:
+            if candidate.mark is not None and candidate.excluded is None:
                 item = item_of(judgement.person, context_digest(judgement.context), candidate.text)
                 if self.only is None or item in self.only:
                     (self._good if candidate.mark is Mark.GOOD else self._bad).add(item)

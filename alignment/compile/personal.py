@@ -27,7 +27,10 @@ _PLACEHOLDER = re.compile(r"<(" + "|".join(sorted({kind for kind, _ in RECOGNISE
 _PASSES = 10  # far more than neighbours can hide behind each other
 # Fields that name things of ours: never a person's words, and links break when they change.
 _NAMES = frozenset(
-    {"id", "task", "person", "conversation", "judgements", "version", "finish_reason", "role", "origin", "split"}
+    {
+        *("id", "task", "person", "conversation", "judgements", "version", "role", "origin", "split"),
+        *("finish_reason", "excluded"),
+    }
 )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from alignment.compile.parts import Plain, messages_of, plain_context
-from alignment.judgement import Candidate, Judgement, Kind, Mark, Strength
+from alignment.judgement import Candidate, Excluded, Judgement, Kind, Mark, Strength
 
 
 def plain_judgement(judgement: Judgement) -> Plain:
@@ -26,6 +26,7 @@ def plain_judgement(judgement: Judgement) -> Plain:
                 candidate.rank,
                 candidate.mark.value if candidate.mark is not None else None,
                 candidate.correction,
+                candidate.excluded.value if candidate.excluded is not None else None,
             )
             for candidate in judgement.candidates
         ),
@@ -43,6 +44,7 @@ def plain_judgement(judgement: Judgement) -> Plain:
 
 _KINDS: dict[Any, Kind] = {kind.value: kind for kind in Kind}
 _MARKS: dict[Any, Mark] = {mark.value: mark for mark in Mark}
+_EXCLUDED: dict[Any, Excluded] = {excluded.value: excluded for excluded in Excluded}
 _STRENGTHS: dict[Any, Strength] = {strength.value: strength for strength in Strength}
 
 
@@ -57,8 +59,10 @@ def judgement_of(plain: Plain) -> Judgement:
         kind=_KINDS[kind],
         context=messages_of(context),
         candidates=tuple(
-            Candidate(name, text, version, position, finish, rank, _MARKS.get(mark), correction)
-            for name, text, version, position, finish, rank, mark, correction in candidates
+            Candidate(
+                name, text, version, position, finish, rank, _MARKS.get(mark), correction, _EXCLUDED.get(excluded)
+            )
+            for name, text, version, position, finish, rank, mark, correction, excluded in candidates
         ),
         conversation=conversation,
         strength=_STRENGTHS.get(strength),

@@ -6,6 +6,7 @@ same person marked that answer. The rules are those of `implicit`.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -27,8 +28,11 @@ class SignalSpool:
         self._done: set[tuple[Signal, Item]] = set()
         self._marks: dict[Item, bool] = {}
         self._weights: dict[Signal, float] = {}
+        self.skipped: Counter[str] = Counter()  # by reason, what was done with answers that are excluded
         try:
             for signal in signals if rules.implicit else ():
+                if signal.excluded is not None and signal.signal in rules.implicit:
+                    self.skipped[signal.excluded.value] += 1
                 if signal.counts and signal.signal in rules.implicit:
                     self._parts.add(context_digest(signal.context), _plain(signal))
                     self._done.add((signal.signal, signal.item))

@@ -13,6 +13,7 @@ verdict, some two hundred for each signal) and one part.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -57,7 +58,7 @@ class Stream:
             for drafts in done.drafts(number).values():
                 survey.clusters.add_prompt(drafts[0].row.prompt)
         surveyed = survey.result(seed, reliability=rules.reliability)
-        totals = Totals()
+        totals = Totals(skipped=Counter(done.skipped))
         with self._spool.open("wb") as spool:
             for number in sorted(parts.numbers | done.numbers):
                 _draft_part(parts.read(number), done.drafts(number), spool, surveyed, rules, totals)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,21 +36,30 @@ class SftDataError(StageError):
     """The rows cannot be trained on: none, or none with an assistant's turn."""
 
 
-def read_rows(data: Path, left: LeftOut) -> list[tuple[tuple[Message, ...], tuple[str, ...]]]:
-    """Conversations to learn from, each with the judgements behind it.
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """Turns, the places of those that are learned, and the judgements behind them."""
 
-    They are the {"messages"} rows of ``train.jsonl``, or the training rows worth imitating of a dataset's
-    ``sft.jsonl``. Rows that are not text are counted in ``left``.
-    Raises SftDataError with the counts when there is no such file, or no row with an assistant's turn.
+    turns: tuple[Message, ...]
+    learned: tuple[int, ...]
+    judgements: tuple[str, ...] = ()
+
+
+def read_rows(data: Path, left: LeftOut) -> list[Conversation]:
+    """What is to be learned: ``train.jsonl``, or the training rows worth imitating of a dataset's ``sft.jsonl``.
+
+    Of a {"messages"} row every assistant's turn is learned but those of ``weight`` 0, of a row worth imitating only
+    its completion. Rows that are not text are counted in ``left``.
+    Raises SftDataError with the counts when there is no such file, or no row with an assistant's turn to learn.
     """
     conversations, imitated = data / "train.jsonl", data / "sft.jsonl"
     if conversations.exists():
-        found = rows_of(conversations, ("messages",), lambda record: messages(record["messages"]), left)
-        if not left.total and not any(turn.role == "assistant" for turns in found for turn in turns):
+        found = rows_of(conversations, ("messages",), lambda record: _conversation(record["messages"]), left)
+        if not left.total and not any(row.learned for row in found):
             raise SftDataError(
                 f"sft needs at least one conversation with an assistant's turn; 0 of {len(found)} have one."
             )
-        return [(turns, ()) for turns in found]
+        return found
     if not imitated.exists():
         raise SftDataError(
             f"sft needs at least one row worth imitating; {data} has 0: no train.jsonl and no sft.jsonl."
@@ -56,7 +67,36 @@ def read_rows(data: Path, left: LeftOut) -> list[tuple[tuple[Message, ...], tupl
     rows = read_sft(data, "train", left=left)
     if not rows and not left.total:
         raise SftDataError("sft needs at least one row worth imitating; this snapshot has 0: collect corrections.")
-    return [((*row.prompt, Message("assistant", row.completion)), row.judgements) for row in rows]
+    return [
+        Conversation((*row.prompt, Message("assistant", row.completion)), (len(row.prompt),), row.judgements)
+        for row in rows
+    ]
+
+
+def _conversation(value: Any) -> Conversation:
+    """Raises `Unusable` on what is not text."""
+    turns = messages(value)
+    said = value if isinstance(value, list) else [{}]
+    learned = (
+        place
+        for place, turn in enumerate(turns)
+        if turn.role == "assistant" and turn.content.strip() and said[place].get("weight", 1) != 0
+    )
+    return Conversation(turns, tuple(learned))
+
+
+def laid_out(rows: Sequence[Conversation], laying: Laying) -> list[dict[str, Any]]:
+    """The rows for TRL: whole conversations where every answer is learned, else one row an answer to learn."""
+    kept = []
+    for row in rows:
+        turns = laying.conversation(row.turns, row.judgements, learned=row.learned)
+        if turns is not None:
+            kept.append((as_turns(turns), row.learned))
+    if all(len(learned) == sum(turn["role"] == "assistant" for turn in turns) for turns, learned in kept):
+        return [{"messages": turns} for turns, _ in kept]
+    return [
+        {"prompt": turns[:place], "completion": [turns[place]]} for turns, learned in kept for place in learned if place
+    ]
 
 
 def train(spec: StageSpec, progress: Progress) -> dict[str, Any]:
@@ -84,9 +124,8 @@ def train(spec: StageSpec, progress: Progress) -> dict[str, Any]:
     rows = read_rows(spec.data, left)
     tokenizer = AutoTokenizer.from_pretrained(spec.model)
     laying = Laying(tokenizer, settings["max_length"])
-    laid = [laying.conversation(turns, judgements) for turns, judgements in rows]
+    kept = laid_out(rows, laying)
     left.update(laying.left)
-    kept = [{"messages": as_turns(turns)} for turns in laid if turns is not None]
     left.check("sft", len(kept), 1, "rows", f"{settings['max_length']} tokens")
     model = AutoModelForCausalLM.from_pretrained(spec.model, dtype="float32")
     started = time.monotonic()

@@ -118,12 +118,14 @@ class Laying:
             return None
         return known
 
-    def conversation(self, turns: Sequence[Message], judgements: Iterable[str]) -> tuple[Message, ...] | None:
-        """A whole conversation that ends as it should be learned; None when it is left out."""
+    def conversation(
+        self, turns: Sequence[Message], judgements: Iterable[str], *, learned: Sequence[int]
+    ) -> tuple[Message, ...] | None:
+        """A whole conversation whose turns at the places `learned` are to be learned; None when it is left out."""
         try:
             if not any(turn.role == "assistant" for turn in turns):
                 raise Unusable(Reason.NO_ANSWER)
-            if not any(turn.role == "assistant" and turn.content.strip() for turn in turns):
+            if not learned:
                 raise Unusable(Reason.EMPTY)
             known = self._template.prompt(turns)
             self._check_length(0, len(self._template.ids(known)))

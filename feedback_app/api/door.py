@@ -2,12 +2,13 @@
 
     request → who asks → what `policy` means now → vLLM → its bytes → the record, and a ticket
 
-Only the model's name is replaced, in the request by the one that vLLM knows and in the reply by the version's, and
-token counts are asked for. The headers `x-alignloop-version` and `x-alignloop-ticket` name the version and the
-ticket by which the answer may be judged. The ticket is promised, in a commit of its own, before anything that
-bears it is passed on: where nothing can be stored, nothing is answered. The record is committed before the end of the
-answer is passed on, so whoever has seen the end may send a verdict at once; when that fails, the end is an error.
-No rules here: what is kept is `collect.door`'s.
+Of the request go on the fields that `api.fields` takes, with the name by which vLLM knows the version for the model's,
+and in the reply the version's own name stands; token counts are asked for. The headers `x-alignloop-version` and
+`x-alignloop-ticket` name the version and the ticket by which the answer may be judged. Where the request could decide
+the answer's words there is no ticket, and `x-alignloop-unjudged` names the fields. The ticket is promised, in a commit
+of its own, before anything that bears it is passed on: where nothing can be stored, nothing is answered. The record is
+committed before the end of the answer is passed on, so whoever has seen the end may send a verdict at once; when that
+fails, the end is an error. No rules here: what is kept is `collect.door`'s.
 """
 
 from __future__ import annotations
@@ -27,15 +28,17 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from feedback_app.api.fields import Asked, read_fields
 from feedback_app.api.keys import person_of_request, read_body
 from feedback_app.api.openai_errors import OpenAIRoute, error_body
 from feedback_app.collect.door import record_door
-from feedback_app.collect.generate import POLICY, Served, not_loaded, sentence, served
+from feedback_app.collect.generate import POLICY, Served, not_loaded, sentence, served, writes_turns
 from feedback_app.collect.people import Role
 from feedback_app.collect.reserving import Reserving
+from feedback_app.collect.text import clean
 from feedback_app.errors import AlignloopError, NotAllowed, NotFound, Unavailable, UsageError
 from feedback_app.store.database import Store
-from feedback_app.store.tables import Completion, Person, Version, new_id
+from feedback_app.store.tables import Completion, Excluded, Person, Version, new_id
 from serving.client import COMPLETIONS, RawReply
 from serving.errors import ServingError
 from serving.inflight import InFlight
@@ -49,10 +52,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
-SAMPLING_KEYS = (
-    *("temperature", "top_p", "top_k", "min_p", "max_tokens", "max_completion_tokens", "min_tokens", "n", "stop"),
-    *("frequency_penalty", "presence_penalty", "repetition_penalty", "logit_bias", "response_format", "tool_choice"),
-)
 MOST_CHOICES = 16
 RUNNING_PER_PERSON = 64
 NOT_STORED = (
@@ -115,14 +114,14 @@ class Door:
             opening.callback(self._left, person.id)
             try:
                 promised = self.reserving.begin(person, answer.ticket_id)
-                if not asked.get("stream"):
+                if not asked.body.get("stream"):
                     await promised  # vLLM answers such a request only once it is done
                 call = self.vllm.raw("POST", COMPLETIONS, answer.request(), timeout_s=self.settings.request_deadline_s)
                 reply = await opening.enter_async_context(call)
                 if reply.status != 200:
-                    return await _refusal(reply, target.version, asked["model"] == POLICY)
+                    return await _refusal(reply, target.version, asked.body["model"] == POLICY)
                 await promised  # meanwhile the prompt is read
-                if not asked.get("stream"):
+                if not asked.body.get("stream"):
                     return await answer.whole(reply)
             except ServingError as error:
                 raise sentence(error, target.version) from error
@@ -135,13 +134,14 @@ class Door:
         work.add_done_callback(self._recording.discard)
         return await asyncio.shield(work)
 
-    def _admit(self, authorization: str | None, body: bytes) -> tuple[Person, dict[str, Any], Served]:
+    def _admit(self, authorization: str | None, body: bytes) -> tuple[Person, Asked, Served]:
         """Who asks, what, and which version answers. Synchronous: two looks at the database."""
         # The key comes first, so that a stranger learns nothing about requests.
         person = person_of_request(self.store, authorization)
-        asked = read_request(body)
-        model = asked["model"]
-        if model != POLICY and not Role(person.role).reaches(Role.OPERATOR):
+        operator = Role(person.role).reaches(Role.OPERATOR)
+        asked = read_fields(read_request(body), operator=operator)
+        model = clean(asked.body["model"])
+        if model != POLICY and not operator:
             raise NotAllowed(f"Only an operator may ask for {model} by name. Ask for the model {POLICY}.")
         try:
             return person, asked, served(self.store, model)
@@ -163,25 +163,24 @@ class Answer:
 
     door: Door
     person: Person
-    asked: Mapping[str, Any]
+    asked: Asked
     target: Served
     ticket_id: str = field(default_factory=new_id)
     began: float = field(default_factory=time.monotonic)
 
     def request(self) -> bytes:
-        """The body for vLLM: as received, but for the model's name, and with token counts at a stream's end."""
-        body = {**self.asked, "model": self.target.model}
+        """The body for vLLM: with the version's name, and with token counts at a stream's end."""
+        body = {**self.asked.body, "model": self.target.model}
         if body.get("stream"):
             body["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}
         return json.dumps(body).encode()
 
     def headers(self) -> dict[str, str]:
         """What a reply says beside its body."""
-        return {
-            "x-alignloop-ticket": self.ticket_id,
-            "x-alignloop-version": self.target.version.name,
-            "cache-control": "no-store",
-        }
+        judging = {"x-alignloop-ticket": self.ticket_id}
+        if self.asked.excluded is not None:
+            judging = {"x-alignloop-unjudged": ", ".join(self.asked.because)}
+        return {**judging, "x-alignloop-version": self.target.version.name, "cache-control": "no-store"}
 
     async def whole(self, reply: RawReply) -> Response:
         """An answer in one piece."""
@@ -196,7 +195,7 @@ class Answer:
 
     async def pieces(self, reply: RawReply) -> AsyncGenerator[bytes]:
         """A streamed answer: vLLM's bytes as they come. Recorded however it ends, once anything was said."""
-        usage_asked = bool((self.asked.get("stream_options") or {}).get("include_usage"))
+        usage_asked = bool((self.asked.body.get("stream_options") or {}).get("include_usage"))
         transcript = Transcript(hide_usage=not usage_asked)
         ending = "stopped"  # how an answer without vLLM's own reason ended: by its reader, until known better
         recorded = False
@@ -258,17 +257,30 @@ class Answer:
             (choice.text, self._completion(choice, said, len(said.choices), first_token_s, seconds, ending))
             for choice in said.choices
         ]
-        messages = self.asked["messages"]
-        record_door(door.store, self.person, messages, choices, door.settings.ticket_ttl_s, self.ticket_id)
+        record_door(
+            door.store,
+            self.person,
+            self.asked.body["messages"],
+            choices,
+            door.settings.ticket_ttl_s,
+            self.ticket_id,
+            judged=self.asked.excluded is None,
+        )
 
     def _completion(
         self, choice: Choice, said: Said, shares: int, first_token_s: float | None, seconds: float, ending: str
     ) -> Completion:
         version, facts = self.target.version, self.door.facts
-        sampling = {key: self.asked[key] for key in SAMPLING_KEYS if self.asked.get(key) is not None}
+        sampling = dict(self.asked.sampling)
         if "temperature" not in sampling:
             sampling["temperature"] = facts.temperature if facts and facts.temperature is not None else 1.0
-        seed = self.asked.get("seed")
+        seed = self.asked.body.get("seed")
+        excluded = self.asked.excluded
+        contents = (turn["content"] for turn in self.asked.body["messages"])
+        if excluded is None and writes_turns(contents, facts.turn_tokens if facts else ()):
+            excluded = Excluded.INVENTED_TURNS
+        if excluded is None and choice.stop_string is not None:
+            excluded = Excluded.STOP_STRING
         return Completion(
             message_id="",
             version=version.name,
@@ -277,6 +289,7 @@ class Answer:
             sampling=sampling,
             seed=seed if isinstance(seed, int) and abs(seed) < 2**63 else None,
             finish_reason=choice.finish_reason or ending,
+            excluded=None if excluded is None else excluded.value,
             prompt_tokens=said.prompt_tokens,
             # vLLM counts the choices of a request together.
             completion_tokens=round(said.completion_tokens / shares),
@@ -302,7 +315,7 @@ class PassThrough(StreamingResponse):
 
 
 def read_request(body: bytes) -> dict[str, Any]:
-    """A chat request. Raises `UsageError` that names what is wrong; the rest is vLLM's to check."""
+    """A chat request, as yet with every field. Raises `UsageError` that names what is wrong."""
     try:
         asked = json.loads(body, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
@@ -311,17 +324,9 @@ def read_request(body: bytes) -> dict[str, Any]:
         raise UsageError("The request's body is not a JSON object. Send one with model and messages.")
     if not isinstance(asked.get("model"), str) or not asked["model"]:
         raise UsageError(f"The request names no model. Ask for the model {POLICY}.")
-    messages = asked.get("messages")
-    if not isinstance(messages, list) or not messages or not all(isinstance(turn, dict) for turn in messages):
-        raise UsageError("messages must be a list of at least one message, each an object with role and content.")
     n = asked.get("n")
-    if n is not None and (not isinstance(n, int) or not 1 <= n <= MOST_CHOICES):
+    if n is not None and (not isinstance(n, int) or isinstance(n, bool) or not 1 <= n <= MOST_CHOICES):
         raise UsageError(f"n must be a whole number from 1 to {MOST_CHOICES}.")
-    if asked.get("prompt_logprobs") is not None:
-        # Costly for everybody else, and known to end vLLM's engine on CPU.
-        raise UsageError("prompt_logprobs is not offered here. Leave it out; logprobs of the answer are offered.")
-    if not isinstance(asked.get("stream_options") or {}, dict):
-        raise UsageError("stream_options must be an object.")
     return asked
 
 

@@ -24,6 +24,7 @@ from feedback_app.api.openai_errors import OpenAIRoute
 from feedback_app.collect.judge import Judged, judge, undo
 from feedback_app.collect.reserving import written
 from feedback_app.collect.signals import Signals
+from feedback_app.collect.text import clean
 from feedback_app.errors import NotFound, UsageError
 from feedback_app.settings import Signal
 from feedback_app.store.database import Store
@@ -70,7 +71,7 @@ def read_feedback(body: bytes) -> tuple[str, Any, str | None]:
     supersedes = said.get("supersedes")
     if supersedes is not None and not isinstance(supersedes, str):
         raise UsageError("supersedes must be the id of the judgement that this verdict replaces.")
-    return said["ticket"], said["verdict"], supersedes
+    return clean(said["ticket"]), said["verdict"], None if supersedes is None else clean(supersedes)
 
 
 def read_signal(body: bytes) -> tuple[str, Signal, float] | None:
@@ -89,7 +90,7 @@ def read_signal(body: bytes) -> tuple[str, Signal, float] | None:
         raise UsageError(f"signal must be one of: {', '.join(Signal)}.")
     if isinstance(amount, bool) or not isinstance(amount, int | float) or not 0 <= amount <= 1:
         raise UsageError("amount must be a number from 0 to 1: the share of the text that changed.")
-    return said["ticket"], Signal(said["signal"]), float(amount)
+    return clean(said["ticket"]), Signal(said["signal"]), float(amount)
 
 
 def full_verdict(verdict: Any, order: Sequence[str]) -> Mapping[str, Any]:

@@ -11,6 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 
+from feedback_app.collect.text import clean
 from feedback_app.errors import AlignloopError, Unavailable
 
 log = logging.getLogger(__name__)
@@ -29,9 +30,9 @@ RETRY_AFTER_S = 2
 
 
 def error_body(status: int, message: str, code: str | None = None) -> dict[str, Any]:
-    """OpenAI's error object."""
+    """OpenAI's error object; a message may repeat what was sent, which need not be text that can be sent back."""
     kind = TYPES.get(status, "server_error" if status >= 500 else "invalid_request_error")
-    return {"error": {"message": message, "type": kind, "param": None, "code": code}}
+    return {"error": {"message": clean(message), "type": kind, "param": None, "code": code}}
 
 
 def error_response(error: Exception) -> Response:

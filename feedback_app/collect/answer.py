@@ -175,6 +175,7 @@ class Answers:
             seed=self.rng.randrange(2**31),
             deadline_s=self.settings.request_deadline_s,
             template_hash=self.facts.template_hash if self.facts else "",
+            turn_tokens=self.facts.turn_tokens if self.facts else (),
         )
 
     async def keep(self, work: Callable[[], T]) -> T:

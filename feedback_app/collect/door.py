@@ -1,7 +1,7 @@
 """What the HTTP door keeps of a completion that passed through it.
 
 The door passes bytes through unchanged; this stores what they said, so that the client can send a verdict
-on it. Synchronous.
+on it. An answer whose words the request could decide is stored and is no candidate of anything. Synchronous.
 """
 
 from __future__ import annotations
@@ -21,12 +21,14 @@ def record_door(
     choices: Sequence[tuple[str, Completion]],
     ttl_s: float,
     ticket_id: str | None = None,
-) -> str:
+    judged: bool = True,
+) -> str | None:
     """Store a completion of the door and return the id of the ticket by which `person` may judge it.
 
     `messages` are the request's own, `choices` the answers and how they came to be, the first one first. One
     choice is liked or disliked, two are compared, more are ranked. `ticket_id` is the id that the client was
-    told. Each completion's `message_id` and an empty `sent` are filled in.
+    told. Unless it may be `judged`, there is neither task nor ticket. Each completion's `message_id` and an empty
+    `sent` are filled in, and `excluded` where the history is not what our models said (`store.talk`).
     """
     turns = [
         {"role": _clean(message.get("role") or "user"), "content": _clean(message.get("content"))}
@@ -35,6 +37,10 @@ def record_door(
     for _, completion in choices:
         completion.sampling = _clean(completion.sampling)
     (text, completion), *others = choices
+    others = [(clean(other), of_other) for other, of_other in others]
+    if not judged:
+        store.talk.door_record(person.id, turns, clean(text), completion, others=others)
+        return None
     now = store.now()
     task = Task(
         kind={1: "like", 2: "compare"}.get(len(choices), "rank"),
@@ -45,7 +51,6 @@ def record_door(
     ticket = Ticket(
         id=ticket_id or new_id(), task_id=task.id, person_id=person.id, created_at=now, expires_at=now + ttl_s
     )
-    others = [(clean(other), of_other) for other, of_other in others]
     store.talk.door_record(person.id, turns, clean(text), completion, others=others, task=task, ticket=ticket)
     return ticket.id
 
@@ -56,5 +61,5 @@ def _clean(content: Any) -> Any:
     if isinstance(content, list):
         return [_clean(part) for part in content]
     if isinstance(content, Mapping):
-        return {key: _clean(value) for key, value in content.items()}
+        return {clean(str(key)): _clean(value) for key, value in content.items()}
     return content

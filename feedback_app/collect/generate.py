@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ from feedback_app.collect.text import clean
 from feedback_app.collect.window import ChatMessage
 from feedback_app.errors import AlignloopError, Unavailable, UsageError
 from feedback_app.store.database import Store
-from feedback_app.store.tables import Completion, Version
+from feedback_app.store.tables import Completion, Excluded, Version
 from serving.errors import ServingError, VllmError
 
 if TYPE_CHECKING:
@@ -83,6 +83,7 @@ class Generation:
     seed: int
     deadline_s: float
     template_hash: str = ""
+    turn_tokens: Sequence[str] = ()
     text: str = ""
     finish_reason: str = "stopped"
     prompt_tokens: int = 0
@@ -147,6 +148,7 @@ class Generation:
 
     def completion(self, sent: Sequence[Any], now: float) -> Completion:
         """How this answer came to be, to be stored with it. `sent` is what the model read."""
+        forged = writes_turns((message["content"] for message in self.messages), self.turn_tokens)
         return Completion(
             message_id="",
             version=self.served.version.name,
@@ -155,6 +157,7 @@ class Generation:
             sampling={"temperature": self.sampling.temperature, "max_tokens": self.sampling.max_tokens},
             seed=self.seed,
             finish_reason=self.finish_reason,
+            excluded=Excluded.INVENTED_TURNS.value if forged else None,
             prompt_tokens=self.prompt_tokens,
             completion_tokens=self.completion_tokens,
             first_token_s=self.first_token_s,
@@ -166,6 +169,11 @@ class Generation:
     def _count(self, usage: Mapping[str, Any]) -> None:
         self.prompt_tokens = int(usage.get("prompt_tokens") or self.prompt_tokens)
         self.completion_tokens = int(usage.get("completion_tokens") or self.completion_tokens)
+
+
+def writes_turns(contents: Iterable[str], turn_tokens: Sequence[str]) -> bool:
+    """Whether a message holds what the model reads as the end of a turn: it may go on as the assistant's."""
+    return any(token in content for content in contents for token in turn_tokens)
 
 
 def not_loaded(version: Version | None) -> Unavailable:

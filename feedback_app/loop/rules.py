@@ -55,7 +55,7 @@ def signals_of(store: Store, rules: Rules) -> Iterator[ImplicitSignal]:
     """The signals that were kept, of the kinds that a compilation may use."""
     for kept in store.signals.export(sorted(rules.implicit)):
         yield ImplicitSignal(
-            kept.id, kept.person, Signal(kept.kind), kept.context, kept.text, kept.version, kept.amount
+            kept.id, kept.person, Signal(kept.kind), kept.context, kept.text, kept.version, kept.amount, kept.excluded
         )
 
 

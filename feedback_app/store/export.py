@@ -118,6 +118,11 @@ def context_of(
     return tuple(values.Message(message.role, message.content) for message in load_path(session, context_id))
 
 
+def excluded_of(completion: Completion | None) -> values.Excluded | None:
+    """Why an answer never trains; None where it may."""
+    return values.Excluded(completion.excluded) if completion is not None and completion.excluded else None
+
+
 def _candidate(
     message: Message, completion: Completion | None, position: int, verdict: Mapping[str, Any]
 ) -> values.Candidate:
@@ -131,4 +136,5 @@ def _candidate(
         rank=(verdict.get("ranks") or {}).get(message.id),
         mark=values.Mark(mark) if mark else None,
         correction=(verdict.get("corrections") or {}).get(message.id),
+        excluded=excluded_of(completion),
     )

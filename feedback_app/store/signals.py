@@ -10,9 +10,10 @@ from dataclasses import dataclass
 
 from sqlmodel import Session, col, select
 
+from alignment.judgement import Excluded
 from alignment.judgement import Message as Turn
 from feedback_app.store.engine import Database
-from feedback_app.store.export import PAGE, context_of
+from feedback_app.store.export import PAGE, context_of, excluded_of
 from feedback_app.store.tables import Completion, Conversation, Message, Person, SignalRow
 from feedback_app.store.talk import load_completions, load_messages
 
@@ -28,6 +29,7 @@ class KeptSignal:
     text: str
     version: str
     amount: float
+    excluded: Excluded | None = None
 
 
 class Signals:
@@ -120,4 +122,5 @@ def _values(session: Session, rows: list[SignalRow]) -> Iterator[KeptSignal]:
             message.content,
             completion.version,
             row.amount,
+            excluded_of(completion),
         )

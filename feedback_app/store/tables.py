@@ -14,6 +14,8 @@ from typing import Any
 from sqlalchemy import JSON, BigInteger, Column, Index, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
+from alignment.judgement import Excluded as Excluded  # what `Completion.excluded` may hold
+
 BASE_MODEL_NAME = "base"  # how the names of the full weights that vLLM was started with begin
 
 
@@ -116,6 +118,7 @@ class Completion(SQLModel, table=True):
     sampling: dict[str, Any] = _json()
     seed: int | None = Field(default=None, sa_type=BigInteger)  # a client of the door may send any 64-bit seed
     finish_reason: str  # stop, length, stopped, or failed
+    excluded: str | None = None  # why it never trains (a value of `Excluded`); null where it may
     prompt_tokens: int = 0
     completion_tokens: int = 0
     first_token_s: float | None = None

@@ -1,7 +1,8 @@
 """Conversations, messages and completions: a tree of messages, each stored once.
 
 `door_record` finds the part of an HTTP client's history that is already stored, because such clients send
-the whole history at each turn.
+the whole history at each turn. Whether a model of ours said what such a history has the assistant say is decided
+here too, turn by turn (`_unsaid`): clients shorten histories and change what stands before an answer.
 """
 
 from __future__ import annotations
@@ -10,13 +11,13 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import insert, inspect
+from sqlalchemy import insert, inspect, or_
 from sqlmodel import Session, SQLModel, col, select
 
 from feedback_app.errors import Conflict, NotFound
 from feedback_app.store.engine import Database
 from feedback_app.store.reservations import redeem
-from feedback_app.store.tables import Completion, Conversation, Message, Task, Ticket, new_id
+from feedback_app.store.tables import Completion, Conversation, Excluded, Message, Task, Ticket, new_id
 
 BATCH = 500  # ids per IN (…), below every database's limit on parameters
 DRAWN = ("compare", "rank")  # purposes of conversations whose prompt the server drew for somebody to judge
@@ -189,11 +190,14 @@ class Talk:
     ) -> Message:
         """Store one completion of the HTTP door and the messages it answers, in one transaction.
 
-        `messages` are the request's, oldest first. When an earlier answer to this person is found in them with
-        the same history before it, the new turns are stored below it; else a new conversation begins. `others`
-        are further answers to the same request. Sets each completion's `message_id` and, where empty, its
-        `sent`; with a `task` and its `ticket`, stores those too, about all answers in this order. Returns the
-        first answer. Rows are inserted in bulk: this runs at every request of the door.
+        `messages` are the request's, oldest first. Where one of them is an assistant's turn that no model of ours said
+        to this person in the last `DOOR_MEMORY_S`, every answer is marked as one that never trains.
+
+        When an earlier answer to this person is found in them with the same history before it, the new turns are
+        stored below it; else a new conversation begins. `others` are further answers to the same request. Sets each
+        completion's `message_id` and, where empty, its `sent`; with a `task` and its `ticket`, stores those too, about
+        all answers in this order. Returns the first answer. Rows are inserted in bulk: this runs at every request of
+        the door.
         """
         turns = [(str(message.get("role", "user")), plain_text(message.get("content"))) for message in messages]
         answers = [(content, completion), *others]
@@ -205,6 +209,9 @@ class Talk:
             for role, text in turns[len(known) :]:
                 path.append(_unsaved(conversation_id, path[-1].id if path else None, role, text, now))
             parent_id = path[-1].id if path else None
+            if _unsaid(session, person_id, turns, since=now - DOOR_MEMORY_S):
+                for _, of_reply in answers:
+                    of_reply.excluded = of_reply.excluded or Excluded.INVENTED_TURNS.value
             replies = [_unsaved(conversation_id, parent_id, "assistant", text, now) for text, _ in answers]
             for reply, (_, of_reply) in zip(replies, answers, strict=True):
                 of_reply.message_id = reply.id
@@ -302,6 +309,32 @@ def _known_history(session: Session, person_id: str, turns: Sequence[tuple[str, 
         if [(message.role, message.content) for message in path] == list(turns[: last + 1]):
             return path
     return []
+
+
+def _unsaid(session: Session, person_id: str, turns: Sequence[tuple[str, str]], since: float) -> set[str]:
+    """The assistant's turns that no model of ours said to this person.
+
+    A word that was forced, or said after an invented turn, is not the model's own either, or one request could make
+    good what the next one brings. One that a stop string, the longest length or its reader ended was said.
+    """
+    texts = {text for role, text in turns if role == "assistant"}
+    for some in _batches(texts):
+        said = (
+            select(Message.content)
+            .join(Conversation, col(Conversation.id) == Message.conversation_id)
+            .join(Completion, col(Completion.message_id) == Message.id)
+            .where(
+                Conversation.person_id == person_id,
+                col(Conversation.purpose).in_(("door", "chat")),
+                Conversation.updated_at >= since,
+                Message.role == "assistant",
+                col(Message.content).in_(some),
+                or_(col(Completion.excluded).is_(None), col(Completion.excluded) == Excluded.STOP_STRING.value),
+            )
+        )
+        known: Iterable[str] = session.exec(said)
+        texts.difference_update(known)
+    return texts
 
 
 def _unsaved(conversation_id: str, parent_id: str | None, role: str, content: str, now: float) -> Message:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from alignment.judgement import Candidate, Judgement, Kind, Mark, Message, Strength
+from alignment.judgement import Candidate, Excluded, Judgement, Kind, Mark, Message, Strength
 
 
 def user(text: str) -> tuple[Message, ...]:
@@ -94,6 +94,7 @@ _texts = st.sampled_from(["", "Yes.", "yes", "No.", "It is blue.", "Blue!", "I d
 _ranks = st.one_of(st.none(), st.integers(1, 4))
 _marks = st.sampled_from([None, Mark.GOOD, Mark.BAD])
 _finish = st.sampled_from(["stop", "stop", "stop", "length", "stopped"])
+_excluded = st.sampled_from([None, None, None, *Excluded])
 
 
 @st.composite
@@ -120,6 +121,7 @@ def any_judgements(draw: st.DrawFn, max_size: int = 12) -> list[Judgement]:
                         rank=None if kind is Kind.LIKE else draw(_ranks),
                         mark=draw(_marks),
                         correction=draw(st.one_of(st.none(), _texts)),
+                        excluded=draw(_excluded),
                     )
                     for i in range(count)
                 ),

@@ -1,7 +1,8 @@
 """The fake of vLLM that all fast tests share: the same routes, shapes and error texts, without a model.
 
-It answers `"<version> heard: <last user message>"` word by word. Use `FakeVllm` inside a test's event loop, or
-run this file as a program (`fake_vllm.py PORT [child]`) where a test needs a real process.
+It answers `"<version> heard: <last user message>"` word by word, as far as `max_tokens` and `stop` let it. Use
+`FakeVllm` inside a test's event loop, or run this file as a program (`fake_vllm.py PORT [child]`) where a test needs
+a real process.
 """
 
 from __future__ import annotations
@@ -106,7 +107,10 @@ class FakeVllm:
         words = f"{re.sub('-[0-9a-f]{12}$', '', body['model'])} heard: {body['messages'][-1]['content']}".split()
         limit = body.get("max_tokens") or body.get("max_completion_tokens") or self.window
         reason = "length" if len(words) > limit else "stop"
-        words, n = words[:limit], body.get("n") or 1
+        words, n, stopped = words[:limit], body.get("n") or 1, None
+        for stop in [body["stop"]] if isinstance(body.get("stop"), str) else body.get("stop") or []:
+            if stop and stop in " ".join(words):
+                words, reason, stopped = " ".join(words).split(stop)[0].split(), "stop", stop
         usage = {"prompt_tokens": _count(body["messages"]), "completion_tokens": len(words) * n}
         usage["total_tokens"] = sum(usage.values())
         head = {"id": "chatcmpl-1", "created": int(time.time()), "model": body["model"]}
@@ -118,6 +122,7 @@ class FakeVllm:
                     "index": i,
                     "message": {"role": "assistant", "content": " ".join(words) + _mark(i)},
                     "finish_reason": reason,
+                    "stop_reason": stopped,
                 }
                 for i in range(n)
             ]
@@ -130,7 +135,7 @@ class FakeVllm:
         await response.prepare(request)
         sent = b""
         try:
-            async for event in self._events(words, n, reason):
+            async for event in self._events(words, n, reason, stopped):
                 chunk = {**head, "object": "chat.completion.chunk", **event}
                 sent += (data := f"data: {json.dumps(chunk)}\n\n".encode())
                 await response.write(data)
@@ -159,7 +164,9 @@ class FakeVllm:
         tops = {f"token_id:{token}": self.logprobs.get(token, -float(token)) for token in (99, *tokens)}
         return web.json_response({"choices": [{"text": "a", "logprobs": {"top_logprobs": [tops]}}]})
 
-    async def _events(self, words: list[str], n: int, reason: str) -> AsyncIterator[dict[str, Any]]:
+    async def _events(
+        self, words: list[str], n: int, reason: str, stopped: str | None
+    ) -> AsyncIterator[dict[str, Any]]:
         for i in range(n):
             yield _choice(i, {"role": "assistant", "content": ""}, None)
         for number, word in enumerate(words):
@@ -172,7 +179,7 @@ class FakeVllm:
             if self.broken:
                 return
         for i in range(n):
-            yield _choice(i, {"content": ""}, reason)
+            yield _choice(i, {"content": ""}, reason, stopped)
 
 
 @contextlib.asynccontextmanager
@@ -192,8 +199,8 @@ def _mark(index: int) -> str:
     return f" ({index})" if index else ""
 
 
-def _choice(index: int, delta: dict[str, str], reason: str | None) -> dict[str, Any]:
-    return {"choices": [{"index": index, "delta": delta, "finish_reason": reason}]}
+def _choice(index: int, delta: dict[str, str], reason: str | None, stopped: str | None = None) -> dict[str, Any]:
+    return {"choices": [{"index": index, "delta": delta, "finish_reason": reason, "stop_reason": stopped}]}
 
 
 def _count(messages: list[dict[str, Any]]) -> int:

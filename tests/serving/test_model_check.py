@@ -32,6 +32,22 @@ def test_facts_are_read_from_the_files(tmp_path: Path) -> None:
     assert check_model(str(folder)).temperature is None
 
 
+def test_the_tokens_that_part_turns_are_special_and_stand_in_the_template_or_name_a_role(tmp_path: Path) -> None:
+    folder = make(tmp_path)
+    assert check_model(str(folder)).turn_tokens == ()
+    added = [
+        {"content": "<|end|>", "special": True},
+        {"content": "<s>", "special": True},  # the template does not write it
+        {"content": "messages", "special": False},
+        5,
+    ]
+    (folder / "tokenizer.json").write_text(json.dumps({"added_tokens": added}))
+    decoder = {"7": {"content": "<|assistant|>", "special": True}}  # the template may write it in pieces
+    template = {"chat_template": "{{ messages }}<|end|>", "added_tokens_decoder": decoder}
+    (folder / "tokenizer_config.json").write_text(json.dumps(template))
+    assert check_model(str(folder)).turn_tokens == ("<|assistant|>", "<|end|>")
+
+
 def test_the_template_may_lie_in_three_places(tmp_path: Path) -> None:
     folder = make(tmp_path)
     hashes = {check_model(str(folder)).template_hash}

@@ -58,11 +58,22 @@ def test_several_choices_are_kept_apart() -> None:
     assert transcript.said().choices == (Choice("aA", "stop"), Choice("bB", "length"))
 
 
+def test_a_stop_string_is_known_of_the_choice_that_it_cut() -> None:
+    ended = {"index": 0, "delta": {"content": ""}, "finish_reason": "stop", "stop_reason": "END"}
+    transcript = Transcript()
+    transcript.feed(piece("a", 0) + piece("b", 1) + event(choices=[ended]) + piece("", 1, "stop"))
+    assert transcript.said().choices == (Choice("a", "stop", "END"), Choice("b", "stop"))
+
+
 def test_a_reply_in_one_piece() -> None:
     reply = {
         "choices": [{"index": 0, "message": {"content": "hi"}, "finish_reason": "stop"}],
         "usage": {"prompt_tokens": 4, "completion_tokens": 1},
     }
     assert read_reply(json.dumps(reply).encode()) == Said((Choice("hi", "stop"),), 4, 1)
+    reply["choices"][0]["stop_reason"] = "END"  # type: ignore[index]
+    assert read_reply(json.dumps(reply).encode()).choices == (Choice("hi", "stop", "END"),)
+    reply["choices"][0]["stop_reason"] = 2  # type: ignore[index]
+    assert read_reply(json.dumps(reply).encode()).choices == (Choice("hi", "stop"),)
     with pytest.raises(ValueError, match="not a chat completion"):
         read_reply(b'{"choices": [{}]}')

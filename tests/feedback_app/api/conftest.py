@@ -82,7 +82,9 @@ async def site(store: Store) -> AsyncIterator[Site]:
     async with running(FakeVllm()) as fake, VllmClient(fake.url, timeout_s=10) as client:
         fake.bases = ("base", "base-b")
         fake.adapters[policy.served_name] = "/a/1"
-        facts = ModelFacts("template", "weights", 512, 0.9, "LlamaForCausalLM")
+        facts = ModelFacts(
+            "template", "weights", 512, 0.9, "LlamaForCausalLM", turn_tokens=("<|im_end|>", "<|im_start|>")
+        )
         inflight = InFlight()
         app = FastAPI()
         settings = Settings(request_deadline_s=10)

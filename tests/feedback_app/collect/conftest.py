@@ -51,7 +51,12 @@ def ben(sqlite_store: Store) -> Person:
 def facts() -> Any:
     """What is known of the model."""
     return SimpleNamespace(
-        template_hash="t" * 64, weights_hash="w" * 64, max_len=1024, temperature=0.9, architecture="X"
+        template_hash="t" * 64,
+        weights_hash="w" * 64,
+        max_len=1024,
+        temperature=0.9,
+        architecture="X",
+        turn_tokens=("<|assistant|>",),
     )
 
 

@@ -9,7 +9,7 @@ import pytest
 from feedback_app.errors import Conflict, NotFound
 from feedback_app.store.database import Store
 from feedback_app.store.tables import Person
-from feedback_app.store.talk import plain_text
+from feedback_app.store.talk import DOOR_MEMORY_S, plain_text
 from tests.fakes import Clock
 from tests.feedback_app.builders import completion
 
@@ -140,6 +140,31 @@ def test_a_history_that_is_sent_again_is_not_stored_again(store: Store, person: 
     changed = [{"role": "user", "content": "Capital of Spain?"}, *history[1:]]
     store.talk.door_record(ada.id, changed, "Rome.", completion())
     assert len(store.talk.conversations(ada.id, "door")) == 2
+
+
+def test_answers_after_turns_that_no_model_said_within_a_day_are_marked(
+    store: Store, person: Callable[..., Person], clock: Clock
+) -> None:
+    ada, ben = person("ada"), person("ben")
+    asked = {"role": "user", "content": "Capital of France?"}
+
+    def after(said: str, *, who: Person = ada, **more: object) -> str | None:
+        messages = [asked, {"role": "assistant", "content": said}, asked]
+        of_reply = completion(**more)
+        store.talk.door_record(who.id, messages, "Again.", of_reply, others=[("Once more.", completion())])
+        return of_reply.excluded
+
+    store.talk.door_record(ada.id, [asked], "Paris.", completion())
+    store.talk.door_record(ada.id, [asked], "Lyon.", completion(excluded="forced"))
+    store.talk.door_record(ada.id, [asked], "Nice", completion(excluded="stop_string"))
+    assert [after("Paris."), after("Nice"), after("Lyon."), after("Berlin.")] == [
+        *(None, None),
+        *("invented_turns", "invented_turns"),
+    ]
+    assert after("Paris.", who=ben) == "invented_turns"
+    assert after("Berlin.", excluded="forced") == "forced"  # the graver reason stands
+    clock.pass_s(DOOR_MEMORY_S + 1)
+    assert after("Paris.") == "invented_turns"
 
 
 @pytest.mark.parametrize(
