@@ -10,7 +10,7 @@ import contextlib
 import hashlib
 import json
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,9 @@ from serving.errors import ModelProblem
 __all__ = ["ModelFacts", "ModelProblem", "check_model"]
 
 TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "tekken.json")
+LONGEST_TOKEN = 128
+"""Bytes: the longest token in the large vocabularies that are in use (128 spaces). What is assumed of a vocabulary
+that is not read here."""
 LENGTH_KEYS = ("max_position_embeddings", "n_positions", "max_sequence_length", "seq_length", "max_seq_len")
 
 
@@ -27,6 +30,8 @@ class ModelFacts:
     """What is known of a model from its files: hashes are SHA-256 in hex, `max_len` is in tokens.
 
     `temperature` is the model's own recommendation from `generation_config.json`, None where it has none.
+    `longest_token` is the most bytes of text that one token can stand for (see `LONGEST_TOKEN`), `kv_bytes` what
+    a token takes in the KV cache, 0 where the configuration does not say.
     """
 
     template_hash: str
@@ -34,6 +39,8 @@ class ModelFacts:
     max_len: int
     temperature: float | None
     architecture: str
+    longest_token: int = LONGEST_TOKEN
+    kv_bytes: int = 0
 
 
 def check_model(source: str, *, fetch: Callable[[str, str], Path] | None = None) -> ModelFacts:
@@ -61,7 +68,8 @@ def _check_folder(folder: Path) -> ModelFacts:
     if not any((folder / name).is_file() for name in TOKENIZERS):
         raise ModelProblem(f"{folder} has no tokenizer: tokenizer.json (or tokenizer.model) is missing.")
     template = _template(folder, str(folder))
-    return _facts(config, template, _hash_files(weights), folder / "generation_config.json", str(folder))
+    facts = _facts(config, template, _hash_files(weights), folder / "generation_config.json", str(folder))
+    return replace(facts, longest_token=longest_token(folder / "tokenizer.json"))
 
 
 def _check_hub(name: str, fetch: Callable[[str, str], Path]) -> ModelFacts:
@@ -96,7 +104,35 @@ def _facts(config: dict[str, Any], template: str, weights: str, generation: Path
         max_len=min(lengths),
         temperature=float(temperature) if isinstance(temperature, int | float) else None,
         architecture=str(config["architectures"][0]),
+        kv_bytes=_kv_bytes(text),
     )
+
+
+def longest_token(path: Path) -> int:
+    """The most bytes of text that one token of this `tokenizer.json` can stand for; `LONGEST_TOKEN` when unreadable.
+
+    A vocabulary writes some bytes as two or three (a space as `Ġ` or `▁`), so this is never too few.
+    """
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+        vocabulary = value["model"]["vocab"]
+        # Unigram models list pairs of token and score, the others map tokens to numbers.
+        words = [each if isinstance(each, str) else each[0] for each in vocabulary]
+        words += [each["content"] for each in value.get("added_tokens") or ()]
+        return max(len(word.encode(errors="replace")) for word in words)
+    except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError):
+        return LONGEST_TOKEN
+
+
+def _kv_bytes(text: dict[str, Any]) -> int:
+    """What a token takes in the KV cache: keys and values of every layer, in the type of the weights."""
+    try:
+        heads = int(text["num_attention_heads"])
+        head = int(text.get("head_dim") or int(text["hidden_size"]) // heads)
+        pairs = int(text["num_hidden_layers"]) * int(text.get("num_key_value_heads") or heads) * head
+    except (KeyError, TypeError, ValueError, ZeroDivisionError):
+        return 0
+    return 2 * pairs * (4 if "32" in str(text.get("dtype") or text.get("torch_dtype")) else 2)
 
 
 def _config(folder: Path, name: str) -> dict[str, Any]:

@@ -14,7 +14,6 @@ import asyncio
 import json
 import logging
 import time
-from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, aclosing
@@ -25,12 +24,16 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from feedback_app.api.amounts import measured
 from feedback_app.api.keys import person_of_request, read_body
+from feedback_app.api.leaving import unless_left
 from feedback_app.api.openai_errors import OpenAIRoute, error_body
+from feedback_app.collect.admission import Admission, Load
 from feedback_app.collect.door import record_door
 from feedback_app.collect.generate import POLICY, Served, sentence, served
 from feedback_app.collect.people import Role
-from feedback_app.errors import AlignloopError, NotAllowed, NotFound, Unavailable, UsageError
+from feedback_app.collect.window import longest_token_of, window_of
+from feedback_app.errors import NotAllowed, NotFound, Unavailable, UsageError
 from feedback_app.store.database import Store
 from feedback_app.store.tables import Completion, Person, new_id
 from serving.client import COMPLETIONS, RawReply
@@ -50,26 +53,18 @@ SAMPLING_KEYS = (
     *("temperature", "top_p", "top_k", "min_p", "max_tokens", "max_completion_tokens", "min_tokens", "n", "stop"),
     *("frequency_penalty", "presence_penalty", "repetition_penalty", "logit_bias", "response_format", "tool_choice"),
 )
-MOST_CHOICES = 16
-RUNNING_PER_PERSON = 64
-
-
-class TooMany(AlignloopError):
-    """One person has too many requests running at once."""
-
-    http_status = 429
 
 
 @dataclass
 class Door:
-    """What the routes need. `inflight` counts running requests by version, for whoever drains one."""
+    """What the routes need. `inflight` counts requests by version, for who drains one; `admission` lets them run."""
 
     store: Store
     vllm: VllmClient
     settings: Settings
     facts: ModelFacts | None = None
     inflight: InFlight = field(default_factory=InFlight)
-    _running: Counter[str] = field(default_factory=Counter)
+    admission: Admission = field(default_factory=Admission)
     _recording: set[asyncio.Task[None]] = field(default_factory=set)
     # Threads of their own, so that a request that begins never waits behind records that are being written.
     _looking: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(4, "door-look"))
@@ -95,17 +90,21 @@ class Door:
         return cards
 
     async def complete(self, authorization: str | None, body: bytes) -> Response:
-        """Answer one chat request. Raises errors of `feedback_app.errors` before the answer has begun."""
-        person, asked, target = await self._look(self._admit, authorization, body)
-        if self._running[person.id] >= RUNNING_PER_PERSON:
-            raise TooMany(f"You have {RUNNING_PER_PERSON} requests running already. Wait for one to end.")
+        """Answer one chat request once it may run. Raises errors of `feedback_app.errors` before the answer has begun.
+
+        No byte goes out while a request waits for its turn, so that a client which waited in vain gets a status
+        that makes it try again.
+        """
+        came = self.admission.clock()
+        person, asked, target, load = await self._look(self._admit, authorization, body)
         answer = Answer(self, person, asked, target)
         async with AsyncExitStack() as opening:
             opening.enter_context(self.inflight.request(target.version.name))
-            self._running[person.id] += 1
-            opening.callback(self._left, person.id)
+            claim = self.admission.claim(person.id, load, self.settings.request_deadline_s, came)
+            opening.enter_context(claim)
+            await claim.started()
             try:
-                call = self.vllm.raw("POST", COMPLETIONS, answer.request(), timeout_s=self.settings.request_deadline_s)
+                call = self.vllm.raw("POST", COMPLETIONS, answer.request(claim.priority), timeout_s=claim.left_s)
                 reply = await opening.enter_async_context(call)
                 if reply.status != 200:
                     return await _refusal(reply, asked["model"] == POLICY)
@@ -122,26 +121,23 @@ class Door:
         work.add_done_callback(self._recording.discard)
         await asyncio.shield(work)
 
-    def _admit(self, authorization: str | None, body: bytes) -> tuple[Person, dict[str, Any], Served]:
-        """Who asks, what, and which version answers. Synchronous: two looks at the database."""
+    def _admit(self, authorization: str | None, body: bytes) -> tuple[Person, dict[str, Any], Served, Load]:
+        """Who asks, what, which version answers, and what it asks of vLLM. Synchronous: two looks at the database."""
         # The key comes first, so that a stranger learns nothing about requests.
         person = person_of_request(self.store, authorization)
         asked = read_request(body)
         model = asked["model"]
         if model != POLICY and not Role(person.role).reaches(Role.OPERATOR):
             raise NotAllowed(f"Only an operator may ask for {model} by name. Ask for the model {POLICY}.")
+        window = window_of(self.settings, self.facts)
+        asked, load = measured(asked, window, longest_token_of(self.facts), len(body))
         try:
-            return person, asked, served(self.store, model)
+            return person, asked, served(self.store, model), load
         except UsageError as error:
             raise NotFound(str(error)) from error
 
     async def _look(self, look: Callable[..., T], *arguments: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._looking, look, *arguments)
-
-    def _left(self, person_id: str) -> None:
-        self._running[person_id] -= 1
-        if self._running[person_id] <= 0:
-            del self._running[person_id]
 
 
 @dataclass
@@ -155,9 +151,11 @@ class Answer:
     ticket_id: str = field(default_factory=new_id)
     began: float = field(default_factory=time.monotonic)
 
-    def request(self) -> bytes:
+    def request(self, priority: int = 0) -> bytes:
         """The body for vLLM: as received, but for the model's name, and with token counts at a stream's end."""
         body = {**self.asked, "model": self.target.model}
+        if priority:
+            body["priority"] = priority
         if body.get("stream"):
             body["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}
         return json.dumps(body).encode()
@@ -285,9 +283,6 @@ def read_request(body: bytes) -> dict[str, Any]:
     messages = asked.get("messages")
     if not isinstance(messages, list) or not messages or not all(isinstance(turn, dict) for turn in messages):
         raise UsageError("messages must be a list of at least one message, each an object with role and content.")
-    n = asked.get("n")
-    if n is not None and (not isinstance(n, int) or not 1 <= n <= MOST_CHOICES):
-        raise UsageError(f"n must be a whole number from 1 to {MOST_CHOICES}.")
     if asked.get("prompt_logprobs") is not None:
         # Costly for everybody else, and known to end vLLM's engine on CPU.
         raise UsageError("prompt_logprobs is not offered here. Leave it out; logprobs of the answer are offered.")
@@ -303,9 +298,10 @@ def build_door(
     settings: Settings,
     facts: ModelFacts | None = None,
     inflight: InFlight | None = None,
+    admission: Admission | None = None,
 ) -> APIRouter:
     """The door's routes, to be included in the app at its root."""
-    door = Door(store, vllm, settings, facts, inflight or InFlight())
+    door = Door(store, vllm, settings, facts, inflight or InFlight(), admission or Admission())
     router = APIRouter(route_class=OpenAIRoute)
 
     @router.get("/v1/models")
@@ -322,7 +318,8 @@ def build_door(
 
     @router.post(COMPLETIONS)
     async def complete(request: Request) -> Response:
-        return await door.complete(request.headers.get("authorization"), await read_body(request))
+        body = await read_body(request)
+        return await unless_left(request, door.complete(request.headers.get("authorization"), body))
 
     return router
 

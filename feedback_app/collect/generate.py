@@ -83,6 +83,7 @@ class Generation:
     seed: int
     deadline_s: float
     template_hash: str = ""
+    priority: int = 0  # vLLM's: lower goes first
     text: str = ""
     finish_reason: str = "stopped"
     prompt_tokens: int = 0
@@ -99,6 +100,8 @@ class Generation:
         """
         self._began = time.monotonic()
         payload = self.sampling.payload(self.served.model, self.messages, self.seed)
+        if self.priority:
+            payload["priority"] = self.priority
         chunks = self.vllm.events(payload)  # closing it ends the request
         counted = False
         try:

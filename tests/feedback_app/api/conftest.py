@@ -18,6 +18,7 @@ from tests.serving.fake_vllm import FakeVllm, running
 from tests.waiting import until
 
 if TYPE_CHECKING:
+    from feedback_app.collect.admission import Admission
     from feedback_app.store.database import Store
     from serving.client import VllmClient
     from serving.inflight import InFlight
@@ -45,6 +46,7 @@ class Site:
     fake: FakeVllm
     client: VllmClient
     inflight: InFlight
+    admission: Admission
     keys: dict[str, str] = field(default_factory=dict)
 
     def add(self, name: str, role: str) -> None:
@@ -65,6 +67,7 @@ async def site(store: Store) -> AsyncIterator[Site]:
     from feedback_app.api.door import build_door
     from feedback_app.api.feedback import build_feedback
     from feedback_app.api.health import build_health
+    from feedback_app.collect.admission import Admission
     from feedback_app.settings import Settings, Signal
     from feedback_app.store.tables import Version
     from serving.client import VllmClient
@@ -79,14 +82,16 @@ async def site(store: Store) -> AsyncIterator[Site]:
     async with running(FakeVllm()) as fake, VllmClient(fake.url, timeout_s=10) as client:
         fake.adapters["policy-0001"] = "/a/1"
         facts = ModelFacts("template", "weights", 512, 0.9, "LlamaForCausalLM")
-        inflight = InFlight()
+        inflight, admission = InFlight(), Admission(4)
         app = FastAPI()
         settings = Settings(request_deadline_s=10)
-        app.include_router(build_door(store=store, vllm=client, settings=settings, facts=facts, inflight=inflight))
+        app.include_router(
+            build_door(store=store, vllm=client, settings=settings, facts=facts, inflight=inflight, admission=admission)
+        )
         app.include_router(build_feedback(store=store, kept=frozenset({Signal.EDIT})))
         app.include_router(build_health(store=store, vllm=client))
         async with served_app(app) as url:
-            site = Site(url, store, fake, client, inflight)
+            site = Site(url, store, fake, client, inflight, admission)
             for name, role in (("chi", "chatter"), ("ann", "annotator"), ("ope", "operator")):
                 site.add(name, role)
             yield site
