@@ -177,15 +177,15 @@ class Answers:
         return self.admission.claim(person.id, load, self.settings.request_deadline_s, came)
 
     def generation(self, target: Served, messages: Sequence[ChatMessage], claim: Claim) -> Generation:
-        """An answer to be generated in a place that is there, with a fresh seed."""
+        """An answer to be generated once the claim has its place, with a fresh seed."""
         return Generation(
             vllm=self.vllm,
+            claim=claim,
             served=target,
             messages=messages,
             sampling=self.sampling,
             seed=self.rng.randrange(2**31),
-            deadline_s=claim.left_s,
-            priority=claim.priority,
+            deadline_s=self.settings.request_deadline_s,
             template_hash=self.facts.template_hash if self.facts else "",
         )
 
@@ -214,7 +214,6 @@ class Answers:
             async with aclosing(claim.places()) as places:
                 async for place in places:
                     yield Waiting(place)
-            generation.deadline_s, generation.priority = claim.left_s, claim.priority
             async with aclosing(generation.deltas()) as deltas:
                 async for delta in deltas:
                     yield Delta(delta)
