@@ -9,6 +9,7 @@
     ├── TooMany               more requests at once than are taken                 HTTP 429
     ├── NotFound              no such ticket, version, round, person              HTTP 404
     ├── Conflict              another judgement or round stands in the way         HTTP 409
+    │   └── StillWritten      the answer to judge is not stored yet                HTTP 409
     ├── Unavailable           vLLM, the database or the disk cannot be reached     exit 1, HTTP 503
     │   └── Busy              no place to answer became free in time               HTTP 503
     └── RoundFailed           a stage of a round ended without an artifact         exit 1
@@ -88,6 +89,12 @@ class Conflict(AlignloopError):
     """Something that already stands forbids this; the sentence names it."""
 
     http_status = 409
+
+
+class StillWritten(Conflict):
+    """The answer that is judged is on its way; `retry_after_s` says when to try again."""
+
+    retry_after_s = 2.0
 
 
 class Unavailable(AlignloopError):

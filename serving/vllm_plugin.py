@@ -1,16 +1,18 @@
-"""A correction that vLLM's CPU build needs, loaded by vLLM itself in each of its processes.
+"""The corrections that vLLM's CPU build needs, loaded by vLLM itself in each of its processes.
 
-In a batch that mixes requests with and without an adapter, a row without one carries the adapter index −1.
-vLLM's GPU kernels pass such rows by. Its CPU functions use the index as it is, and in PyTorch −1 is the last
-slot: as soon as `--max-loras` adapters have been loaded, ever, whoever asks for the base in company gets the
-answers of the adapter in the last slot (seen in 0.32.0: in blind votes the incumbent spoke like a challenger).
-Here such rows get nothing from any adapter. What may not be done here: anything that is not about such a fault.
+Each stands in a file of its own, which says what goes wrong without it:
+
+    vllm_adapters    whoever asks for the base is not answered through another request's adapter
+    vllm_seeds       a seeded prompt that is read in several steps does not end the engine
+
+What may not be done here: anything that is not about such a fault.
 """
 
 from __future__ import annotations
 
 from importlib.metadata import entry_points
-from typing import Any
+
+from serving import vllm_adapters, vllm_seeds
 
 GROUP, NAME = "vllm.general_plugins", "alignloop"
 
@@ -19,27 +21,9 @@ def register() -> None:
     """Called by vLLM through the entry point; safe to call again."""
     from vllm.platforms import current_platform
 
-    if not current_platform.is_cpu():
-        return
-    from vllm.lora.ops import torch_ops
-    from vllm.lora.ops.torch_ops import lora_ops
-    from vllm.lora.punica_wrapper import punica_cpu
-
-    if lora_ops.bgmv_shrink.__module__ == __name__:  # ours already
-        return
-    shrink = passing_by_base_rows(lora_ops.bgmv_shrink)
-    for module in (lora_ops, torch_ops, punica_cpu):  # each holds the function under its own name
-        module.bgmv_shrink = shrink
-
-
-def passing_by_base_rows(shrink: Any) -> Any:
-    """`shrink` with rows of a negative adapter index set to 0: the expansion that follows then adds nothing to them."""
-
-    def wrapped(inputs: Any, weights: Any, output: Any, indices: Any, *rest: Any, **named: Any) -> None:
-        shrink(inputs, weights, output, indices, *rest, **named)
-        output.masked_fill_((indices < 0).unsqueeze(1), 0)
-
-    return wrapped
+    if current_platform.is_cpu():
+        vllm_adapters.correct()
+        vllm_seeds.correct()
 
 
 def is_installed() -> bool:

@@ -4,8 +4,10 @@
 
 Only the model's name in the request is replaced, and token counts are asked for. The reply's body names
 the concrete model; the headers `x-alignloop-version` and `x-alignloop-ticket` name the version and the
-ticket by which the answer may be judged. The record is committed before the end of the answer is passed on,
-so whoever has seen the end may send a verdict at once. No rules here: what is kept is `collect.door`'s.
+ticket by which the answer may be judged. The ticket is promised, in a commit of its own, before anything that
+bears it is passed on: where nothing can be stored, nothing is answered. The record is committed before the end of the
+answer is passed on, so whoever has seen the end may send a verdict at once; when that fails, the end is an error.
+No rules here: what is kept is `collect.door`'s.
 """
 
 from __future__ import annotations
@@ -32,6 +34,7 @@ from feedback_app.collect.admission import Admission, Load
 from feedback_app.collect.door import record_door
 from feedback_app.collect.generate import POLICY, Served, sentence, served
 from feedback_app.collect.people import Role
+from feedback_app.collect.reserving import Reserving
 from feedback_app.collect.window import longest_token_of, window_of
 from feedback_app.errors import NotAllowed, NotFound, Unavailable, UsageError
 from feedback_app.store.database import Store
@@ -53,6 +56,9 @@ SAMPLING_KEYS = (
     *("temperature", "top_p", "top_k", "min_p", "max_tokens", "max_completion_tokens", "min_tokens", "n", "stop"),
     *("frequency_penalty", "presence_penalty", "repetition_penalty", "logit_bias", "response_format", "tool_choice"),
 )
+NOT_STORED = (
+    "The answer could not be stored, so its ticket cannot be judged: the disk may be full. The server's log says why."
+)
 
 
 @dataclass
@@ -65,10 +71,14 @@ class Door:
     facts: ModelFacts | None = None
     inflight: InFlight = field(default_factory=InFlight)
     admission: Admission = field(default_factory=Admission)
-    _recording: set[asyncio.Task[None]] = field(default_factory=set)
+    reserving: Reserving = field(init=False)
+    _recording: set[asyncio.Task[bool]] = field(default_factory=set)
     # Threads of their own, so that a request that begins never waits behind records that are being written.
     _looking: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(4, "door-look"))
     _writing: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(2, "door-write"))
+
+    def __post_init__(self) -> None:
+        self.reserving = Reserving(self.store, self.settings.request_deadline_s)
 
     async def models(self, authorization: str | None) -> list[dict[str, Any]]:
         """`policy`, and for operators every version that is loaded now."""
@@ -104,10 +114,14 @@ class Door:
             opening.enter_context(claim)
             await claim.started()
             try:
+                promised = self.reserving.begin(person, answer.ticket_id)
+                if not asked.get("stream"):
+                    await promised  # vLLM answers such a request only once it is done
                 call = self.vllm.raw("POST", COMPLETIONS, answer.request(claim.priority), timeout_s=claim.left_s)
                 reply = await opening.enter_async_context(call)
                 if reply.status != 200:
                     return await _refusal(reply, asked["model"] == POLICY)
+                await promised  # meanwhile the prompt is read
                 if not asked.get("stream"):
                     return await answer.whole(reply)
             except ServingError as error:
@@ -115,11 +129,11 @@ class Door:
             stack = opening.pop_all()  # from here on the streamed response ends what was opened
         return PassThrough(answer.pieces(reply), stack, answer.headers(), reply.content_type)
 
-    async def keep(self, work: asyncio.Task[None]) -> None:
+    async def keep(self, work: asyncio.Task[bool]) -> bool:
         """Wait until a record is committed; it is finished even when this request is cancelled meanwhile."""
         self._recording.add(work)
         work.add_done_callback(self._recording.discard)
-        await asyncio.shield(work)
+        return await asyncio.shield(work)
 
     def _admit(self, authorization: str | None, body: bytes) -> tuple[Person, dict[str, Any], Served, Load]:
         """Who asks, what, which version answers, and what it asks of vLLM. Synchronous: two looks at the database."""
@@ -175,7 +189,8 @@ class Answer:
             said = read_reply(raw)
         except ValueError as error:
             raise Unavailable("vLLM did not answer with a chat completion. Look at its log.") from error
-        await self._record(lambda: said, None, "failed")
+        if not await self._record(lambda: said, None, "failed"):
+            raise Unavailable(NOT_STORED)
         return Response(raw, 200, self.headers(), reply.content_type)
 
     async def pieces(self, reply: RawReply) -> AsyncGenerator[bytes]:
@@ -189,7 +204,8 @@ class Answer:
                 passing = transcript.feed(chunk)
                 if passing.endswith(DONE):
                     recorded = True
-                    await self._record(transcript.said, transcript.first_s, "failed")
+                    if not await self._record(transcript.said, transcript.first_s, "failed"):
+                        passing = passing.removesuffix(DONE) + _error_event(NOT_STORED)
                 if passing:
                     yield passing
             if rest := transcript.rest():
@@ -197,31 +213,34 @@ class Answer:
             ending = "failed"
         except ServingError as error:
             ending = "failed"
-            yield f"data: {json.dumps(error_body(503, str(sentence(error))))}\n\n".encode()
+            yield _error_event(str(sentence(error)))
         finally:
             if not recorded:
                 await self._record(transcript.said, transcript.first_s, ending)
 
-    async def _record(self, said: Callable[[], Said], first_s: float | None, ending: str) -> None:
+    async def _record(self, said: Callable[[], Said], first_s: float | None, ending: str) -> bool:
         """Commit what was said; `ending` is for choices to which vLLM gave no reason.
 
-        A failure is logged: the answer itself is not withheld for it.
+        A failure is logged, and False.
         """
         seconds = time.monotonic() - self.began
         first_token_s = None if first_s is None else first_s - self.began
 
-        async def commit() -> None:
+        async def commit() -> bool:
             try:
                 loop, writing = asyncio.get_running_loop(), self.door._writing
                 await loop.run_in_executor(writing, self._store, said, first_token_s, seconds, ending)
             except Exception:
                 log.exception("an answer of the door could not be recorded")
+                return False
+            return True
 
-        await self.door.keep(asyncio.ensure_future(commit()))
+        return await self.door.keep(asyncio.ensure_future(commit()))
 
     def _store(self, read: Callable[[], Said], first_token_s: float | None, seconds: float, ending: str) -> None:
         door, said = self.door, read()
         if not any(choice.text or choice.finish_reason for choice in said.choices):
+            door.store.reservations.withdraw(self.ticket_id)  # there is nothing to judge
             return
         choices = [
             (choice.text, self._completion(choice, said, len(said.choices), first_token_s, seconds, ending))
@@ -322,6 +341,10 @@ def build_door(
         return await unless_left(request, door.complete(request.headers.get("authorization"), body))
 
     return router
+
+
+def _error_event(sentence: str) -> bytes:
+    return f"data: {json.dumps(error_body(503, sentence))}\n\n".encode()
 
 
 def _no_constant(name: str) -> None:

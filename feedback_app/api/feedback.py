@@ -22,6 +22,7 @@ from fastapi.responses import JSONResponse
 from feedback_app.api.keys import person_of_request, read_body
 from feedback_app.api.openai_errors import OpenAIRoute
 from feedback_app.collect.judge import Judged, judge, undo
+from feedback_app.collect.reserving import written
 from feedback_app.collect.signals import Signals
 from feedback_app.errors import NotFound, UsageError
 from feedback_app.settings import Signal
@@ -44,9 +45,11 @@ def build_feedback(*, store: Store, kept: frozenset[Signal] = frozenset()) -> AP
         body = await read_body(request)
         done = read_signal(body)
         if done is not None:
+            await written(store, person, done[0])
             await asyncio.to_thread(_signal, store, kept, person, *done)
             return JSONResponse({"signal": done[1].value, "ticket": done[0]})
         ticket, verdict, supersedes = read_feedback(body)
+        await written(store, person, ticket)
         judged = await asyncio.to_thread(_take, store, person, ticket, verdict, supersedes)
         return JSONResponse({"judgement": judged.judgement_id, "ticket": judged.ticket_id})
 

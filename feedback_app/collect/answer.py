@@ -1,8 +1,8 @@
 """Answering in a conversation: reply, retry, stop.
 
 Every answer that a person sees is stored with its version, settings, tokens and time, and gets a ticket, so
-that it can be liked, disliked or corrected. `policy` is looked up at each request. What is not done here:
-judging, and anything about how a page looks.
+that it can be liked, disliked or corrected; nobody is answered while nothing can be stored. `policy` is looked up
+at each request. What is not done here: judging, and anything about how a page looks.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from feedback_app.collect.admission import Admission, Claim, Load
 from feedback_app.collect.generate import POLICY, Generation, Sampling, Served, sentence, served
 from feedback_app.collect.people import Role, require
+from feedback_app.collect.reserving import Reserving
 from feedback_app.collect.text import clean
 from feedback_app.collect.window import ChatMessage, Reading, fit, longest_token_of, window_of
 from feedback_app.errors import AlignloopError, NotFound, UsageError
 from feedback_app.store.database import Store
-from feedback_app.store.tables import Completion, Conversation, Message, Person, Task, Ticket
+from feedback_app.store.tables import Completion, Conversation, Message, Person, Task, Ticket, new_id
 from serving.errors import ServingError
 
 if TYPE_CHECKING:
@@ -98,14 +99,15 @@ class Answers:
         self.settings = settings
         self.facts = facts
         self.rng = rng or random.SystemRandom()
+        self.reserving = Reserving(store, settings.request_deadline_s)
         self._saving: set[asyncio.Task[Any]] = set()
 
     async def reply(self, person: Person, conversation_id: str, text: str) -> AsyncGenerator[Event]:
         """Add what the person wrote and answer it; closing the generator stops the answer and keeps it.
 
         Raises before anything is stored: `NotFound` on another person's conversation, `TooLong` on a message
-        that does not fit the window, `Unavailable` while there is no model, `TooMany` when too much waits already.
-        Later failures are a `Failed`, also that no place became free in time.
+        that does not fit the window, `Unavailable` while there is no model or nothing can be stored, `TooMany` when
+        too much waits already. Later failures are a `Failed`, also that no place became free in time.
         """
         came = self.admission.clock()
         require(person, Role.CHATTER)
@@ -116,11 +118,14 @@ class Answers:
         path = await asyncio.to_thread(self._path, conversation.head_id)
         if path and path[-1].role == "user":
             path.pop()  # it was never answered: the new message takes its place, so that turns alternate
+        ticket_id = new_id()
+        promised = self.reserving.begin(person, ticket_id)
         target = await self.served()
         reading = await self.read([*map(_turn, path), {"role": "user", "content": text}], target)
+        await promised
         with self.claim(person, reading, came) as claim:
             question = await asyncio.to_thread(self._ask, conversation, path[-1].id if path else None, text)
-            async with aclosing(self._answer(person, [*path, question], reading, target, claim)) as events:
+            async with aclosing(self._answer(person, [*path, question], reading, target, claim, ticket_id)) as events:
                 async for event in events:
                     yield event
 
@@ -134,10 +139,13 @@ class Answers:
             path.pop()
         if not path:
             raise UsageError("There is no question above this message to answer again.")
+        ticket_id = new_id()
+        promised = self.reserving.begin(person, ticket_id)
         target = await self.served()
         reading = await self.read([_turn(message) for message in path], target)
+        await promised
         with self.claim(person, reading, came) as claim:
-            async with aclosing(self._answer(person, path, reading, target, claim)) as events:
+            async with aclosing(self._answer(person, path, reading, target, claim, ticket_id)) as events:
                 async for event in events:
                     yield event
 
@@ -197,7 +205,13 @@ class Answers:
         return await asyncio.shield(task)
 
     async def _answer(
-        self, person: Person, path: Sequence[Message], reading: Reading, target: Served, claim: Claim
+        self,
+        person: Person,
+        path: Sequence[Message],
+        reading: Reading,
+        target: Served,
+        claim: Claim,
+        ticket_id: str,
     ) -> AsyncGenerator[Event]:
         generation = self.generation(target, reading.messages, claim)
         generation.prompt_tokens = reading.tokens
@@ -206,7 +220,7 @@ class Answers:
 
         def save() -> tuple[Message, Ticket]:
             completion = generation.completion(sources, self.store.now())
-            return store_answer(self.store, person, path[-1], generation.text, completion, self._expiry())
+            return store_answer(self.store, person, path[-1], generation.text, completion, self._expiry(), ticket_id)
 
         kept = False  # set before the saving starts: an answer is stored once, however this ends
         try:
@@ -251,14 +265,27 @@ class Answers:
 
 
 def store_answer(
-    store: Store, person: Person, question: Message, text: str, completion: Completion, expires_at: float
+    store: Store,
+    person: Person,
+    question: Message,
+    text: str,
+    completion: Completion,
+    expires_at: float,
+    ticket_id: str | None = None,
 ) -> tuple[Message, Ticket]:
-    """Store an answer, how it came to be, and the ticket by which its reader may judge it."""
+    """Store an answer, how it came to be, and the ticket by which its reader may judge it, as it was promised."""
     message = store.talk.add_reply(question.conversation_id, question.id, text, completion)
-    return message, like_ticket(store, person, question.id, message.id, expires_at)
+    return message, like_ticket(store, person, question.id, message.id, expires_at, ticket_id)
 
 
-def like_ticket(store: Store, person: Person, context_id: str | None, message_id: str, expires_at: float) -> Ticket:
+def like_ticket(
+    store: Store,
+    person: Person,
+    context_id: str | None,
+    message_id: str,
+    expires_at: float,
+    ticket_id: str | None = None,
+) -> Ticket:
     """A like-task on one answer, and its ticket for the person who reads it now."""
     task = Task(
         kind="like",
@@ -267,7 +294,7 @@ def like_ticket(store: Store, person: Person, context_id: str | None, message_id
         scripted=person.scripted,
         created_at=store.now(),
     )
-    ticket, _ = store.tasks.offer(task, person.id, [message_id], expires_at)
+    ticket, _ = store.tasks.offer(task, person.id, [message_id], expires_at, ticket_id)
     return ticket
 
 

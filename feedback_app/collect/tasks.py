@@ -26,7 +26,7 @@ from feedback_app.collect.prompts import PromptOrder
 from feedback_app.collect.text import clean
 from feedback_app.collect.window import Reading
 from feedback_app.errors import UsageError
-from feedback_app.store.tables import Person, Task, Ticket
+from feedback_app.store.tables import Person, Task, Ticket, new_id
 
 log = logging.getLogger(__name__)
 
@@ -255,7 +255,10 @@ class Comparing:
             prompt = await asyncio.to_thread(self._order.draw, person) if typed is None else typed
             targets, blind = await asyncio.to_thread(self._targets)
             self._rng.shuffle(targets)
+            ticket_id = new_id()
+            promised = self._answers.reserving.begin(person, ticket_id)
             reading = await self._answers.read([{"role": "user", "content": prompt}], targets[0])
+            await promised
             with self._answers.claim(person, reading, came, n=2) as claim:
                 async with aclosing(claim.places()) as places:
                     async for place in places:
@@ -264,7 +267,7 @@ class Comparing:
                 pair = await self._pair(targets, reading, claim, making)
             if pair[0].text == pair[1].text:
                 continue
-            offer = partial(self._offer, person, "compare", prompt, pair, blind, typed is not None)
+            offer = partial(self._offer, person, "compare", prompt, pair, blind, ticket_id, typed is not None)
             ticket, _ = await self._answers.keep(offer)
             making.add(PairReady(ticket.id, pair[0].text, pair[1].text))
             return
@@ -289,13 +292,18 @@ class Comparing:
         for _ in range(PROMPT_TRIES):
             prompt = await asyncio.to_thread(self._order.draw, person)
             target = await self._answers.served()
+            ticket_id = new_id()
+            promised = self._answers.reserving.begin(person, ticket_id)
             reading = await self._answers.read([{"role": "user", "content": prompt}], target)
+            await promised
             with self._answers.claim(person, reading, came, n=k) as claim:
                 self._claims[person.id, k] = claim
                 await claim.started()
                 different = await self._different(k, target, reading, claim)
             if len(different) == k:
-                return await self._answers.keep(partial(self._offer, person, "rank", prompt, different, None))
+                return await self._answers.keep(
+                    partial(self._offer, person, "rank", prompt, different, None, ticket_id)
+                )
         raise UsageError(f"The model does not give {k} different answers. Ask for fewer, or raise the temperature.")
 
     async def _different(self, k: int, target: Served, reading: Reading, claim: Claim) -> list[Generation]:
@@ -338,9 +346,10 @@ class Comparing:
         prompt: str,
         shown: Sequence[Generation],
         blind: Blind | None,
+        ticket_id: str,
         typed: bool = False,
     ) -> tuple[Ticket, Task]:
-        """Store the answers in the order they are shown, and the ticket that holds this order.
+        """Store the answers in the order they are shown, and the promised ticket that holds this order.
 
         A `typed` prompt is the person's own words and goes with them when they withdraw; a drawn one is not.
         """
@@ -358,7 +367,7 @@ class Comparing:
             scripted=person.scripted,
             created_at=now,
         )
-        return self._store.tasks.offer(task, person.id, order, self._expiry())
+        return self._store.tasks.offer(task, person.id, order, self._expiry(), ticket_id)
 
     def _expiry(self) -> float:
         return self._store.now() + self._answers.settings.ticket_ttl_s

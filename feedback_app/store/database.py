@@ -15,6 +15,7 @@ from feedback_app.store.engine import Database, create
 from feedback_app.store.imports import Imports
 from feedback_app.store.judgements import Judgements
 from feedback_app.store.people import People
+from feedback_app.store.reservations import Reservations
 from feedback_app.store.rounds import Rounds
 from feedback_app.store.schedule import Schedules
 from feedback_app.store.schema import migrate, upgrade
@@ -35,6 +36,7 @@ class Store:
     people: People
     talk: Talk
     tasks: Tasks
+    reservations: Reservations
     judgements: Judgements
     signals: Signals
     imports: Imports
@@ -67,6 +69,7 @@ def open_store(url: str, clock: Callable[[], float] = time.time) -> Store:
         people=People(database),
         talk=Talk(database),
         tasks=Tasks(database),
+        reservations=Reservations(database),
         judgements=Judgements(database),
         signals=Signals(database),
         imports=Imports(database),

@@ -146,6 +146,14 @@ class Ticket(SQLModel, table=True):
     __table_args__ = (UniqueConstraint("task_id", "person_id"),)
 
 
+class Reservation(SQLModel, table=True):
+    """A ticket that is promised to somebody whose answer is on its way; gone once both are stored."""
+
+    ticket_id: str = Field(primary_key=True)
+    person_id: str = Field(foreign_key="person.id")
+    expires_at: float  # no answer takes that long: the promise was not kept
+
+
 class JudgementRow(SQLModel, table=True):
     """One verdict. Undo and change are new rows; one live row per ticket is held by the database."""
 

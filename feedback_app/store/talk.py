@@ -15,6 +15,7 @@ from sqlmodel import Session, SQLModel, col, select
 
 from feedback_app.errors import Conflict, NotFound
 from feedback_app.store.engine import Database
+from feedback_app.store.reservations import redeem
 from feedback_app.store.tables import Completion, Conversation, Message, Task, Ticket, new_id
 
 BATCH = 500  # ids per IN (…), below every database's limit on parameters
@@ -229,6 +230,7 @@ class Talk:
                 ticket.task_id, ticket.person_id, ticket.order = task.id, person_id, list(task.candidates)
                 insert_rows(session, [task])
                 insert_rows(session, [ticket])
+                redeem(session, ticket.id)
         return replies[0]
 
 

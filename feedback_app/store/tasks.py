@@ -11,6 +11,7 @@ from sqlmodel import Session, col, func, select
 
 from feedback_app.errors import NotFound
 from feedback_app.store.engine import Database
+from feedback_app.store.reservations import redeem
 from feedback_app.store.reviews import may_review
 from feedback_app.store.tables import Completion, JudgementRow, Person, Task, Ticket, new_id
 
@@ -250,4 +251,6 @@ def _new_ticket(
     )
     session.add(ticket)
     session.flush()
+    if ticket_id is not None:
+        redeem(session, ticket_id)
     return ticket

@@ -146,10 +146,10 @@ class FakeVllm:
             for i in range(n):
                 last = number == len(words) - 1
                 yield _choice(i, {"content": (" " if number else "") + word + (_mark(i) if last else "")}, None)
-            if self.broken:
-                return
             if number == 0 and self.hold is not None:
                 await self.hold.wait()
+            if self.broken:
+                return
         for i in range(n):
             yield _choice(i, {"content": ""}, reason)
 

@@ -7,7 +7,7 @@ import contextlib
 import os
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,12 +36,14 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def real_vllm(model: Path, folder: Path, port: int = 0, max_loras: int = 4) -> Iterator[RealVllm]:
+def real_vllm(
+    model: Path, folder: Path, port: int = 0, max_loras: int = 4, extra_args: Sequence[str] = ()
+) -> Iterator[RealVllm]:
     """Start vLLM on `model`, wait until it is ready, and end it within 10 s when the block is left."""
     port = port or free_port()
     url = f"http://127.0.0.1:{port}"
     supervisor = Supervisor(
-        command(str(model), port, max_lora_rank=16, max_loras=max_loras),
+        command(str(model), port, max_lora_rank=16, max_loras=max_loras, extra_args=extra_args),
         environment(os.environ, kv_gib=1, model=str(model)),
         folder / "vllm.log",
         folder / "vllm.json",

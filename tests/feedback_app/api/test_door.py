@@ -122,10 +122,15 @@ async def test_an_answer_whose_reader_leaves_is_kept_as_stopped(site: Site, ask:
 
 
 async def test_an_answer_that_breaks_off_is_an_error_and_kept_as_failed(site: Site, ask: Ask) -> None:
-    site.fake.broken = True
+    site.fake.broken, site.fake.hold = True, asyncio.Event()
     raw = await ask("chi").chat.completions.with_raw_response.create(model="policy", messages=HELLO, stream=True)
+    stream = raw.parse()
+    async for chunk in stream:
+        if chunk.choices[0].delta.content:
+            break
+    site.fake.hold.set()
     with pytest.raises(openai.APIError, match="cannot be reached"):
-        [chunk async for chunk in raw.parse()]
+        [chunk async for chunk in stream]
     _, _, [(message, completion)] = await recorded(site, raw.headers["x-alignloop-ticket"])
     assert (message.content, completion.finish_reason) == ("policy-0001", "failed")
     await until(lambda: site.inflight.counts() == {})
@@ -302,17 +307,22 @@ async def test_what_no_database_can_hold_is_still_recorded(site: Site, ask: Ask)
     assert completion.seed is None
 
 
-async def test_a_failing_record_does_not_withhold_the_answer(
+async def test_a_failing_record_is_said_at_the_end_of_the_answer(
     site: Site, ask: Ask, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(*_: object, **__: object) -> str:
         raise OSError("no space left on device")
 
     monkeypatch.setattr("feedback_app.api.door.record_door", fail)
+    said = []
     stream = await ask("chi").chat.completions.create(model="policy", messages=HELLO, stream=True)
-    chunks = [chunk async for chunk in stream]
-    assert chunks[-1].choices[0].finish_reason == "stop"
+    with pytest.raises(openai.APIError, match="could not be stored"):
+        [said.append(chunk.choices[0].delta.content or "") async for chunk in stream]  # type: ignore[func-returns-value]
+    assert "".join(said) == "policy-0001 heard: hello there"
     assert "could not be recorded" in caplog.text
+    with pytest.raises(openai.InternalServerError, match="could not be stored") as caught:
+        await ask("chi").chat.completions.create(model="policy", messages=HELLO)
+    assert "x-alignloop-ticket" not in caught.value.response.headers
 
 
 async def test_many_streams_at_once_are_all_recorded(site: Site, ask: Ask) -> None:

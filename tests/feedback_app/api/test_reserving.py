@@ -1,0 +1,96 @@
+"""A ticket that is told before its answer is stored: a verdict waits for the answer, and only for one that comes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+from openai import AsyncOpenAI
+
+from feedback_app.collect import reserving
+from tests.waiting import until
+
+if TYPE_CHECKING:
+    from tests.fakes import Clock
+    from tests.feedback_app.api.conftest import Site
+
+pytestmark = pytest.mark.slow
+
+Ask = Callable[[str], AsyncOpenAI]
+HELLO: Any = [{"role": "user", "content": "hello there"}]
+
+
+async def verdict(site: Site, name: str, ticket_id: str, **said: str) -> httpx.Response:
+    async with httpx.AsyncClient(trust_env=False, timeout=30) as client:
+        return await client.post(
+            f"{site.url}/v1/feedback",
+            json={"ticket": ticket_id, **(said or {"verdict": "good"})},
+            headers={"Authorization": f"Bearer {site.keys[name]}"},
+        )
+
+
+async def begun(site: Site, ask: Ask) -> tuple[Any, str]:
+    """A stream that stops after its first word, and its ticket."""
+    site.fake.hold = asyncio.Event()
+    raw = await ask("chi").chat.completions.with_raw_response.create(model="policy", messages=HELLO, stream=True)
+    return raw.parse(), raw.headers["x-alignloop-ticket"]
+
+
+async def test_who_is_told_a_ticket_has_it_promised_and_nobody_can_judge_it_yet(
+    site: Site, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reserving, "WAIT_S", 0.2)
+    stream, ticket_id = await begun(site, ask)
+    assert [promise.ticket_id for promise in site.store.reservations.listing()] == [ticket_id]
+    assert site.store.tasks.ticket(ticket_id) is None
+    for said in ({"verdict": "good"}, {"signal": "edit"}):
+        refused = await verdict(site, "chi", ticket_id, **said)
+        assert refused.status_code == 409
+        assert "still being written" in refused.json()["error"]["message"]
+        assert int(refused.headers["retry-after"]) > 0
+    assert (await verdict(site, "ann", ticket_id)).status_code == 404  # it is not theirs: there is nothing to wait for
+    assert site.fake.hold is not None
+    site.fake.hold.set()
+    [chunk async for chunk in stream]
+    assert site.store.reservations.listing() == []
+    assert (await verdict(site, "chi", ticket_id)).status_code == 200
+    assert site.store.judgements.watermark() == 1
+
+
+async def test_a_verdict_waits_for_its_answer(site: Site, ask: Ask) -> None:
+    stream, ticket_id = await begun(site, ask)
+    judging = asyncio.create_task(verdict(site, "chi", ticket_id))
+    done, _ = await asyncio.wait({judging}, timeout=0.5)
+    assert not done
+    assert site.fake.hold is not None
+    site.fake.hold.set()
+    [chunk async for chunk in stream]
+    assert (await judging).status_code == 200
+    assert site.store.judgements.live(ticket_id) is not None
+
+
+async def test_a_promise_whose_answer_never_came_is_never_judged_and_goes(
+    site: Site, ask: Ask, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ope = site.store.people.by_name("ope")
+    assert ope is not None
+    site.store.reservations.add([("left-by-a-crash", ope.id)], lifetime_s=70)
+    monkeypatch.setattr(reserving, "WAIT_S", 0.0)
+    assert (await verdict(site, "ope", "left-by-a-crash")).status_code == 409
+    clock.pass_s(70)
+    assert (await verdict(site, "ope", "left-by-a-crash")).status_code == 404
+    await ask("chi").chat.completions.create(model="policy", messages=HELLO)
+    assert site.store.reservations.listing() == []
+    assert list(site.store.judgements.export()) == []
+
+
+async def test_an_answer_whose_reader_leaves_before_its_first_word_leaves_no_promise(site: Site, ask: Ask) -> None:
+    site.fake.delay_s = 30
+    raw = await ask("chi").chat.completions.with_raw_response.create(model="policy", messages=HELLO, stream=True)
+    assert len(site.store.reservations.listing()) == 1
+    await raw.parse().close()
+    await until(lambda: site.store.reservations.listing() == [])
+    assert site.store.tasks.ticket(raw.headers["x-alignloop-ticket"]) is None
