@@ -14,11 +14,13 @@ import uvicorn
 from fastapi import FastAPI
 from openai import AsyncOpenAI
 
+from feedback_app.collect.admission import Load
 from tests.serving.fake_vllm import FakeVllm, running
 from tests.waiting import until
 
 if TYPE_CHECKING:
     from feedback_app.collect.admission import Admission
+    from feedback_app.settings import Settings
     from feedback_app.store.database import Store
     from serving.client import VllmClient
     from serving.inflight import InFlight
@@ -47,7 +49,13 @@ class Site:
     client: VllmClient
     inflight: InFlight
     admission: Admission
+    settings: Settings
+    one: Load = field(default_factory=lambda: Load(10, 20))  # what one short question asks of vLLM
     keys: dict[str, str] = field(default_factory=dict)
+
+    def deadline(self, seconds: float) -> None:
+        """Let requests live this long from now on."""
+        vars(self.settings)["request_deadline_s"] = seconds
 
     def add(self, name: str, role: str) -> None:
         """Add a person without the cost of a password, and remember their key."""
@@ -91,7 +99,7 @@ async def site(store: Store) -> AsyncIterator[Site]:
         app.include_router(build_feedback(store=store, kept=frozenset({Signal.EDIT})))
         app.include_router(build_health(store=store, vllm=client))
         async with served_app(app) as url:
-            site = Site(url, store, fake, client, inflight, admission)
+            site = Site(url, store, fake, client, inflight, admission, settings)
             for name, role in (("chi", "chatter"), ("ann", "annotator"), ("ope", "operator")):
                 site.add(name, role)
             yield site
