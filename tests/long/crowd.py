@@ -176,16 +176,18 @@ async def crowd(app: RealApp, people: list[str], seconds: float) -> dict[str, An
     """Everybody at once through the app."""
     tally, pages = Tally(), Tally()
     process = psutil.Process(app.pid)
-    resident = [process.memory_info().rss / 2**20]
     timeout, connector = aiohttp.ClientTimeout(total=None), aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
-        sessions = [aiohttp.ClientSession(timeout=timeout) for _ in people[::ON_PAGES]]
+        # Cookies of an address without a name are refused by default.
+        jars = [aiohttp.CookieJar(unsafe=True) for _ in people[::ON_PAGES]]
+        sessions = [aiohttp.ClientSession(timeout=timeout, cookie_jar=jar) for jar in jars]
         try:
             chats: list[tuple[Chat, Tally]] = []
             for own, name in zip(sessions, people[::ON_PAGES], strict=True):
                 chats.append((await page_chat(own, app.url, name, pages), pages))
             talkers = [name for number, name in enumerate(people) if number % ON_PAGES]
             chats += [(door_chat(session, app.url, "policy", app.keys[name], tally, []), tally) for name in talkers]
+            resident = [process.memory_info().rss / 2**20]  # the pages are loaded by now
             began = time.perf_counter()
             running = [
                 asyncio.create_task(chatter(number, ask, began + seconds, of)) for number, (ask, of) in enumerate(chats)

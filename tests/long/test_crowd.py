@@ -10,7 +10,7 @@ import pytest
 from tests.long import crowd
 
 pytestmark = pytest.mark.timeout(1200)
-GROWS_MIB = 300  # two minutes of a hundred people, over the app that has just started
+GROWS_MIB = 150  # two minutes of a hundred people, over the app that nobody has used yet
 
 
 def check(found: dict[str, dict[str, object]]) -> None:
