@@ -30,7 +30,7 @@ from feedback_app.api.amounts import measured
 from feedback_app.api.keys import person_of_request, read_body
 from feedback_app.api.leaving import unless_left
 from feedback_app.api.openai_errors import OpenAIRoute, error_body
-from feedback_app.collect.admission import Admission, Load
+from feedback_app.collect.admission import Admission, Claim, Load
 from feedback_app.collect.door import record_door
 from feedback_app.collect.generate import POLICY, Served, sentence, served
 from feedback_app.collect.people import Role
@@ -110,14 +110,13 @@ class Door:
         answer = Answer(self, person, asked, target)
         async with AsyncExitStack() as opening:
             opening.enter_context(self.inflight.request(target.version.name))
-            claim = self.admission.claim(person.id, load, self.settings.request_deadline_s, came)
-            opening.enter_context(claim)
-            await claim.started()
+            claim = opening.enter_context(self.admission.claim(person.id, load, self.settings.request_deadline_s, came))
+            await answer.turn(claim)
             try:
                 promised = self.reserving.begin(person, answer.ticket_id)
                 if not asked.get("stream"):
                     await promised  # vLLM answers such a request only once it is done
-                call = self.vllm.raw("POST", COMPLETIONS, answer.request(claim.priority), timeout_s=claim.left_s)
+                call = self.vllm.raw("POST", COMPLETIONS, answer.request(), timeout_s=claim.left_s)
                 reply = await opening.enter_async_context(call)
                 if reply.status != 200:
                     return await _refusal(reply, asked["model"] == POLICY)
@@ -156,20 +155,27 @@ class Door:
 
 @dataclass
 class Answer:
-    """One request on its way through the door."""
+    """One request on its way through the door; `claim` is its place in vLLM, free again once all has been said."""
 
     door: Door
     person: Person
     asked: Mapping[str, Any]
     target: Served
     ticket_id: str = field(default_factory=new_id)
+    claim: Claim | None = None
     began: float = field(default_factory=time.monotonic)
 
-    def request(self, priority: int = 0) -> bytes:
+    async def turn(self, claim: Claim) -> None:
+        """Wait for the place; the answer's times count from here."""
+        self.claim = claim
+        await claim.started()
+        self.began = time.monotonic()
+
+    def request(self) -> bytes:
         """The body for vLLM: as received, but for the model's name, and with token counts at a stream's end."""
         body = {**self.asked, "model": self.target.model}
-        if priority:
-            body["priority"] = priority
+        if self.claim and self.claim.priority:
+            body["priority"] = self.claim.priority
         if body.get("stream"):
             body["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}
         return json.dumps(body).encode()
@@ -185,6 +191,7 @@ class Answer:
     async def whole(self, reply: RawReply) -> Response:
         """An answer in one piece."""
         raw = b"".join([chunk async for chunk in reply.chunks])
+        self._said_all()
         try:
             said = read_reply(raw)
         except ValueError as error:
@@ -204,6 +211,7 @@ class Answer:
                 passing = transcript.feed(chunk)
                 if passing.endswith(DONE):
                     recorded = True
+                    self._said_all()
                     if not await self._record(transcript.said, transcript.first_s, "failed"):
                         passing = passing.removesuffix(DONE) + _error_event(NOT_STORED)
                 if passing:
@@ -217,6 +225,10 @@ class Answer:
         finally:
             if not recorded:
                 await self._record(transcript.said, transcript.first_s, ending)
+
+    def _said_all(self) -> None:
+        if self.claim:
+            self.claim.done()  # the place is another's while this is recorded
 
     async def _record(self, said: Callable[[], Said], first_s: float | None, ending: str) -> bool:
         """Commit what was said; `ending` is for choices to which vLLM gave no reason.

@@ -91,7 +91,7 @@ class Claim:
         self.started_at: float | None = None
         self._admission, self._person = admission, person
         self._go = asyncio.Event()
-        self._left = False
+        self._done = self._left = False
 
     def __enter__(self) -> Claim:
         return self
@@ -104,7 +104,7 @@ class Claim:
     @property
     def running(self) -> bool:
         """Whether it has its place."""
-        return self.started_at is not None and not self._left
+        return self.started_at is not None and not self._done
 
     @property
     def place(self) -> int:
@@ -142,6 +142,12 @@ class Claim:
             if not self._go.is_set():
                 self.release()
                 raise Busy(self._admission.clock() - self.began)
+
+    def done(self) -> None:
+        """The answer has come: its place is free. The request still counts among its person's until it is released."""
+        if self.running:
+            self._done = True
+            self._admission.free(self, self._person)
 
     def release(self) -> None:
         """Leave: a running claim frees its place, a waiting one its turn."""
@@ -231,14 +237,18 @@ class Admission:
             return 0
         return sum(turn < mine for other in self._people.values() for turn, _ in turns(other))
 
+    def free(self, claim: Claim, person: _Person) -> None:
+        """Called by `Claim` alone: its place goes to whoever is next."""
+        person.running -= claim.weight
+        self.running -= claim.weight
+        person.served += claim.weight * (self.clock() - (claim.started_at or 0.0))
+        self._start()
+
     def leave(self, claim: Claim, person: _Person) -> None:
-        """Called by `Claim` alone."""
+        """Called by `Claim` alone: the request is over, wherever it stood."""
+        claim.done()
         if claim.started_at is None:
             person.waiting.remove(claim)
-        else:
-            person.running -= claim.weight
-            self.running -= claim.weight
-            person.served += claim.weight * (self.clock() - claim.started_at)
         person.requests -= 1
         person.size -= claim.size
         self._requests -= 1

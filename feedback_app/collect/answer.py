@@ -231,7 +231,7 @@ class Answers:
             async with aclosing(generation.deltas()) as deltas:
                 async for delta in deltas:
                     yield Delta(delta)
-            claim.release()
+            claim.done()
             kept = True
             message, ticket = await self.keep(save)
             yield Finished(message.id, ticket.id, target.version.name, generation.finish_reason)
