@@ -73,8 +73,8 @@ def command(
         return [sys.executable, "-m", "vllm.entrypoints.cli.main", "serve", model, *arguments, *extra_args]
     if not vllm_plugin.is_installed():
         raise LaunchProblem(
-            "vLLM would not find our correction of its adapters (the entry point of serving.vllm_plugin), and on CPU "
-            "it then mixes versions up. Install alignloop again: run `make install`."
+            "vLLM would not find our corrections (the entry point of serving.vllm_plugin), and on CPU it then mixes "
+            "versions up and ends at long prompts. Install alignloop again: run `make install`."
         )
     if modules := adapted_modules(Path(model)):
         # Adapters never reach the output head (PEFT's all-linear leaves it out). Told so, vLLM does not wrap it: its

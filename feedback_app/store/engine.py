@@ -17,7 +17,15 @@ from typing import Any
 
 from sqlalchemy import Engine, create_engine, event, func, select
 from sqlalchemy.engine import URL, Connection, make_url
-from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError, NoSuchModuleError, OperationalError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DataError,
+    DBAPIError,
+    IntegrityError,
+    InternalError,
+    NoSuchModuleError,
+    OperationalError,
+)
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlmodel import Session
 
@@ -122,7 +130,7 @@ def _sentences() -> Iterator[None]:
         raise Conflict("This contradicts something that is already stored. Reload and try again.") from error
     except DataError as error:
         raise UsageError(f"The database cannot keep this value: {error.orig}.") from error
-    except (OperationalError, PoolTimeout) as error:
+    except (OperationalError, InternalError, PoolTimeout) as error:  # internal: a PostgreSQL that is read-only
         raise unavailable(error) from error
     except DBAPIError as error:
         if error.connection_invalidated:

@@ -64,7 +64,10 @@ class Reservations:
         if not self._db.is_sqlite:
             return
         folder = Path(str(self._db.engine.url.database)).absolute().parent
-        disk = os.statvfs(folder)
+        try:
+            disk = os.statvfs(folder)
+        except OSError as error:
+            raise Unavailable(f"The folder of the database cannot be reached: {error}.") from error
         free = disk.f_bavail * disk.f_frsize
         if free < SPARE_BYTES:
             raise Unavailable(

@@ -11,6 +11,7 @@ import asyncio
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -36,6 +37,12 @@ def vllm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealVllm]:
         yield real
 
 
+@pytest.fixture(scope="module")
+def cramped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealVllm]:
+    with real_vllm(SHIPPED, tmp_path_factory.mktemp("cramped"), extra_args=(*FLOAT32, *CRAMPED)) as real:
+        yield real
+
+
 def counted(vllm: RealVllm, name: str) -> float:
     """The sum of one of vLLM's own counters."""
     with urllib.request.urlopen(f"{vllm.url}/metrics") as reply:
@@ -43,15 +50,19 @@ def counted(vllm: RealVllm, name: str) -> float:
     return sum(float(line.split()[-1]) for line in lines if line.startswith((f"{name}{{", f"{name} ")))
 
 
-async def said(client: VllmClient, number: int) -> str:
-    """The answer to the long message of one person, with their seed."""
+def long_message(number: int) -> str:
+    """What one person writes; it begins with their number, so that nothing is shared."""
     words = ["tell me about cats", "what is two and three", "the sky is blue today", "name a colour", "say hello"]
     message = " ".join(f"{number} {' '.join(words[number % 5 :] + words[: number % 5])}".split() * WORDS)
-    message = " ".join(message.split()[:WORDS])
+    return " ".join(message.split()[:WORDS])
+
+
+async def said(client: VllmClient, number: int) -> str:
+    """The answer to the long message of one person, with their seed."""
     reply = await client.chat(
         {
             "model": "base",
-            "messages": [{"role": "user", "content": message}],
+            "messages": [{"role": "user", "content": long_message(number)}],
             "seed": number,
             "temperature": 1.0,
             "max_tokens": 80,
@@ -64,7 +75,7 @@ async def said(client: VllmClient, number: int) -> str:
 
 
 async def test_the_same_seed_says_the_same_alone_in_company_in_pieces_and_driven_out(
-    vllm: RealVllm, tmp_path: Path
+    vllm: RealVllm, cramped: RealVllm
 ) -> None:
     """Without `serving.vllm_seeds`, the first prompt that is split ends the engine."""
     async with VllmClient(vllm.url, timeout_s=120) as client:
@@ -72,11 +83,44 @@ async def test_the_same_seed_says_the_same_alone_in_company_in_pieces_and_driven
         alone = [await said(client, number) for number in range(PEOPLE)]
         assert together == alone
         assert len(set(alone)) == PEOPLE
-    with real_vllm(SHIPPED, tmp_path, extra_args=(*FLOAT32, *CRAMPED)) as cramped:
-        async with VllmClient(cramped.url, timeout_s=120) as client:
-            assert [await said(client, number) for number in range(2)] == alone[:2]  # in pieces, and alone
-            assert counted(cramped, "vllm:num_preemptions_total") == 0
-            assert await asyncio.gather(*(said(client, number) for number in range(PEOPLE))) == alone
-            assert counted(cramped, "vllm:num_preemptions_total") > 0
-        assert cramped.supervisor.state().restarts == 0
-    assert vllm.supervisor.state().restarts == 0
+    async with VllmClient(cramped.url, timeout_s=120) as client:
+        assert [await said(client, number) for number in range(2)] == alone[:2]  # in pieces, and alone
+        assert counted(cramped, "vllm:num_preemptions_total") == 0
+        assert await asyncio.gather(*(said(client, number) for number in range(PEOPLE))) == alone
+        assert counted(cramped, "vllm:num_preemptions_total") > 0
+    assert vllm.supervisor.state().restarts == cramped.supervisor.state().restarts == 0
+
+
+async def test_whatever_is_asked_of_a_prompt_in_pieces_the_engine_lives(cramped: RealVllm) -> None:
+    """Every way of sampling that the door passes on, all at once, with a seed and a prompt of many steps."""
+    asked: list[dict[str, Any]] = [
+        {"logprobs": True, "top_logprobs": 5},
+        {"n": 3},
+        {"temperature": 0},
+        {"top_p": 0.8, "top_k": 20, "min_p": 0.05},
+        {"frequency_penalty": 0.5, "presence_penalty": 0.5, "repetition_penalty": 1.1},
+        {"logit_bias": {"7": 2.0}},
+        {"stop": ["xyzzy"], "min_tokens": 4},
+        {"response_format": {"type": "json_object"}},
+        {"seed": None},
+        {"seed": 2**62},
+    ]
+    async with VllmClient(cramped.url, timeout_s=120) as client:
+        replies = await asyncio.gather(
+            *(
+                client.chat(
+                    {
+                        "model": "base",
+                        "messages": [{"role": "user", "content": long_message(number)}],
+                        "seed": number,
+                        "max_tokens": 24,
+                        **options,
+                    }
+                )
+                for number, options in enumerate(asked)
+            )
+        )
+        assert [len(reply["choices"]) for reply in replies] == [options.get("n", 1) for options in asked]
+        assert all(choice["finish_reason"] in ("stop", "length") for reply in replies for choice in reply["choices"])
+        await client.probe("base")
+    assert cramped.supervisor.state().restarts == 0

@@ -7,13 +7,16 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import httpx
+import openai
 import pytest
 from openai import AsyncOpenAI
+from sqlalchemy import event, text
 
 from feedback_app.collect import reserving
 from tests.waiting import until
 
 if TYPE_CHECKING:
+    from feedback_app.store.database import Store
     from tests.fakes import Clock
     from tests.feedback_app.api.conftest import Site
 
@@ -21,6 +24,22 @@ pytestmark = pytest.mark.slow
 
 Ask = Callable[[str], AsyncOpenAI]
 HELLO: Any = [{"role": "user", "content": "hello there"}]
+
+
+def make_read_only(store: Store) -> None:
+    """Only reading from now on: what a standby does after a failover, and a managed database on a full disk."""
+    engine = store.database.engine
+    if store.database.is_sqlite:
+
+        @event.listens_for(engine, "connect")
+        def _connect(connection: Any, _record: Any) -> None:
+            connection.execute("PRAGMA query_only=ON")
+
+    else:
+        with engine.begin() as connection:
+            name = connection.execute(text("SELECT current_database()")).scalar()
+            connection.execute(text(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on'))
+    engine.dispose()
 
 
 async def verdict(site: Site, name: str, ticket_id: str, **said: str) -> httpx.Response:
@@ -94,3 +113,17 @@ async def test_an_answer_whose_reader_leaves_before_its_first_word_leaves_no_pro
     await raw.parse().close()
     await until(lambda: site.store.reservations.listing() == [])
     assert site.store.tasks.ticket(raw.headers["x-alignloop-ticket"]) is None
+
+
+async def test_where_the_database_can_only_be_read_nobody_is_answered(site: Site, ask: Ask) -> None:
+    make_read_only(site.store)
+    for stream in (False, True):
+        with pytest.raises(openai.InternalServerError, match=r"read-?only") as caught:
+            await ask("chi").chat.completions.create(model="policy", messages=HELLO, stream=stream)
+        assert caught.value.status_code == 503
+        assert "x-alignloop-ticket" not in caught.value.response.headers
+    async with httpx.AsyncClient(trust_env=False) as client:
+        reply = await client.get(site.url + "/readyz")
+    assert reply.status_code == 503
+    assert reply.json()["waiting_for"].startswith("Nothing can be stored. ")
+    assert [model.id async for model in ask("chi").models.list()] == ["policy"]
