@@ -8,6 +8,7 @@ from feedback_app.errors import Unavailable
 from feedback_app.settings import Settings, read_settings
 
 if TYPE_CHECKING:
+    from feedback_app.collect.admission import Admission
     from feedback_app.collect.answer import Answers
     from feedback_app.collect.tasks import Comparing
     from feedback_app.parts import Parts
@@ -44,13 +45,34 @@ def client_of(settings: Settings) -> VllmClient:
     return VllmClient(settings.vllm_address, timeout_s=settings.request_deadline_s)
 
 
+def admission_of(settings: Settings, facts: ModelFacts | None) -> Admission:
+    """Who may ask vLLM for answers, and how many at once; one a process."""
+    import os
+
+    from feedback_app.collect.admission import Admission
+    from feedback_app.collect.capacity import answers_at_once, tokens_at_once
+    from serving.errors import LaunchProblem
+    from serving.launch import gpu_build
+
+    try:
+        own_cpu = not settings.vllm_url and not gpu_build()
+    except LaunchProblem:  # pages alone, beside a vLLM that another process here will start or not
+        own_cpu = False
+    cores = len(os.sched_getaffinity(0)) if own_cpu else None
+    return Admission(
+        answers_at_once(settings, cores),
+        tokens_at_once(settings, facts, cores),
+        priorities=not settings.vllm_url,  # ours is started with them
+    )
+
+
 def rules_of(settings: Settings, store: Store, vllm: VllmClient, facts: ModelFacts | None) -> tuple[Answers, Comparing]:
     """The rules of answering and of comparing, on these parts."""
     from feedback_app.collect.answer import Answers
     from feedback_app.collect.prompts import load_prompts
     from feedback_app.collect.tasks import Comparing
 
-    answers = Answers(store, vllm, settings, facts)
+    answers = Answers(store, vllm, settings, facts, admission=admission_of(settings, facts))
     return answers, Comparing(answers, load_prompts(settings.data / "prompts" / "compare.jsonl"))
 
 

@@ -7,10 +7,12 @@
     ├── NotSignedIn           no valid session or key                              HTTP 401
     ├── SlowDown              too many wrong passwords                             HTTP 429
     ├── Crowded               more passwords at once than are looked at            HTTP 503
+    ├── TooMany               more requests at once than are taken                 HTTP 429
     ├── NotFound              no such ticket, version, round, person              HTTP 404
     ├── Conflict              another judgement or round stands in the way         HTTP 409
     │   └── StillWritten      the answer to judge is not stored yet                HTTP 409
     ├── Unavailable           vLLM, the database or the disk cannot be reached     exit 1, HTTP 503
+    │   └── Busy              no place to answer became free in time               HTTP 503
     └── RoundFailed           a stage of a round ended without an artifact         exit 1
         └── StageKilled       its process was killed from outside                  exit 1
 
@@ -39,9 +41,11 @@ class TooLong(UsageError):
 
     http_status = 413
 
-    def __init__(self, tokens: int, limit: int) -> None:
+    def __init__(self, tokens: int, limit: int, *, at_least: bool = False) -> None:
+        """`at_least`: the tokens were not counted; there cannot be fewer."""
         super().__init__(
-            f"This message is {tokens} tokens long and the model reads at most {limit}. Shorten it and send it again."
+            f"This message is {'at least ' * at_least}{tokens} tokens long and the model reads at most {limit}. "
+            "Shorten it and send it again."
         )
         self.tokens = tokens
         self.limit = limit
@@ -81,6 +85,13 @@ class Crowded(AlignloopError):
         self.retry_after_s = retry_after_s
 
 
+class TooMany(AlignloopError):
+    """More requests at once than are taken, of one person or of all; `retry_after_s` says when to try again."""
+
+    http_status = 429
+    retry_after_s = 5.0
+
+
 class NotFound(AlignloopError):
     """What was named does not exist, or not for this person."""
 
@@ -103,6 +114,18 @@ class Unavailable(AlignloopError):
     """A part that is needed cannot be reached; the sentence names the part and the setting."""
 
     http_status = 503
+
+
+class Busy(Unavailable):
+    """No place to answer became free in time; `retry_after_s` says when to try again."""
+
+    retry_after_s = 10.0
+
+    def __init__(self, waited_s: float) -> None:
+        super().__init__(
+            f"The model is busy with other people's requests: this one waited {waited_s:.0f} s for its turn. "
+            "Try again in a moment."
+        )
 
 
 class RoundFailed(AlignloopError):

@@ -96,7 +96,15 @@ class Settings(BaseSettings):
     max_tokens: int = Field(192, ge=1, description="longest answer, tokens")
     context_tokens: int = Field(1024, ge=64, description="the model's window, tokens, at most what the model allows")
     system_prompt: str = Field("", description="a system prompt put before every conversation of the pages")
-    request_deadline_s: float = Field(120, gt=0, description="longest life of one request for an answer")
+    request_deadline_s: float = Field(
+        120, gt=0, description="longest life of one request for an answer; at most half of it is spent waiting"
+    )
+    answers_at_once: int | None = Field(
+        None,
+        ge=1,
+        description="answers that vLLM writes at once, over all people; more wait their turn. "
+        "Default on CPU 32 a core, at most 128; else 256",
+    )
     ticket_ttl_s: float = Field(24 * 3600, gt=0, description="how long a ticket may be judged")
     session_ttl_s: float = Field(30 * 24 * 3600, gt=0, description="how long a sign-in lasts")
     votes: int = Field(60, ge=1, description="blind votes a challenger needs before its test")

@@ -10,7 +10,7 @@ import contextlib
 import hashlib
 import json
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,9 @@ __all__ = ["ModelFacts", "ModelProblem", "check_model"]
 
 ROLES = ("system", "user", "assistant")
 TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "tekken.json")
+LONGEST_TOKEN = 128
+"""Bytes: the longest token in the large vocabularies that are in use (128 spaces). What is assumed of a vocabulary
+that is not read here."""
 LENGTH_KEYS = ("max_position_embeddings", "n_positions", "max_sequence_length", "seq_length", "max_seq_len")
 
 
@@ -31,6 +34,8 @@ class ModelFacts:
     the number format of its weights, empty where its configuration does not say.
     `turn_tokens` are the special tokens that the chat template writes or that name a role, as texts: in a message,
     they are read as the end of a turn and the beginning of another.
+    `longest_token` is the most bytes of text that one token can stand for (see `LONGEST_TOKEN`), `kv_bytes` what
+    a token takes in the KV cache, 0 where the configuration does not say.
     """
 
     template_hash: str
@@ -40,6 +45,8 @@ class ModelFacts:
     architecture: str
     dtype: str = ""
     turn_tokens: tuple[str, ...] = ()
+    longest_token: int = LONGEST_TOKEN
+    kv_bytes: int = 0
 
 
 def check_model(source: str, *, fetch: Callable[[str, str], Path] | None = None) -> ModelFacts:
@@ -67,7 +74,8 @@ def _check_folder(folder: Path) -> ModelFacts:
     if not any((folder / name).is_file() for name in TOKENIZERS):
         raise ModelProblem(f"{folder} has no tokenizer: tokenizer.json (or tokenizer.model) is missing.")
     template = _template(folder, str(folder))
-    return _facts(config, template, _hash_files(weights), folder, str(folder))
+    facts = _facts(config, template, _hash_files(weights), folder, str(folder))
+    return replace(facts, longest_token=longest_token(folder / "tokenizer.json"))
 
 
 def _check_hub(name: str, fetch: Callable[[str, str], Path]) -> ModelFacts:
@@ -109,6 +117,7 @@ def _facts(config: dict[str, Any], template: str, weights: str, folder: Path, na
         turn_tokens=tuple(
             token for token in _special_tokens(folder) if token in template or any(role in token for role in ROLES)
         ),
+        kv_bytes=_kv_bytes(text),
     )
 
 
@@ -120,6 +129,33 @@ def _special_tokens(folder: Path) -> list[str]:
         entries += listed.values() if isinstance(listed, dict) else listed if isinstance(listed, list) else []
     tokens = [entry.get("content") for entry in entries if isinstance(entry, dict) and entry.get("special")]
     return sorted({token for token in tokens if isinstance(token, str) and token})
+
+
+def longest_token(path: Path) -> int:
+    """The most bytes of text that one token of this `tokenizer.json` can stand for; `LONGEST_TOKEN` when unreadable.
+
+    A vocabulary writes some bytes as two or three (a space as `Ġ` or `▁`), so this is never too few.
+    """
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+        vocabulary = value["model"]["vocab"]
+        # Unigram models list pairs of token and score, the others map tokens to numbers.
+        words = [each if isinstance(each, str) else each[0] for each in vocabulary]
+        words += [each["content"] for each in value.get("added_tokens") or ()]
+        return max(len(word.encode(errors="replace")) for word in words)
+    except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError):
+        return LONGEST_TOKEN
+
+
+def _kv_bytes(text: dict[str, Any]) -> int:
+    """What a token takes in the KV cache: keys and values of every layer, in the type of the weights."""
+    try:
+        heads = int(text["num_attention_heads"])
+        head = int(text.get("head_dim") or int(text["hidden_size"]) // heads)
+        pairs = int(text["num_hidden_layers"]) * int(text.get("num_key_value_heads") or heads) * head
+    except (KeyError, TypeError, ValueError, ZeroDivisionError):
+        return 0
+    return 2 * pairs * (4 if "32" in str(text.get("dtype") or text.get("torch_dtype")) else 2)
 
 
 def _config(folder: Path, name: str) -> dict[str, Any]:

@@ -107,7 +107,13 @@ def build_app(parts: Parts) -> FastAPI:
     app = FastAPI(title="alignloop", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     routers = (
         build_health(store=parts.store, vllm=parts.vllm),
-        build_door(store=parts.store, vllm=parts.vllm, settings=parts.settings, facts=parts.facts),
+        build_door(
+            store=parts.store,
+            vllm=parts.vllm,
+            settings=parts.settings,
+            facts=parts.facts,
+            admission=parts.answers.admission,
+        ),
         build_feedback(store=parts.store, kept=parts.settings.kept_signals),
         build_signin(parts),
         build_lineage(parts),

@@ -17,26 +17,29 @@ import asyncio
 import json
 import logging
 import time
-from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from feedback_app.api.amounts import measured
 from feedback_app.api.fields import Asked, read_fields
 from feedback_app.api.keys import person_of_request, read_body
+from feedback_app.api.leaving import unless_left
 from feedback_app.api.openai_errors import OpenAIRoute, error_body
+from feedback_app.collect.admission import Admission, Claim, Load
 from feedback_app.collect.door import record_door
 from feedback_app.collect.generate import POLICY, Served, not_loaded, sentence, served, writes_turns
 from feedback_app.collect.people import Role
 from feedback_app.collect.reserving import Reserving
 from feedback_app.collect.text import clean
-from feedback_app.errors import AlignloopError, NotAllowed, NotFound, Unavailable, UsageError
+from feedback_app.collect.window import longest_token_of, window_of
+from feedback_app.errors import NotAllowed, NotFound, Unavailable, UsageError
 from feedback_app.store.database import Store
 from feedback_app.store.tables import Completion, Excluded, Person, Version, new_id
 from serving.client import COMPLETIONS, RawReply
@@ -52,30 +55,22 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
-MOST_CHOICES = 16
-RUNNING_PER_PERSON = 64
 NOT_STORED = (
     "The answer could not be stored, so its ticket cannot be judged: the disk may be full. The server's log says why."
 )
 
 
-class TooMany(AlignloopError):
-    """One person has too many requests running at once."""
-
-    http_status = 429
-
-
 @dataclass
 class Door:
-    """What the routes need. `inflight` counts running requests by version, for whoever drains one."""
+    """What the routes need. `inflight` counts requests by version, for who drains one; `admission` lets them run."""
 
     store: Store
     vllm: VllmClient
     settings: Settings
     facts: ModelFacts | None = None
     inflight: InFlight = field(default_factory=InFlight)
+    admission: Admission = field(default_factory=Admission)
     reserving: Reserving = field(init=False)
-    _running: Counter[str] = field(default_factory=Counter)
     _recording: set[asyncio.Task[bool]] = field(default_factory=set)
     # Threads of their own, so that a request that begins never waits behind records that are being written.
     _looking: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(4, "door-look"))
@@ -103,20 +98,23 @@ class Door:
         return cards
 
     async def complete(self, authorization: str | None, body: bytes) -> Response:
-        """Answer one chat request. Raises errors of `feedback_app.errors` before the answer has begun."""
-        person, asked, target = await self._look(self._admit, authorization, body)
-        if self._running[person.id] >= RUNNING_PER_PERSON:
-            raise TooMany(f"You have {RUNNING_PER_PERSON} requests running already. Wait for one to end.")
+        """Answer one chat request once it may run. Raises errors of `feedback_app.errors` before the answer has begun.
+
+        No byte goes out while a request waits for its turn, so that a client which waited in vain gets a status
+        that makes it try again.
+        """
+        came = self.admission.clock()
+        person, asked, target, load = await self._look(self._admit, authorization, body)
         answer = Answer(self, person, asked, target)
         async with AsyncExitStack() as opening:
             opening.enter_context(self.inflight.request(target.version.name))
-            self._running[person.id] += 1
-            opening.callback(self._left, person.id)
+            claim = opening.enter_context(self.admission.claim(person.id, load, self.settings.request_deadline_s, came))
+            await answer.turn(claim)
             try:
                 promised = self.reserving.begin(person, answer.ticket_id)
                 if not asked.body.get("stream"):
                     await promised  # vLLM answers such a request only once it is done
-                call = self.vllm.raw("POST", COMPLETIONS, answer.request(), timeout_s=self.settings.request_deadline_s)
+                call = self.vllm.raw("POST", COMPLETIONS, answer.request(), timeout_s=claim.left_s)
                 reply = await opening.enter_async_context(call)
                 if reply.status != 200:
                     return await _refusal(reply, target.version, asked.body["model"] == POLICY)
@@ -134,8 +132,8 @@ class Door:
         work.add_done_callback(self._recording.discard)
         return await asyncio.shield(work)
 
-    def _admit(self, authorization: str | None, body: bytes) -> tuple[Person, Asked, Served]:
-        """Who asks, what, and which version answers. Synchronous: two looks at the database."""
+    def _admit(self, authorization: str | None, body: bytes) -> tuple[Person, Asked, Served, Load]:
+        """Who asks, what, which version answers, and what it asks of vLLM. Synchronous: two looks at the database."""
         # The key comes first, so that a stranger learns nothing about requests.
         person = person_of_request(self.store, authorization)
         operator = Role(person.role).reaches(Role.OPERATOR)
@@ -143,34 +141,40 @@ class Door:
         model = clean(asked.body["model"])
         if model != POLICY and not operator:
             raise NotAllowed(f"Only an operator may ask for {model} by name. Ask for the model {POLICY}.")
+        window = window_of(self.settings, self.facts)
+        within, load = measured(asked.body, window, longest_token_of(self.facts), len(body))
         try:
-            return person, asked, served(self.store, model)
+            return person, replace(asked, body=within), served(self.store, model), load
         except UsageError as error:
             raise NotFound(str(error)) from error
 
     async def _look(self, look: Callable[..., T], *arguments: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._looking, look, *arguments)
 
-    def _left(self, person_id: str) -> None:
-        self._running[person_id] -= 1
-        if self._running[person_id] <= 0:
-            del self._running[person_id]
-
 
 @dataclass
 class Answer:
-    """One request on its way through the door."""
+    """One request on its way through the door; `claim` is its place in vLLM, free again once all has been said."""
 
     door: Door
     person: Person
     asked: Asked
     target: Served
     ticket_id: str = field(default_factory=new_id)
+    claim: Claim | None = None
     began: float = field(default_factory=time.monotonic)
+
+    async def turn(self, claim: Claim) -> None:
+        """Wait for the place; the answer's times count from here."""
+        self.claim = claim
+        await claim.started()
+        self.began = time.monotonic()
 
     def request(self) -> bytes:
         """The body for vLLM: with the version's name, and with token counts at a stream's end."""
         body = {**self.asked.body, "model": self.target.model}
+        if self.claim and self.claim.priority:
+            body["priority"] = self.claim.priority
         if body.get("stream"):
             body["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}
         return json.dumps(body).encode()
@@ -185,6 +189,7 @@ class Answer:
     async def whole(self, reply: RawReply) -> Response:
         """An answer in one piece."""
         raw = b"".join([chunk async for chunk in reply.chunks])
+        self._said_all()
         try:
             said = read_reply(raw)
         except ValueError as error:
@@ -204,6 +209,7 @@ class Answer:
                 passing = transcript.feed(chunk)
                 if passing.endswith(DONE):
                     recorded = True
+                    self._said_all()
                     if not await self._record(transcript.said, transcript.first_s, "failed"):
                         passing = passing.removesuffix(DONE) + _error_event(NOT_STORED)
                 if passing:
@@ -228,6 +234,10 @@ class Answer:
         for colon in (b'"model":', b'"model": '):
             data = data.replace(colon + served, colon + shown)
         return data
+
+    def _said_all(self) -> None:
+        if self.claim:
+            self.claim.done()  # the place is another's while this is recorded
 
     async def _record(self, said: Callable[[], Said], first_s: float | None, ending: str) -> bool:
         """Commit what was said; `ending` is for choices to which vLLM gave no reason.
@@ -324,9 +334,6 @@ def read_request(body: bytes) -> dict[str, Any]:
         raise UsageError("The request's body is not a JSON object. Send one with model and messages.")
     if not isinstance(asked.get("model"), str) or not asked["model"]:
         raise UsageError(f"The request names no model. Ask for the model {POLICY}.")
-    n = asked.get("n")
-    if n is not None and (not isinstance(n, int) or isinstance(n, bool) or not 1 <= n <= MOST_CHOICES):
-        raise UsageError(f"n must be a whole number from 1 to {MOST_CHOICES}.")
     return asked
 
 
@@ -337,9 +344,10 @@ def build_door(
     settings: Settings,
     facts: ModelFacts | None = None,
     inflight: InFlight | None = None,
+    admission: Admission | None = None,
 ) -> APIRouter:
     """The door's routes, to be included in the app at its root."""
-    door = Door(store, vllm, settings, facts, inflight or InFlight())
+    door = Door(store, vllm, settings, facts, inflight or InFlight(), admission or Admission())
     router = APIRouter(route_class=OpenAIRoute)
 
     @router.get("/v1/models")
@@ -356,7 +364,8 @@ def build_door(
 
     @router.post(COMPLETIONS)
     async def complete(request: Request) -> Response:
-        return await door.complete(request.headers.get("authorization"), await read_body(request))
+        body = await read_body(request)
+        return await unless_left(request, door.complete(request.headers.get("authorization"), body))
 
     return router
 

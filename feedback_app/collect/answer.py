@@ -14,11 +14,12 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from feedback_app.collect.admission import Admission, Claim, Load
 from feedback_app.collect.generate import POLICY, Generation, Sampling, Served, sentence, served
 from feedback_app.collect.people import Role, require
 from feedback_app.collect.reserving import Reserving
 from feedback_app.collect.text import clean
-from feedback_app.collect.window import ChatMessage, Reading, fit
+from feedback_app.collect.window import ChatMessage, Reading, fit, longest_token_of, window_of
 from feedback_app.errors import AlignloopError, NotFound, UsageError
 from feedback_app.store.database import Store
 from feedback_app.store.tables import Completion, Conversation, Message, Person, Task, Ticket, new_id
@@ -46,6 +47,13 @@ class Started:
 
 
 @dataclass(frozen=True, slots=True)
+class Waiting:
+    """The answer waits for its turn; `place` others go before it. Said again whenever the place has changed."""
+
+    place: int
+
+
+@dataclass(frozen=True, slots=True)
 class Delta:
     """The next piece of the answer."""
 
@@ -70,11 +78,11 @@ class Failed:
     message_id: str | None = None
 
 
-Event = Started | Delta | Finished | Failed
+Event = Started | Waiting | Delta | Finished | Failed
 
 
 class Answers:
-    """Answers people in their conversations. `rng` draws the sampling seeds."""
+    """Answers people in their conversations, when `admission` lets them. `rng` draws the sampling seeds."""
 
     def __init__(
         self,
@@ -83,7 +91,9 @@ class Answers:
         settings: Settings,
         facts: ModelFacts | None,
         rng: random.Random | None = None,
+        admission: Admission | None = None,
     ) -> None:
+        self.admission = admission or Admission()
         self.store = store
         self.vllm = vllm
         self.settings = settings
@@ -96,9 +106,10 @@ class Answers:
         """Add what the person wrote and answer it; closing the generator stops the answer and keeps it.
 
         Raises before anything is stored: `NotFound` on another person's conversation, `TooLong` on a message
-        that does not fit the window, `Unavailable` while there is no model or nothing can be stored. Later failures
-        are a `Failed`.
+        that does not fit the window, `Unavailable` while there is no model or nothing can be stored, `TooMany` when
+        too much waits already. Later failures are a `Failed`, also that no place became free in time.
         """
+        came = self.admission.clock()
         require(person, Role.CHATTER)
         text = clean(text)
         if not text.strip():
@@ -112,13 +123,15 @@ class Answers:
         target = await self.served()
         reading = await self.read([*map(_turn, path), {"role": "user", "content": text}], target)
         await promised
-        question = await asyncio.to_thread(self._ask, conversation, path[-1].id if path else None, text)
-        async with aclosing(self._answer(person, [*path, question], reading, target, ticket_id)) as events:
-            async for event in events:
-                yield event
+        with self.claim(person, reading, came) as claim:
+            question = await asyncio.to_thread(self._ask, conversation, path[-1].id if path else None, text)
+            async with aclosing(self._answer(person, [*path, question], reading, target, claim, ticket_id)) as events:
+                async for event in events:
+                    yield event
 
     async def retry(self, person: Person, message_id: str) -> AsyncGenerator[Event]:
         """Answer again: a sibling of this answer, or a first answer to this question. As `reply` otherwise."""
+        came = self.admission.clock()
         require(person, Role.CHATTER)
         path = await asyncio.to_thread(self._path, message_id)
         await asyncio.to_thread(self._conversation, person, path[0].conversation_id)
@@ -131,9 +144,10 @@ class Answers:
         target = await self.served()
         reading = await self.read([_turn(message) for message in path], target)
         await promised
-        async with aclosing(self._answer(person, path, reading, target, ticket_id)) as events:
-            async for event in events:
-                yield event
+        with self.claim(person, reading, came) as claim:
+            async with aclosing(self._answer(person, path, reading, target, claim, ticket_id)) as events:
+                async for event in events:
+                    yield event
 
     async def served(self, name: str = POLICY) -> Served:
         """What `policy` means now, or the version of this name; see `generate.served`."""
@@ -147,15 +161,15 @@ class Answers:
 
         window = self.window_tokens
         try:
-            return await fit(turns, self.settings.system_prompt, count, window - self.sampling.max_tokens)
+            limit = window - self.sampling.max_tokens
+            return await fit(turns, self.settings.system_prompt, count, limit, longest_token_of(self.facts))
         except ServingError as error:
             raise sentence(error, target.version) from error
 
     @property
     def window_tokens(self) -> int:
         """Prompt and answer together, tokens: the setting, at most what the model allows."""
-        allowed = self.facts.max_len if self.facts and self.facts.max_len else self.settings.context_tokens
-        return min(self.settings.context_tokens, allowed)
+        return window_of(self.settings, self.facts)
 
     @property
     def sampling(self) -> Sampling:
@@ -165,10 +179,16 @@ class Answers:
             temperature = self.facts.temperature if self.facts and self.facts.temperature is not None else 1.0
         return Sampling(temperature, min(self.settings.max_tokens, self.window_tokens // 2))
 
-    def generation(self, target: Served, messages: Sequence[ChatMessage]) -> Generation:
-        """An answer to be generated, with a fresh seed."""
+    def claim(self, person: Person, reading: Reading, came: float, n: int = 1) -> Claim:
+        """A claim to `n` answers at once; `came` is when they were asked for. Raises `TooMany`."""
+        load = Load(reading.tokens, self.sampling.max_tokens, n, sum(len(turn["content"]) for turn in reading.messages))
+        return self.admission.claim(person.id, load, self.settings.request_deadline_s, came)
+
+    def generation(self, target: Served, messages: Sequence[ChatMessage], claim: Claim) -> Generation:
+        """An answer to be generated once the claim has its place, with a fresh seed."""
         return Generation(
             vllm=self.vllm,
+            claim=claim,
             served=target,
             messages=messages,
             sampling=self.sampling,
@@ -186,9 +206,15 @@ class Answers:
         return await asyncio.shield(task)
 
     async def _answer(
-        self, person: Person, path: Sequence[Message], reading: Reading, target: Served, ticket_id: str
+        self,
+        person: Person,
+        path: Sequence[Message],
+        reading: Reading,
+        target: Served,
+        claim: Claim,
+        ticket_id: str,
     ) -> AsyncGenerator[Event]:
-        generation = self.generation(target, reading.messages)
+        generation = self.generation(target, reading.messages, claim)
         generation.prompt_tokens = reading.tokens
         sent = [message for message in reading.messages if message["role"] == "system"]
         sources = [*sent, *(message.id for message in path[reading.first :])]
@@ -200,9 +226,13 @@ class Answers:
         kept = False  # set before the saving starts: an answer is stored once, however this ends
         try:
             yield Started(path[-1].id, target.version.name, path[reading.first].id if reading.first else None)
+            async with aclosing(claim.places()) as places:
+                async for place in places:
+                    yield Waiting(place)
             async with aclosing(generation.deltas()) as deltas:
                 async for delta in deltas:
                     yield Delta(delta)
+            claim.done()
             kept = True
             message, ticket = await self.keep(save)
             yield Finished(message.id, ticket.id, target.version.name, generation.finish_reason)

@@ -12,6 +12,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from feedback_app.collect.admission import Claim
 from feedback_app.collect.text import clean
 from feedback_app.collect.window import ChatMessage
 from feedback_app.errors import AlignloopError, Unavailable, UsageError
@@ -74,9 +75,10 @@ class Sampling:
 
 @dataclass
 class Generation:
-    """One answer being generated; `finish_reason` is `stopped` until vLLM says otherwise."""
+    """One answer being generated in the place of its claim; `finish_reason` is `stopped` until vLLM says otherwise."""
 
     vllm: VllmClient
+    claim: Claim
     served: Served
     messages: Sequence[ChatMessage]
     sampling: Sampling
@@ -95,18 +97,21 @@ class Generation:
     async def deltas(self) -> AsyncGenerator[str]:
         """The answer piece by piece; closing this ends the request.
 
-        Raises `Unavailable` or `UsageError` with a sentence when vLLM fails or takes longer than the
-        deadline; `finish_reason` is then `failed`.
+        The claim must have its place. Raises `Unavailable` or `UsageError` with a sentence when vLLM fails or when
+        the deadline has passed, counted from when the request came; `finish_reason` is then `failed`.
         """
         self._began = time.monotonic()
         payload = self.sampling.payload(self.served.model, self.messages, self.seed)
+        if self.claim.priority:
+            payload["priority"] = self.claim.priority
+        until = self._began + self.claim.left_s
         chunks = self.vllm.events(payload)  # closing it ends the request
         counted = False
         try:
             async with aclosing(chunks):
                 while True:
                     try:
-                        async with asyncio.timeout(self._began + self.deadline_s - time.monotonic()):
+                        async with asyncio.timeout(until - time.monotonic()):
                             chunk = await anext(chunks, None)
                     except TimeoutError as error:
                         raise Unavailable(

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal
 
+from feedback_app.collect.admission import Claim
 from feedback_app.collect.answer import Answers
 from feedback_app.collect.blind import Blind, blind_vote
 from feedback_app.collect.generate import Generation, Served, served
@@ -23,6 +24,7 @@ from feedback_app.collect.mixed import mixed_in
 from feedback_app.collect.people import Role, require
 from feedback_app.collect.prompts import PromptOrder
 from feedback_app.collect.text import clean
+from feedback_app.collect.window import Reading
 from feedback_app.errors import UsageError
 from feedback_app.store.tables import Person, Task, Ticket, new_id
 
@@ -59,7 +61,14 @@ class PairReady:
     b_text: str
 
 
-PairEvent = PairStarted | PairDelta | PairReady
+@dataclass(frozen=True, slots=True)
+class PairWaiting:
+    """The answers wait for their turn; `place` requests go before them. Said again whenever the place has changed."""
+
+    place: int
+
+
+PairEvent = PairWaiting | PairStarted | PairDelta | PairReady
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +129,7 @@ class Comparing:
         self._rng = rng or random.SystemRandom()
         self._making: dict[str, _Making] = {}  # by person: the pair with a drawn prompt that is being made
         self._rankings: dict[tuple[str, int], asyncio.Task[tuple[Ticket, Task]]] = {}  # by person and size, likewise
+        self._claims: dict[tuple[str, int], Claim] = {}  # of the rankings that are being made
         self._tasks: set[asyncio.Task[Any]] = set()
 
     async def next_pair(self, person: Person, prompt: str | None = None) -> AsyncGenerator[PairEvent]:
@@ -189,6 +199,11 @@ class Comparing:
         if sum(len(task.candidates) == k for _, task in open_tickets) < 2:
             self._ranking(person, k)
 
+    def ranking_place(self, person: Person, k: int) -> int | None:
+        """How many requests go before the ranking that is being made for this person; None when it does not wait."""
+        claim = self._claims.get((person.id, k))
+        return None if claim is None or claim.running else claim.place
+
     # Making
 
     def _ranking(self, person: Person, k: int) -> asyncio.Task[tuple[Ticket, Task]]:
@@ -203,6 +218,7 @@ class Comparing:
         def ended(task: asyncio.Task[tuple[Ticket, Task]]) -> None:
             self._tasks.discard(task)
             del self._rankings[key]
+            self._claims.pop(key, None)
             if not task.cancelled() and (error := task.exception()) is not None:
                 log.info("a ranking could not be made: %s", error)  # who waits for it gets the error itself
 
@@ -234,6 +250,7 @@ class Comparing:
             making.add(PairStarted(prompt, generated=False))
             making.add(PairReady(known[0].id, candidates[0].text, candidates[1].text))
             return
+        came = self._answers.admission.clock()
         for _ in range(PROMPT_TRIES if typed is None else 1):
             prompt = await asyncio.to_thread(self._order.draw, person) if typed is None else typed
             targets, blind = await asyncio.to_thread(self._targets)
@@ -242,15 +259,12 @@ class Comparing:
             promised = self._answers.reserving.begin(person, ticket_id)
             reading = await self._answers.read([{"role": "user", "content": prompt}], targets[0])
             await promised
-            making.add(PairStarted(prompt, generated=True))
-            pair = [self._answers.generation(target, reading.messages) for target in targets]
-            pair[1].seed = _another(self._answers.rng, pair[0].seed)
-            await _together(_stream(pair[0], "a", making), _stream(pair[1], "b", making))
-            for _ in range(SAME_TRIES):
-                if pair[0].text != pair[1].text:
-                    break
-                pair[1] = self._answers.generation(targets[1], reading.messages)
-                await pair[1].run()
+            with self._answers.claim(person, reading, came, n=2) as claim:
+                async with aclosing(claim.places()) as places:
+                    async for place in places:
+                        making.add(PairWaiting(place))
+                making.add(PairStarted(prompt, generated=True))
+                pair = await self._pair(targets, reading, claim, making)
             if pair[0].text == pair[1].text:
                 continue
             offer = partial(self._offer, person, "compare", prompt, pair, blind, ticket_id, typed is not None)
@@ -259,7 +273,22 @@ class Comparing:
             return
         raise UsageError("The model gives the same answer every time. Try another prompt, or a higher temperature.")
 
+    async def _pair(
+        self, targets: Sequence[Served], reading: Reading, claim: Claim, making: _Making
+    ) -> list[Generation]:
+        """Two answers, the second one with further seeds while it is the same as the first."""
+        pair = [self._answers.generation(target, reading.messages, claim) for target in targets]
+        pair[1].seed = _another(self._answers.rng, pair[0].seed)
+        await _together(_stream(pair[0], "a", making), _stream(pair[1], "b", making))
+        for _ in range(SAME_TRIES):
+            if pair[0].text != pair[1].text:
+                break
+            pair[1] = self._answers.generation(targets[1], reading.messages, claim)
+            await pair[1].run()
+        return pair
+
     async def _make_ranking(self, person: Person, k: int) -> tuple[Ticket, Task]:
+        came = self._answers.admission.clock()
         for _ in range(PROMPT_TRIES):
             prompt = await asyncio.to_thread(self._order.draw, person)
             target = await self._answers.served()
@@ -267,17 +296,27 @@ class Comparing:
             promised = self._answers.reserving.begin(person, ticket_id)
             reading = await self._answers.read([{"role": "user", "content": prompt}], target)
             await promised
-            different: dict[str, Generation] = {}
-            for _ in range(SAME_TRIES):
-                wave = [self._answers.generation(target, reading.messages) for _ in range(k - len(different))]
-                await _together(*(generation.run() for generation in wave))
-                for generation in wave:
-                    different.setdefault(generation.text, generation)
-                if len(different) == k:
-                    shown = list(different.values())
-                    offer = partial(self._offer, person, "rank", prompt, shown, None, ticket_id)
-                    return await self._answers.keep(offer)
+            with self._answers.claim(person, reading, came, n=k) as claim:
+                self._claims[person.id, k] = claim
+                await claim.started()
+                different = await self._different(k, target, reading, claim)
+            if len(different) == k:
+                return await self._answers.keep(
+                    partial(self._offer, person, "rank", prompt, different, None, ticket_id)
+                )
         raise UsageError(f"The model does not give {k} different answers. Ask for fewer, or raise the temperature.")
+
+    async def _different(self, k: int, target: Served, reading: Reading, claim: Claim) -> list[Generation]:
+        """`k` different answers, or fewer when the model goes on giving the same ones."""
+        different: dict[str, Generation] = {}
+        for _ in range(SAME_TRIES):
+            wave = [self._answers.generation(target, reading.messages, claim) for _ in range(k - len(different))]
+            await _together(*(generation.run() for generation in wave))
+            for generation in wave:
+                different.setdefault(generation.text, generation)
+            if len(different) == k:
+                break
+        return list(different.values())
 
     # In the store: synchronous, called in a thread
 

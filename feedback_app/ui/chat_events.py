@@ -24,6 +24,7 @@ from feedback_app.ui.chat_turns import leaf, read_conversation
 from feedback_app.ui.island import Act, Answer
 from feedback_app.ui.markup import prose
 from feedback_app.ui.model_watch import ModelWatch
+from feedback_app.ui.waiting import waiting_line
 
 if TYPE_CHECKING:
     from feedback_app.store.tables import Person
@@ -86,8 +87,10 @@ class ChatEvents:
         owner = await asyncio.to_thread(self._store.talk.conversation, conversation_id)
         if owner is None or owner.person_id != person.id:
             return
-        async for text, done in self._streams.follow(conversation_id):
-            yield {"conversation": conversation_id, "html": prose(text), "done": done}
+        async for live in self._streams.follow(conversation_id):
+            waits = "" if live.place is None else waiting_line(live.place)
+            said = {"html": prose(live.text), "waiting": waits, "error": live.failed, "done": live.done}
+            yield {"conversation": conversation_id, **said}
 
     # Conversations
 

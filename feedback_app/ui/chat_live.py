@@ -11,7 +11,7 @@ import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import dataclass, field
 
-from feedback_app.collect.answer import Delta, Event, Failed, Started
+from feedback_app.collect.answer import Delta, Event, Failed, Started, Waiting
 from feedback_app.errors import AlignloopError
 
 log = logging.getLogger(__name__)
@@ -21,9 +21,10 @@ STOP_GRACE_S = 1.0  # how long the next piece may take before a stop stops waiti
 
 @dataclass
 class Stream:
-    """One answer on its way."""
+    """One answer on its way; `place` is how many go before it while it waits for its turn."""
 
     text: str = ""
+    place: int | None = None
     failed: str = ""
     refused: AlignloopError | None = None
     started: asyncio.Event = field(default_factory=asyncio.Event)
@@ -65,10 +66,23 @@ class Stream:
     def _take(self, event: Event) -> None:
         if isinstance(event, Started):
             self.started.set()
+        elif isinstance(event, Waiting):
+            self.place = event.place
         elif isinstance(event, Delta):
+            self.place = None
             self.text += event.text
         elif isinstance(event, Failed):
             self.failed = event.sentence
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """An answer as it stands: its text, its place while it waits, why it broke off, and whether this is its end."""
+
+    text: str
+    place: int | None = None
+    failed: str = ""
+    done: bool = False
 
 
 class Streams:
@@ -99,17 +113,17 @@ class Streams:
             stream.stopping.set()
             await stream.done.wait()
 
-    async def follow(self, conversation_id: str) -> AsyncIterator[tuple[str, bool]]:
-        """The text so far, at most ten times a second, and whether it is the last."""
+    async def follow(self, conversation_id: str) -> AsyncIterator[Live]:
+        """The answer so far, at most ten times a second and when it has changed, and its end."""
         stream = self._streams.get(conversation_id)
         if stream is None:
-            yield "", True
+            yield Live("", done=True)
             return
         shown = None
         while not stream.done.is_set():
-            if stream.text != shown:
-                shown = stream.text
-                yield shown, False
+            if (live := Live(stream.text, stream.place)) != shown:
+                shown = live
+                yield shown
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stream.done.wait(), TICK_S)
-        yield stream.text, True
+        yield Live(stream.text, failed=stream.failed, done=True)

@@ -32,7 +32,8 @@ def thread(talked: Talked | None, pending: bool, saved: str = "", editing: str =
         parts.append(
             '<article class="turn answer" id="pending" aria-label="Answer" aria-busy="true">'
             '<div class="md live" data-live data-keep="live"></div>'
-            '<p class="small wait" data-wait><span class="spin"></span> Writing</p></article>'
+            '<p class="small wait" data-wait><span class="spin"></span> '
+            '<span data-word data-keep="word">Writing</span></p></article>'
         )
     elif last.role == "user":
         again = button("retry", "Answer this", symbol="retry", kind="outline", message=last.id)

@@ -10,11 +10,12 @@ from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any, cast
 
 from feedback_app.collect.judge import Choice, MarkName, Verdict, compare_verdict
-from feedback_app.collect.tasks import PairDelta, PairReady, PairStarted
+from feedback_app.collect.tasks import PairDelta, PairReady, PairStarted, PairWaiting
 from feedback_app.errors import AlignloopError
 from feedback_app.ui.island import Act
 from feedback_app.ui.judging_events import JudgingEvents, why
 from feedback_app.ui.markup import prose
+from feedback_app.ui.waiting import waiting_line
 
 if TYPE_CHECKING:
     from feedback_app.store.tables import Person
@@ -45,7 +46,9 @@ class CompareEvents(JudgingEvents):
         last = 0.0
         try:
             async for event in self._parts.comparing.next_pair(person, typed):
-                if isinstance(event, PairStarted):
+                if isinstance(event, PairWaiting):
+                    yield {**shown, "waiting": waiting_line(event.place)}
+                elif isinstance(event, PairStarted):
                     texts = {"a": "", "b": ""}
                     shown["prompt"] = event.prompt
                     yield dict(shown)

@@ -22,7 +22,8 @@ SHELL = (
     f"</div>{says('page')}"
     '<section class="prompt" aria-label="Prompt"><p class="small">Prompt</p><div class="asked" data-region="prompt">'
     "</div></section>"
-    '<p class="small row waiting-line" data-waiting><span class="spin"></span><span>Writing the answers</span></p>'
+    '<p class="small row waiting-line" data-waiting><span class="spin"></span>'
+    "<span data-word>Writing the answers</span></p>"
     '<div data-region="cards"></div>'
     f'<div class="decide">{why_panel()}<div class="verdicts two" role="group" aria-label="Your verdict">'
     '<button type="button" class="verdict send primary" data-act="send" aria-keyshortcuts="Enter" disabled>'

@@ -10,6 +10,7 @@ from feedback_app.errors import UsageError
 from feedback_app.ui.island import Act, Answer
 from feedback_app.ui.judging_events import JudgingEvents, why
 from feedback_app.ui.markup import button, esc, icon, prose
+from feedback_app.ui.waiting import waiting_line
 
 if TYPE_CHECKING:
     from feedback_app.store.tables import Person
@@ -41,14 +42,17 @@ class RankEvents(JudgingEvents):
     kind = "rank"
 
     async def act(self, person: Person, act: Act) -> Answer:
-        """One act of the page: next, and what every judging page knows."""
-        return await self._next(person, act) if act.get("do") == "next" else await super().act(person, act)
+        """One act of the page: next, the place of what comes next while it waits, and what every judging page knows."""
+        match act.get("do"):
+            case "next":
+                return await self._next(person, act)
+            case "place":
+                place = self._parts.comparing.ranking_place(person, _size(act))
+                return Answer(state={"waiting": "" if place is None else waiting_line(place)})
+        return await super().act(person, act)
 
     async def _next(self, person: Person, act: Act) -> Answer:
-        try:
-            size = int(act.get("size") or 4)
-        except ValueError as error:
-            raise UsageError("A ranking has 3, 4 or 5 answers.") from error
+        size = _size(act)
         ticket = await self._parts.comparing.next_ranking(person, size)
         self.prepare(self._parts.comparing.prepare_ranking(person, size))
         return Answer({"prompt": f"<p>{esc(ticket.prompt)}</p>", "cards": cards(ticket)}, {"ticket": ticket.ticket_id})
@@ -58,3 +62,10 @@ class RankEvents(JudgingEvents):
         if act.get("cannot_judge"):
             return read_verdict({"cannot_judge": True, **why(act)}), "cannot judge"
         return rank_verdict(order, [int(rank) for rank in act.get("ranks") or []], **why(act)), "your order"
+
+
+def _size(act: Act) -> int:
+    try:
+        return int(act.get("size") or 4)
+    except ValueError as error:
+        raise UsageError("A ranking has 3, 4 or 5 answers.") from error

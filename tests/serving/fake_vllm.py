@@ -21,7 +21,8 @@ from aiohttp import web
 
 
 class FakeVllm:
-    """An in-process vLLM. `requests` holds every chat body as received; `served` the bytes of each stream.
+    """An in-process vLLM. `requests` holds every chat body as received, `served` the bytes of each stream;
+    `tokenized` counts the calls of /tokenize.
 
     `delay_s` is slept before every streamed word; `hold` (when set to an Event) stops streams after the first
     word until it is set; `broken` makes streams break off after the first word; `window` is in words; `logprobs` are
@@ -35,6 +36,7 @@ class FakeVllm:
         self.bases: tuple[str, ...] = ("base",)
         self.requests: list[bytes] = []
         self.served: list[bytes] = []
+        self.tokenized = 0
         self.aborted = asyncio.Event()
         self.delay_s = 0.0
         self.hold: asyncio.Event | None = None
@@ -90,6 +92,7 @@ class FakeVllm:
         return web.Response(text="Success")
 
     async def _tokenize(self, request: web.Request) -> web.Response:
+        self.tokenized += 1
         body = await request.json()
         count = _count(body["messages"])
         return web.json_response({"count": count, "max_model_len": self.window, "tokens": list(range(count))})

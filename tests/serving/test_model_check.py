@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from serving.model_check import ModelProblem, check_model
+from feedback_app.collect.window import fewest_tokens
+from serving.model_check import LONGEST_TOKEN, ModelProblem, check_model, longest_token
 
 TEMPLATE = "{{ messages }}"
 
@@ -134,3 +135,35 @@ def test_a_hub_name_is_checked_by_the_small_files_of_its_commit(tmp_path: Path) 
     commit = "unknown"
     with pytest.raises(ModelProblem, match="HF_TOKEN"):
         check_model("org/name", fetch=fetch)
+
+
+@pytest.mark.parametrize(
+    ("tokenizer", "longest"),
+    [
+        ('{"model": {"vocab": {"a": 0, "Ġhello": 1}}, "added_tokens": []}', 7),
+        ('{"model": {"vocab": [["a", -1.0], ["▁of", -2.0]]}, "added_tokens": [{"content": "<|assistant|>"}]}', 13),
+        ("{}", LONGEST_TOKEN),
+        ("not json", LONGEST_TOKEN),
+    ],
+)
+def test_the_longest_token_bounds_what_a_window_holds(tmp_path: Path, tokenizer: str, longest: int) -> None:
+    folder = make(tmp_path)
+    (folder / "tokenizer.json").write_text(tokenizer, encoding="utf-8")
+    assert check_model(str(folder)).longest_token == longest
+
+
+def test_no_text_takes_fewer_tokens_than_the_bound_says() -> None:
+    from tokenizers import Tokenizer
+
+    path = Path(__file__).parents[2] / "data" / "model" / "tokenizer.json"
+    tokenizer, longest = Tokenizer.from_file(str(path)), longest_token(path)
+    for text in ("completely " * 50, " " * 500, "é" * 100, "日本語" * 50, "absolutely completely!\n" * 20):
+        assert len(tokenizer.encode(text, add_special_tokens=False).ids) >= fewest_tokens(text, longest)
+
+
+def test_what_a_token_takes_in_the_cache_is_keys_and_values_of_every_layer(tmp_path: Path) -> None:
+    shape = {"num_hidden_layers": 4, "num_attention_heads": 4, "hidden_size": 256, "dtype": "bfloat16"}
+    assert check_model(str(make(tmp_path / "a", **shape))).kv_bytes == 2 * 4 * 256 * 2
+    grouped = {**shape, "num_key_value_heads": 2, "head_dim": 32, "dtype": "float32"}
+    assert check_model(str(make(tmp_path / "b", **grouped))).kv_bytes == 2 * 4 * 64 * 4
+    assert check_model(str(make(tmp_path / "c"))).kv_bytes == 0

@@ -72,12 +72,13 @@ page.onLive.push((live) => {
   if (!live.conversation || live.conversation !== page.state.conversation) return;
   heardAt = Date.now();
   const place = $("[data-live]");
-  if (live.done) { page.act("show"); return; }
+  if (live.done) { page.act("show").then(() => { if (live.error) page.say(live.error, "composer", true); }); return; }
   if (!place) return;
   const follow = nearEnd();
   const wanted = document.createElement("div"); wanted.innerHTML = live.html;
   morphChildren(place, wanted);
-  const wait = $("[data-wait]"); if (wait && live.html) wait.hidden = true;
+  const wait = $("[data-wait]");
+  if (wait) { wait.hidden = !!live.html; $("[data-word]", wait).textContent = live.waiting || "Writing"; }
   if (follow) toEnd();
 });
 // A lost update costs nothing: while an answer is on its way and nothing is heard, the page asks.

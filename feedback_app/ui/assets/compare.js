@@ -33,6 +33,11 @@ page.onLive.push((live) => {
     if (askedPrompt) next(); else if (page.state.ready) setTimeout(() => { if (settled && !judging.ticket) next(); }, 5000);
     return;
   }
+  if (live.waiting) {
+    const line = document.createElement("span"), spin = document.createElement("span");
+    line.className = "small row"; spin.className = "spin"; line.append(spin, live.waiting);
+    $("[data-prompt]").replaceChildren(line);
+  }
   if (live.prompt) $("[data-prompt]").textContent = live.prompt;
   for (const side of ["a", "b"]) {
     const wanted = document.createElement("div"); wanted.innerHTML = live[side];

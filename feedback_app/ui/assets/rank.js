@@ -28,7 +28,15 @@ function move(card, by) {
   number(); card.focus();
 }
 function awake(yes) { al.classList.toggle("awake", yes); $$('[data-act="send"], [data-act="cant"]').forEach((node) => { node.disabled = !yes; }); $("[data-waiting]").hidden = yes; }
+// While the next ranking waits for its turn, the line says how many go before it.
+const word = (text) => { $("[data-waiting] [data-word]").textContent = text || "Writing the answers"; };
+setInterval(async () => {
+  if (!page.busy.has("next")) return;
+  const answer = await page.act("place", { size });
+  if (answer && answer.state) word(answer.state.waiting);
+}, 1000);
 async function next() {
+  word("");
   judging.ticket = ""; judging.clear(); awake(false);
   if (list()) list().remove();
   const answer = await page.act("next", { size });

@@ -14,10 +14,13 @@ import uvicorn
 from fastapi import FastAPI
 from openai import AsyncOpenAI
 
+from feedback_app.collect.admission import Load
 from tests.serving.fake_vllm import FakeVllm, running
 from tests.waiting import until
 
 if TYPE_CHECKING:
+    from feedback_app.collect.admission import Admission
+    from feedback_app.settings import Settings
     from feedback_app.store.database import Store
     from serving.client import VllmClient
     from serving.inflight import InFlight
@@ -46,7 +49,14 @@ class Site:
     client: VllmClient
     inflight: InFlight
     policy: str  # the name under which vLLM knows policy-0001
+    admission: Admission
+    settings: Settings
+    one: Load = field(default_factory=lambda: Load(10, 20))  # what one short question asks of vLLM
     keys: dict[str, str] = field(default_factory=dict)
+
+    def deadline(self, seconds: float) -> None:
+        """Let requests live this long from now on."""
+        vars(self.settings)["request_deadline_s"] = seconds
 
     def add(self, name: str, role: str) -> None:
         """Add a person without the cost of a password, and remember their key."""
@@ -66,6 +76,7 @@ async def site(store: Store) -> AsyncIterator[Site]:
     from feedback_app.api.door import build_door
     from feedback_app.api.feedback import build_feedback
     from feedback_app.api.health import build_health
+    from feedback_app.collect.admission import Admission
     from feedback_app.settings import Settings, Signal
     from feedback_app.store.tables import Version
     from serving.client import VllmClient
@@ -85,14 +96,16 @@ async def site(store: Store) -> AsyncIterator[Site]:
         facts = ModelFacts(
             "template", "weights", 512, 0.9, "LlamaForCausalLM", turn_tokens=("<|im_end|>", "<|im_start|>")
         )
-        inflight = InFlight()
+        inflight, admission = InFlight(), Admission(4)
         app = FastAPI()
         settings = Settings(request_deadline_s=10)
-        app.include_router(build_door(store=store, vllm=client, settings=settings, facts=facts, inflight=inflight))
+        app.include_router(
+            build_door(store=store, vllm=client, settings=settings, facts=facts, inflight=inflight, admission=admission)
+        )
         app.include_router(build_feedback(store=store, kept=frozenset({Signal.EDIT})))
         app.include_router(build_health(store=store, vllm=client))
         async with served_app(app) as url:
-            site = Site(url, store, fake, client, inflight, policy.served_name)
+            site = Site(url, store, fake, client, inflight, policy.served_name, admission, settings)
             for name, role in (("chi", "chatter"), ("ann", "annotator"), ("ope", "operator")):
                 site.add(name, role)
             yield site

@@ -15,6 +15,7 @@ from starlette.responses import HTMLResponse
 
 from feedback_app.api.app import LatePages, build_app
 from feedback_app.api.document import OwnDocument, own_document
+from feedback_app.collect.admission import Admission
 from feedback_app.collect.people import add_person
 from feedback_app.settings import Settings
 from tests.fakes import FakeVllm
@@ -40,7 +41,12 @@ def parts(sqlite_store: Store, tmp_path: Path) -> Parts:
     return cast(
         "Parts",
         SimpleNamespace(
-            store=sqlite_store, settings=Settings(home=tmp_path), vllm=FakeVllm(), facts=None, comparing=NothingMade()
+            store=sqlite_store,
+            settings=Settings(home=tmp_path),
+            vllm=FakeVllm(),
+            facts=None,
+            comparing=NothingMade(),
+            answers=SimpleNamespace(admission=Admission()),
         ),
     )
 

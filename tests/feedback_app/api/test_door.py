@@ -299,14 +299,13 @@ async def test_a_namesake_on_the_same_vllm_never_answers(site: Site, ask: Ask) -
     assert [model.id async for model in ask("ope").models.list()] == ["policy", "base"]
 
 
-async def test_one_person_cannot_run_any_number_of_requests(
-    site: Site, ask: Ask, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("feedback_app.api.door.RUNNING_PER_PERSON", 1)
+async def test_one_person_cannot_have_any_number_of_requests(site: Site, ask: Ask) -> None:
+    site.admission.per_person = 1
     site.fake.hold = asyncio.Event()
     stream = await ask("chi").chat.completions.create(model="policy", messages=HELLO, stream=True)
-    with pytest.raises(openai.RateLimitError, match="running already"):
+    with pytest.raises(openai.RateLimitError, match="running or waiting already") as refused:
         await ask("chi").chat.completions.create(model="policy", messages=HELLO)
+    assert int(refused.value.response.headers["retry-after"]) > 0
     site.fake.hold.set()
     await ask("ann").chat.completions.create(model="policy", messages=HELLO)
     [chunk async for chunk in stream]

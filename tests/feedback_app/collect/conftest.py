@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,6 +12,7 @@ from feedback_app.collect.tasks import Comparing
 from feedback_app.settings import Settings
 from feedback_app.store.database import Store
 from feedback_app.store.tables import Person
+from serving.model_check import ModelFacts
 from tests.fakes import FakeVllm
 from tests.feedback_app.builders import add_version
 
@@ -50,14 +50,7 @@ def ben(sqlite_store: Store) -> Person:
 @pytest.fixture
 def facts() -> Any:
     """What is known of the model."""
-    return SimpleNamespace(
-        template_hash="t" * 64,
-        weights_hash="w" * 64,
-        max_len=1024,
-        temperature=0.9,
-        architecture="X",
-        turn_tokens=("<|assistant|>",),
-    )
+    return ModelFacts("t" * 64, "w" * 64, 1024, 0.9, "X", turn_tokens=("<|assistant|>",), longest_token=16)
 
 
 @pytest.fixture

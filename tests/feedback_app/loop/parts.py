@@ -148,3 +148,5 @@ class FakeFacts:
     max_len: int = 512
     temperature: float | None = 0.8
     architecture: str = "LlamaForCausalLM"
+    longest_token: int = 128
+    kv_bytes: int = 0

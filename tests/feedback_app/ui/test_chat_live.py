@@ -7,9 +7,9 @@ from collections.abc import AsyncGenerator
 
 import pytest
 
-from feedback_app.collect.answer import Delta, Event, Failed, Finished, Started
+from feedback_app.collect.answer import Delta, Event, Failed, Finished, Started, Waiting
 from feedback_app.errors import TooLong
-from feedback_app.ui.chat_live import Streams
+from feedback_app.ui.chat_live import Live, Streams
 
 
 def fake_answer(gate: asyncio.Event, closed: list[str]) -> AsyncGenerator[Event]:
@@ -27,8 +27,8 @@ def fake_answer(gate: asyncio.Event, closed: list[str]) -> AsyncGenerator[Event]
 
 
 async def text_so_far(streams: Streams, wanted: str) -> None:
-    async for text, _ in streams.follow("c"):
-        if text == wanted:
+    async for live in streams.follow("c"):
+        if live.text == wanted:
             return
     raise AssertionError("the answer ended first")
 
@@ -39,9 +39,9 @@ async def test_two_followers_see_the_same_answer_to_its_end() -> None:
     await text_so_far(streams, "One ")  # the page was closed here
     gate.set()
     seen = [state async for state in streams.follow("c")]
-    assert seen[-1] == ("One two.", True)
+    assert seen[-1] == Live("One two.", done=True)
     assert streams.get("c") is None
-    assert [state async for state in streams.follow("c")] == [("", True)]
+    assert [state async for state in streams.follow("c")] == [Live("", done=True)]
 
 
 @pytest.mark.slow
@@ -78,3 +78,26 @@ async def test_a_failure_on_the_way_is_a_sentence() -> None:
     stream = await Streams().start("c", failing)
     await stream.done.wait()
     assert stream.failed == "vLLM cannot be reached."
+
+
+async def test_while_an_answer_waits_for_its_turn_its_place_is_told_and_a_failure_ends_it_with_its_sentence() -> None:
+    streams, moved, ended = Streams(), asyncio.Event(), asyncio.Event()
+
+    async def waiting() -> AsyncGenerator[Event]:
+        yield Started("q", "policy-0001", None)
+        yield Waiting(3)
+        await moved.wait()
+        yield Waiting(0)
+        await ended.wait()
+        yield Failed("No place became free.")
+
+    await streams.start("c", waiting)
+    seen = []
+    async for live in streams.follow("c"):
+        seen.append(live)
+        if live.place == 3:
+            moved.set()
+        if live.place == 0:
+            ended.set()
+    assert [live.place for live in seen if live.place is not None] == [3, 0]
+    assert seen[-1] == Live("", failed="No place became free.", done=True)

@@ -1,0 +1,158 @@
+"""The door when more is asked than runs: whose turn it is, how waiting ends, and what is refused unread."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import openai
+import pytest
+from openai import AsyncOpenAI
+
+from tests.waiting import until
+
+if TYPE_CHECKING:
+    from tests.feedback_app.api.conftest import Site
+
+pytestmark = pytest.mark.slow
+
+Ask = Callable[[str], AsyncOpenAI]
+HELLO: Any = [{"role": "user", "content": "hello there"}]
+
+
+def streamed(client: AsyncOpenAI, **more: Any) -> Any:
+    return client.chat.completions.create(model="policy", messages=HELLO, stream=True, **more)
+
+
+def idle(site: Site) -> bool:
+    return site.admission.counts() == {"weight": 0, "running": 0, "waiting": 0} and site.inflight.counts() == {}
+
+
+async def test_a_newcomer_is_answered_while_anothers_requests_wait(site: Site, ask: Ask) -> None:
+    site.fake.hold = asyncio.Event()
+    hers = [asyncio.create_task(streamed(ask("chi"), n=2)) for _ in range(6)]  # places for four answers
+    await until(lambda: site.admission.counts() == {"weight": 2, "running": 1, "waiting": 5})
+    newcomer = await streamed(ask("ann"))
+    first = await anext(aiter(newcomer))
+    assert first.model == "policy-0001"
+    assert len(site.fake.requests) == 2
+    site.fake.hold.set()
+    await newcomer.close()
+    for task in hers:
+        [chunk async for chunk in await task]
+    await until(lambda: idle(site))
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_who_waits_in_vain_is_told_so_in_time_and_when_to_come_back(site: Site, ask: Ask, stream: bool) -> None:
+    site.deadline(1.0)
+    taken = [site.admission.claim(f"p{number}", site.one, 100) for number in range(4)]
+    began = asyncio.get_running_loop().time()
+    with pytest.raises(openai.InternalServerError, match=r"waited \d s for its turn") as refused:
+        await ask("chi").chat.completions.create(model="policy", messages=HELLO, stream=stream)
+    assert asyncio.get_running_loop().time() - began < 5
+    assert refused.value.status_code == 503
+    assert int(refused.value.response.headers["retry-after"]) > 0
+    assert not site.fake.requests
+    for claim in taken:
+        claim.release()
+    assert idle(site)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_client_that_leaves_while_it_waits_gives_up_its_turn(site: Site, stream: bool) -> None:
+    taken = [site.admission.claim(f"p{number}", site.one, 100) for number in range(4)]
+    body = {"model": "policy", "messages": HELLO, "stream": stream}
+    headers = {"Authorization": f"Bearer {site.keys['chi']}"}
+    async with httpx.AsyncClient(trust_env=False) as client:
+        asking = asyncio.create_task(client.post(f"{site.url}/v1/chat/completions", json=body, headers=headers))
+        await until(lambda: site.admission.counts()["waiting"] == 1)
+        asking.cancel()
+        await asyncio.gather(asking, return_exceptions=True)
+    await until(lambda: site.admission.counts()["waiting"] == 0)
+    for claim in taken:
+        claim.release()
+    assert idle(site)
+    assert not site.fake.requests
+
+
+async def test_a_client_that_leaves_while_its_whole_answer_is_written_ends_it(site: Site) -> None:
+    site.fake.delay_s = 30
+    body = {"model": "policy", "messages": HELLO}
+    headers = {"Authorization": f"Bearer {site.keys['chi']}"}
+    async with httpx.AsyncClient(trust_env=False) as client:
+        asking = asyncio.create_task(client.post(f"{site.url}/v1/chat/completions", json=body, headers=headers))
+        await until(lambda: site.fake.requests)
+        asking.cancel()
+        await asyncio.gather(asking, return_exceptions=True)
+    await until(lambda: idle(site))
+
+
+async def test_errors_of_vllm_and_refusals_leave_no_place_taken(site: Site, ask: Ask) -> None:
+    site.fake.broken = True
+    with pytest.raises(openai.APIError):
+        [chunk async for chunk in await streamed(ask("chi"))]
+    site.fake.adapters.clear()
+    with pytest.raises(openai.InternalServerError):
+        await streamed(ask("chi"))
+    await until(lambda: idle(site))
+
+
+@pytest.mark.parametrize(
+    "content", ["word " * 20_000, [{"type": "text", "text": "x" * 70_000}] * 2, [{"type": "text", "text": ""}] * 513]
+)
+async def test_what_cannot_fit_the_window_is_refused_unread(site: Site, content: Any) -> None:
+    body = {"model": "policy", "messages": [{"role": "user", "content": content}]}
+    headers = {"Authorization": f"Bearer {site.keys['chi']}"}
+    async with httpx.AsyncClient(trust_env=False) as client:
+        reply = await client.post(f"{site.url}/v1/chat/completions", json=body, headers=headers)
+    assert reply.status_code == 413
+    message = reply.json()["error"]["message"]
+    assert "at least" in message
+    assert "reads at most 512. Shorten it" in message
+    assert not site.fake.requests
+    assert site.fake.tokenized == 0
+
+
+@pytest.mark.parametrize(
+    ("amounts", "words"),
+    [
+        ({"max_tokens": 0}, "max_tokens must be a whole number from 1"),
+        ({"max_tokens": "9"}, "max_tokens must be"),
+        ({"max_completion_tokens": -1}, "max_completion_tokens must be"),
+        ({"n": True}, "n must be a whole number from 1 to 16"),
+        ({"n": 10**9}, "n must be"),
+        ({"max_tokens": 10, "min_tokens": 11}, "min_tokens must be a whole number from 0 to 10"),
+        ({"top_logprobs": 21, "logprobs": True}, "top_logprobs must be a whole number from 0 to 20"),
+        ({"stop": ["a"] * 17}, "at most 16 endings"),
+        ({"stop": "a" * 257}, "at most 256 characters"),
+    ],
+)
+async def test_amounts_out_of_bounds_are_400_and_name_the_bound(
+    site: Site, amounts: dict[str, Any], words: str
+) -> None:
+    headers = {"Authorization": f"Bearer {site.keys['ope']}"}
+    async with httpx.AsyncClient(trust_env=False) as client:
+        body = {"model": "policy", "messages": HELLO, **amounts}
+        reply = await client.post(f"{site.url}/v1/chat/completions", json=body, headers=headers)
+    assert reply.status_code == 400
+    assert words in reply.json()["error"]["message"]
+    assert not site.fake.requests
+
+
+async def test_a_longest_answer_above_the_window_is_the_window(site: Site, ask: Ask) -> None:
+    await ask("chi").chat.completions.create(model="policy", messages=HELLO, max_tokens=10**12)
+    assert json.loads(site.fake.requests[0])["max_tokens"] == 512
+
+
+async def test_a_second_request_of_one_person_is_read_behind_a_newcomers(site: Site, ask: Ask) -> None:
+    site.admission.priorities = True
+    site.fake.hold = asyncio.Event()
+    streams = [await streamed(ask(name)) for name in ("chi", "chi", "ann")]
+    assert [json.loads(raw).get("priority") for raw in site.fake.requests] == [None, 1, None]
+    site.fake.hold.set()
+    for stream in streams:
+        [chunk async for chunk in stream]
