@@ -8,6 +8,7 @@
     ├── SlowDown              too many wrong passwords                             HTTP 429
     ├── NotFound              no such ticket, version, round, person              HTTP 404
     ├── Conflict              another judgement or round stands in the way         HTTP 409
+    │   └── VerdictStands     the ticket has another verdict than the sender saw   HTTP 409
     ├── Unavailable           vLLM, the database or the disk cannot be reached     exit 1, HTTP 503
     └── RoundFailed           a stage of a round ended without an artifact         exit 1
         └── StageKilled       its process was killed from outside                  exit 1
@@ -77,6 +78,18 @@ class Conflict(AlignloopError):
     """Something that already stands forbids this; the sentence names it."""
 
     http_status = 409
+
+
+class VerdictStands(Conflict):
+    """What stands on a ticket is not what the sender saw; nothing was changed.
+
+    `judgement_id` is the judgement that stands, or None when none does (any more).
+    """
+
+    def __init__(self, sentence: str, ticket_id: str, judgement_id: str | None) -> None:
+        super().__init__(sentence)
+        self.ticket_id = ticket_id
+        self.judgement_id = judgement_id
 
 
 class Unavailable(AlignloopError):
