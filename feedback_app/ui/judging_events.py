@@ -105,7 +105,7 @@ class JudgingEvents(ABC):
             words = self.words(Verdict.model_validate(row.verdict), found[0].order)
             said = standing(words, row.id)
             sentence = (
-                f"Your verdict here was given elsewhere meanwhile ({words}), and this changed nothing. "
+                f"You have judged these answers elsewhere: {words}. That stands, and this changed nothing. "
                 "Choose again to replace it, or go on."
             )
         answer = await self._frame(person, said=said)
