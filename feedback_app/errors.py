@@ -10,7 +10,8 @@
     ├── TooMany               more requests at once than are taken                 HTTP 429
     ├── NotFound              no such ticket, version, round, person              HTTP 404
     ├── Conflict              another judgement or round stands in the way         HTTP 409
-    │   └── StillWritten      the answer to judge is not stored yet                HTTP 409
+    │   ├── StillWritten      the answer to judge is not stored yet                HTTP 409
+    │   └── VerdictStands     the ticket has another verdict than the sender saw   HTTP 409
     ├── Unavailable           vLLM, the database or the disk cannot be reached     exit 1, HTTP 503
     │   └── Busy              no place to answer became free in time               HTTP 503
     └── RoundFailed           a stage of a round ended without an artifact         exit 1
@@ -108,6 +109,18 @@ class StillWritten(Conflict):
     """The answer that is judged is on its way; `retry_after_s` says when to try again."""
 
     retry_after_s = 2.0
+
+
+class VerdictStands(Conflict):
+    """What stands on a ticket is not what the sender saw; nothing was changed.
+
+    `judgement_id` is the judgement that stands, or None when none does (any more).
+    """
+
+    def __init__(self, sentence: str, ticket_id: str, judgement_id: str | None) -> None:
+        super().__init__(sentence)
+        self.ticket_id = ticket_id
+        self.judgement_id = judgement_id
 
 
 class Unavailable(AlignloopError):

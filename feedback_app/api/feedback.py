@@ -5,6 +5,12 @@ candidates may be named by message id or, as lists, by their order in the reply:
 that the second choice is better. For one answer, `mark` and `correction` are short for the maps. What is
 judged is read from the server's ticket; no rules here.
 
+The same verdict again is the same judgement, so a request that got no answer can be sent again. A different one
+names the judgement that it `supersedes`, or is refused with 409; so is one that names another than what
+stands. That answer says in `standing` what does: the judgement's id and its verdict, or null. `"withdrawn"`
+takes back the judgement that `supersedes` names, and without a name whichever stands. The minimum time of the
+pages (`collect.on_page`) is not for programs, which hold no key and know no order before somebody chose one.
+
 `{ticket, signal}` instead says what somebody did with the one answer without being asked: retry, copy, stop, edit
 (with `amount`, the share of the text that changed), abandoned or thanks. Refused where the settings keep none.
 """
@@ -20,12 +26,12 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
 from feedback_app.api.keys import person_of_request, read_body
-from feedback_app.api.openai_errors import OpenAIRoute
+from feedback_app.api.openai_errors import OpenAIRoute, error_body
 from feedback_app.collect.judge import Judged, judge, undo
 from feedback_app.collect.reserving import written
 from feedback_app.collect.signals import Signals
 from feedback_app.collect.text import clean
-from feedback_app.errors import NotFound, UsageError
+from feedback_app.errors import NotFound, UsageError, VerdictStands
 from feedback_app.settings import Signal
 from feedback_app.store.database import Store
 from feedback_app.store.tables import Person
@@ -51,7 +57,11 @@ def build_feedback(*, store: Store, kept: frozenset[Signal] = frozenset()) -> AP
             return JSONResponse({"signal": done[1].value, "ticket": done[0]})
         ticket, verdict, supersedes = read_feedback(body)
         await written(store, person, ticket)
-        judged = await asyncio.to_thread(_take, store, person, ticket, verdict, supersedes)
+        try:
+            judged = await asyncio.to_thread(_take, store, person, ticket, verdict, supersedes)
+        except VerdictStands as error:
+            standing = await asyncio.to_thread(_standing, store, error)
+            return JSONResponse(error_body(error.http_status, str(error)) | {"standing": standing}, error.http_status)
         return JSONResponse({"judgement": judged.judgement_id, "ticket": judged.ticket_id})
 
     return router
@@ -130,8 +140,18 @@ def _take(store: Store, person: Person, ticket_id: str, verdict: Any, supersedes
     if found is None or found[0].person_id != person.id:
         raise NotFound(NO_TICKET)
     if verdict == WITHDRAWN:
+        if supersedes is not None:
+            named = store.judgements.get(supersedes)
+            if named is None or named.ticket_id != ticket_id:
+                raise NotFound("supersedes names no judgement on this ticket.")
+            return undo(store, person, supersedes)
         live = store.judgements.live(ticket_id)
         if live is None:
             raise NotFound("There is no verdict on this ticket to withdraw.")
         return undo(store, person, live.id)
     return judge(store, person, ticket_id, full_verdict(verdict, found[0].order), supersedes)
+
+
+def _standing(store: Store, error: VerdictStands) -> dict[str, Any] | None:
+    row = store.judgements.get(error.judgement_id) if error.judgement_id else None
+    return None if row is None else {"judgement": row.id, "verdict": row.verdict}

@@ -74,8 +74,8 @@ def judge(
     """Store a person's verdict on their ticket; it is committed when this returns.
 
     Raises `NotFound` on an unknown ticket and on another person's, `NotAllowed` below the ticket's role,
-    `UsageError` on a verdict that does not fit the ticket, `Conflict` on an expired ticket or when another
-    verdict stands that `supersedes` does not name.
+    `UsageError` on a verdict that does not fit the ticket, `Conflict` on an expired ticket, and `VerdictStands`
+    when another verdict stands than the one that `supersedes` names.
     """
     ticket, task = _own_ticket(store, person, ticket_id)
     require(person, Role.CHATTER if task.kind == "like" else Role.ANNOTATOR)
@@ -92,7 +92,10 @@ def judge(
 
 
 def undo(store: Store, person: Person, judgement_id: str) -> Judged:
-    """Take one's own judgement back, also after the ticket has expired; twice is the same undo."""
+    """Take one's own judgement back, also after the ticket has expired; twice is the same undo.
+
+    Raises `NotFound` on another person's, and `VerdictStands` when it is no longer the one in force.
+    """
     row = store.judgements.get(judgement_id)
     if row is None or row.person_id != person.id:
         raise NotFound("There is no such judgement of yours.")

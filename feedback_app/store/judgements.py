@@ -12,7 +12,7 @@ from sqlalchemy import true
 from sqlmodel import Session, col, func, select
 
 from alignment.judgement import Judgement
-from feedback_app.errors import Conflict, NotFound
+from feedback_app.errors import Conflict, NotFound, VerdictStands
 from feedback_app.store.engine import Database
 from feedback_app.store.export import judgement_values
 from feedback_app.store.reviews import offer_corrections
@@ -41,7 +41,7 @@ class Judgements:
         """Store one verdict and return its row; when this returns, it is committed.
 
         The same verdict as the live one is the same judgement. A different one must name the live judgement in
-        `supersedes`, or it raises `Conflict`. `WITHDRAWN` is an undo: it leaves no live judgement, and sent
+        `supersedes`, or it raises `VerdictStands`. `WITHDRAWN` is an undo: it leaves no live judgement, and sent
         twice it is the same undo. Raises `NotFound` when the ticket is not this person's, and `Conflict` when the
         person has withdrawn.
         """
@@ -60,7 +60,7 @@ class Judgements:
                 if done is not None and done.ticket_id == ticket.id and done.verdict_hash == digest and live is None:
                     return done
             if supersedes != (live.id if live else None) or (withdrawn and live is None):
-                raise _conflict(live, supersedes)
+                raise _stands(ticket.id, live, supersedes)
             if live is not None:
                 live.live = False
                 session.flush()  # the old one steps down before the new one may be live
@@ -248,8 +248,9 @@ def _live(session: Session, ticket_id: str) -> JudgementRow | None:
     return session.exec(statement).first()
 
 
-def _conflict(live: JudgementRow | None, supersedes: str | None) -> Conflict:
+def _stands(ticket_id: str, live: JudgementRow | None, supersedes: str | None) -> VerdictStands:
     if live is None:
         what = "There is nothing to undo" if supersedes is None else "What you want to change is no longer in force"
-        return Conflict(f"{what} on this ticket. Reload the page to see what stands.")
-    return Conflict(f"This ticket already has another verdict, {live.id}. Name it to change it.")
+        return VerdictStands(f"{what} on this ticket. Reload the page to see what stands.", ticket_id, None)
+    sentence = f"This ticket already has another verdict, {live.id}. Name it to change it."
+    return VerdictStands(sentence, ticket_id, live.id)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from feedback_app.collect import consent
 from feedback_app.collect.judge import undo
 from feedback_app.collect.signals import Signals
-from feedback_app.errors import AlignloopError, NotFound
+from feedback_app.errors import AlignloopError, NotFound, VerdictStands
 from feedback_app.parts import Parts
 from feedback_app.settings import Signal
 from feedback_app.ui import chat_thread, look
@@ -29,6 +29,10 @@ from feedback_app.ui.waiting import waiting_line
 if TYPE_CHECKING:
     from feedback_app.store.tables import Person
 
+RATED_ELSEWHERE = (
+    "This answer was rated elsewhere meanwhile, and this changed nothing. The page shows now what stands; what you "
+    "typed is kept. Say it again if you still mean it."
+)
 EXAMPLES = ("What can you do?", "Tell me a very short story.", "How much is 3 + 4?")
 
 
@@ -188,14 +192,19 @@ class ChatEvents:
     # Ratings: see `chat_ratings`
 
     async def _rate(self, person: Person, act: Act) -> Answer:
-        await asyncio.to_thread(rate, self._store, person, act)
+        try:
+            await asyncio.to_thread(rate, self._store, person, act)
+        except VerdictStands:
+            return await self._rated_elsewhere(person, act)
         return await self._page(person, str(act["conversation"]), saved=str(act["message"]))
 
     async def _correct(self, person: Person, act: Act) -> Answer:
         try:
-            answer = await self._rate(person, act)
+            await asyncio.to_thread(rate, self._store, person, act)
             await asyncio.to_thread(self._signals.edited, person, str(act["message"]), str(act.get("correction", "")))
-            return answer
+            return await self._page(person, str(act["conversation"]), saved=str(act["message"]))
+        except VerdictStands:
+            return await self._rated_elsewhere(person, act, editing=str(act["message"]))
         except AlignloopError as error:
             answer = await self._page(person, str(act["conversation"]), editing=str(act["message"]))
             answer.error = str(error)
@@ -209,8 +218,17 @@ class ChatEvents:
         return await self._page(person, str(act["conversation"]), editing=str(act["message"]))
 
     async def _undo(self, person: Person, act: Act) -> Answer:
-        await asyncio.to_thread(undo, self._store, person, str(act["judgement"]))
+        try:
+            await asyncio.to_thread(undo, self._store, person, str(act["judgement"]))
+        except VerdictStands:
+            return await self._rated_elsewhere(person, act)
         return await self._page(person, str(act["conversation"]))
+
+    async def _rated_elsewhere(self, person: Person, act: Act, editing: str = "") -> Answer:
+        """Nothing was changed: the page showed another rating than the one that stands. Here is what does."""
+        answer = await self._page(person, str(act["conversation"]), editing=editing)
+        answer.error = RATED_ELSEWHERE
+        return answer
 
     # What is shown
 

@@ -1,7 +1,8 @@
-"""What people say about an answer in passing: each click changes one thing about the verdict that stands.
+"""What people say about an answer in passing: each click changes one thing about the verdict that the page showed.
 
-The verdict that stands is read from the server's ticket, never from the page. Synchronous: one look at the
-store and one judgement; called in a thread.
+The page names the judgement that it showed as standing (`saw`); what that one says is read from the store,
+never from the page. Where another stands by now, a click that asks for what stands already is done, and any
+other changes nothing (`VerdictStands`). Synchronous: called in a thread.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from feedback_app.collect.judge import judge, undo
-from feedback_app.errors import NotFound, UsageError
+from feedback_app.errors import NotFound, UsageError, VerdictStands
 
 if TYPE_CHECKING:
     from feedback_app.store.database import Store
@@ -20,37 +21,45 @@ if TYPE_CHECKING:
 def rate(store: Store, person: Person, act: Mapping[str, Any]) -> None:
     """Apply a mark, a reason, a comment or a correction to this person's like-ticket.
 
-    Raises what `collect.judge` raises, and `NotFound` on a ticket that is not this person's.
+    Raises what `collect.judge` raises, `NotFound` on a ticket that is not this person's, and `VerdictStands` when
+    the page did not show what stands.
     """
     found = store.tasks.ticket(str(act["ticket"]))
     if found is None or found[0].person_id != person.id or found[1].kind != "like":
         raise NotFound("There is no such ticket for you. Reload the page to get a new one.")
     ticket = found[0]
     (candidate,) = ticket.order
-    live = store.judgements.live(ticket.id)
+    saw = str(act.get("saw") or "") or None
+    seen = store.judgements.get(saw) if saw else None
+    if seen is not None and seen.ticket_id != ticket.id:
+        raise NotFound("This rating is about another answer. Reload the page.")
     answer = store.talk.message(candidate)
-    changed = change(live.verdict if live else {}, candidate, answer.content if answer else "", act)
+    changed = change(seen.verdict if seen else {}, candidate, answer.content if answer else "", act)
     if changed is not None:
-        judge(store, person, ticket.id, changed, live.id if live else None)
-    elif live is not None:
-        undo(store, person, live.id)
+        judge(store, person, ticket.id, changed, saw)
+    elif saw is not None:
+        undo(store, person, saw)
+    elif (live := store.judgements.live(ticket.id)) is not None:
+        raise VerdictStands("Another rating stands on this answer. Reload the page to see it.", ticket.id, live.id)
 
 
 def change(stands: Mapping[str, Any], candidate: str, answer: str, act: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The verdict after one click, given the one that stands (empty when none does); None takes it back.
+    """The verdict after one click, given the one that was shown (empty when none was); None takes it back.
 
-    The same thumb again takes a mark back, and with it what was said about it; a correction stays. The other
-    thumb keeps comment and correction, but not the reasons, which were about the first.
+    An empty mark takes a mark back, and with it what was said about it; a correction stays. The other thumb keeps
+    comment and correction, but not the reasons, which were about the first; the same thumb changes nothing.
     """
     verdict = dict(stands)
     match act.get("do"):
         case "mark":
-            mark = "good" if act.get("mark") == "good" else "bad"
-            taken_back = verdict.get("marks", {}).get(candidate) == mark
-            verdict["marks"] = {} if taken_back else {candidate: mark}
-            verdict["reasons"] = []
-            if taken_back:
-                verdict["comment"] = ""
+            mark = act.get("mark")
+            if mark not in ("good", "bad", ""):
+                raise UsageError("An answer is marked good or bad, or its mark is taken back. Reload the page.")
+            if verdict.get("marks", {}).get(candidate, "") != mark:
+                verdict["marks"] = {candidate: mark} if mark else {}
+                verdict["reasons"] = []
+                if not mark:
+                    verdict["comment"] = ""
         case "reason":
             _needs_a_mark(stands)
             said, reason = list(verdict.get("reasons", [])), str(act["reason"])

@@ -49,7 +49,10 @@ def question(turn: Turn) -> str:
 
 
 def answer(turn: Turn, saved: bool, editing: bool) -> str:
-    """What the model wrote, its quiet row, and in place below it reasons, comment and correction."""
+    """What the model wrote, its quiet row, and in place below it reasons, comment and correction.
+
+    `data-saw` is the judgement that is shown as standing: the page sends it with every rating.
+    """
     rating = turn.rating
     corrected = (
         '<div class="correction"><p class="small">Your correction</p>'
@@ -65,7 +68,7 @@ def answer(turn: Turn, saved: bool, editing: bool) -> str:
     ended = f'<p class="small cut">{esc(cut)}</p>' if cut else ""
     panel = edit_form(turn) if editing else reasons(turn) if rating.mark else ""
     return (
-        f'<article class="turn answer" id="m-{turn.id}" aria-label="Answer">'
+        f'<article class="turn answer" id="m-{turn.id}" data-saw="{esc(rating.judgement_id)}" aria-label="Answer">'
         f'<div class="md">{prose(turn.text)}</div>{ended}{corrected}{quiet_row(turn, saved)}{panel}</article>'
     )
 
@@ -77,9 +80,9 @@ def quiet_row(turn: Turn, saved: bool) -> str:
     ours = {"ticket": rating.ticket_id, "message": turn.id}
     row = [
         button("mark", symbol="like", label=late or "Good answer", pressed=rating.mark == "good", disabled=closed,
-               mark="good", **ours),
+               mark="" if rating.mark == "good" else "good", **ours),
         button("mark", symbol="dislike", label=late or "Bad answer", pressed=rating.mark == "bad", disabled=closed,
-               mark="bad", **ours),
+               mark="" if rating.mark == "bad" else "bad", **ours),
         button("edit", symbol="edit", label=late or "Edit the answer", pressed=bool(rating.correction) or None,
                disabled=closed, message=turn.id),
         button("retry", symbol="retry", label="Answer again", message=turn.id),
@@ -126,8 +129,8 @@ def reasons(turn: Turn) -> str:
         f'<div class="chips" role="group" aria-label="{asked}">{chips}</div>'
         f'<form class="comment" data-act="comment" data-ticket="{esc(rating.ticket_id)}" data-message="{turn.id}">'
         f'<input name="comment" aria-label="Comment" placeholder="A comment, in your words" maxlength="4000" '
-        f'autocomplete="off" value="{esc(rating.comment)}"><button type="submit" class="outline">'
-        f"{'Saved' if rating.comment else 'Add'}</button></form></div>"
+        f'autocomplete="off" data-draft="comment.{turn.id}" value="{esc(rating.comment)}">'
+        f'<button type="submit" class="outline">{"Saved" if rating.comment else "Add"}</button></form></div>'
     )
 
 
@@ -137,9 +140,9 @@ def edit_form(turn: Turn) -> str:
     return (
         f'<form class="edit" id="edit-{turn.id}" data-act="correct" data-ticket="{esc(turn.rating.ticket_id)}" '
         f'data-message="{turn.id}"><label>How should the answer read? The model learns from your version.'
-        f'<textarea name="correction" rows="4" maxlength="20000" data-draft="edit.{turn.id}">{esc(text)}</textarea>'
-        f'</label><div class="row"><button type="submit" class="primary">Save the correction</button>'
-        f"{button('edit-close', 'Cancel')}</div></form>"
+        f'<textarea name="correction" rows="4" maxlength="20000" autocomplete="off" data-draft="edit.{turn.id}">'
+        f'{esc(text)}</textarea></label><div class="row"><button type="submit" class="primary">'
+        f"Save the correction</button>{button('edit-close', 'Cancel')}</div></form>"
     )
 
 

@@ -8,7 +8,7 @@ from feedback_app.parts import Parts
 from feedback_app.ui.compare_events import CompareEvents
 from feedback_app.ui.island import island
 from feedback_app.ui.markup import button, esc, icon, says
-from feedback_app.ui.sitting import why_panel
+from feedback_app.ui.sitting import early_line, judging_page, why_panel
 
 # key, choice, full words, words on the button
 VERDICTS = (
@@ -34,7 +34,7 @@ def card(side: str, key: str) -> str:
         f'<h2><span class="letter">{name}</span></h2><div class="md" data-text="{side}"></div>'
         f'<label class="fix" data-fix="{side}" hidden>'
         f"Answer {name} as it should read (others may compare it with this one)"
-        f'<textarea data-correction="{side}" rows="4" maxlength="20000"></textarea></label>'
+        f'<textarea data-correction="{side}" rows="4" maxlength="20000" autocomplete="off"></textarea></label>'
         f'<div class="enough" role="group" aria-label="Is answer {name} good enough?"><span>Good enough?</span>'
         f"{options}<kbd>{key}</kbd></div></section>"
     )
@@ -52,7 +52,7 @@ def verdict_bar() -> str:
 
 
 SHELL = (
-    '<div class="al judge compare"><header class="top" data-region="top"></header><div data-region="model"></div>'
+    f'{judging_page("compare")}<header class="top" data-region="top"></header><div data-region="model"></div>'
     f'<main class="sheet"><div class="progress" data-region="progress"></div>{says("page")}'
     '<section class="prompt" aria-label="Prompt"><p class="small">Prompt</p><div class="asked" data-prompt>'
     '<span class="small row"><span class="spin"></span>Getting two answers</span></div></section>'
@@ -61,7 +61,7 @@ SHELL = (
     '<div class="row spread foot"><div class="row">'
     + button("why", "Reasons", keys="R", pressed=False)
     + button("fix", "Correct", keys="E", pressed=False)
-    + "</div><div data-region='said' class='said' aria-live='polite'></div></div></div>"
+    + f"</div>{early_line()}<div data-region='said' class='said' aria-live='polite'></div></div></div>"
     f'<details class="own"><summary>{icon("edit")}Compare on a prompt of your own</summary>'
     '<form data-act="own" class="row"><input name="prompt" class="grow" aria-label="Your prompt" '
     'placeholder="Write a prompt" autocomplete="off" data-own><button type="submit" class="outline">'

@@ -65,7 +65,7 @@ class CompareEvents(JudgingEvents):
             return
         self.prepare(self._parts.comparing.prepare(person))
 
-    def read(self, act: Act, order: list[str]) -> tuple[Verdict, str]:
+    def read(self, act: Act, order: list[str]) -> Verdict:
         """One of seven choices, perhaps with marks and corrected answers."""
         marks = {side: _mark(act.get(f"{side}_mark")) for side in ("a", "b")}
         choice = str(act.get("choice"))
@@ -74,7 +74,7 @@ class CompareEvents(JudgingEvents):
         if choice == "cant":
             marks = {"a": None, "b": None}
         corrections = act.get("corrections") or {}
-        verdict = compare_verdict(
+        return compare_verdict(
             order,
             cast(Choice, choice),
             a_mark=marks["a"],
@@ -82,7 +82,19 @@ class CompareEvents(JudgingEvents):
             corrections={order["ab".index(side)]: str(text) for side, text in corrections.items() if text},
             **why(act),
         )
-        return verdict, WORDS[choice]
+
+    def words(self, verdict: Verdict, order: list[str]) -> str:
+        """One of seven, as the keys name them."""
+        a, b = (verdict.ranks.get(id, 0) for id in order)
+        if verdict.cannot_judge:
+            choice = "cant"
+        elif not verdict.ranks:
+            choice = "both_bad"
+        elif a == b:
+            choice = "tie"
+        else:
+            choice = f"{'a' if a < b else 'b'}_{verdict.strength or 'slightly'}"
+        return WORDS[choice]
 
 
 def _mark(value: object) -> MarkName | None:

@@ -1,7 +1,9 @@
 """What comparing and ranking share: start and pulse, the frame around what is judged, undo, and a verdict's way.
 
 A page says what its verdict is (`read`); that the ticket is this person's, of this page's kind, and read
-from the server alone, is held here for both.
+from the server alone, is held here for both. A page names the judgement that it showed as standing on the
+ticket: where another stands by now (another tab, an answer that was lost), nothing is changed and the page
+is told what does.
 """
 
 from __future__ import annotations
@@ -11,13 +13,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from feedback_app.collect.judge import Verdict, judge, undo
-from feedback_app.errors import AlignloopError, NotFound
+from feedback_app.collect.judge import Verdict, undo
+from feedback_app.collect.on_page import judge_on_page
+from feedback_app.errors import AlignloopError, NotFound, VerdictStands
 from feedback_app.parts import Parts
 from feedback_app.ui import look
 from feedback_app.ui.island import Act, Answer
 from feedback_app.ui.model_watch import ModelWatch
-from feedback_app.ui.sitting import confirmation, progress_line
+from feedback_app.ui.sitting import confirmation, progress_line, standing
 
 if TYPE_CHECKING:
     from feedback_app.store.tables import Person
@@ -35,8 +38,12 @@ class JudgingEvents(ABC):
         self._preparing: set[asyncio.Task[None]] = set()
 
     @abstractmethod
-    def read(self, act: Act, order: list[str]) -> tuple[Verdict, str]:
-        """The verdict that an act asks for on candidates in this order, and the words that confirm it."""
+    def read(self, act: Act, order: list[str]) -> Verdict:
+        """The verdict that an act asks for on candidates in this order."""
+
+    @abstractmethod
+    def words(self, verdict: Verdict, order: list[str]) -> str:
+        """A verdict on candidates in this order, in the words that confirm it."""
 
     async def act(self, person: Person, act: Act) -> Answer:
         """One act of the page: start, pulse, verdict or undo. Raises `NotFound` for an act it does not know."""
@@ -46,8 +53,7 @@ class JudgingEvents(ABC):
             case "verdict":
                 return await self._verdict(person, act)
             case "undo":
-                await asyncio.to_thread(undo, self._store, person, str(act["judgement"]))
-                return await self._frame(person, said="")
+                return await self._undo(person, act)
         raise NotFound("This page is older than the server. Reload it.")
 
     def prepare(self, work: Coroutine[None, None, None]) -> None:
@@ -58,21 +64,53 @@ class JudgingEvents(ABC):
 
     async def _verdict(self, person: Person, act: Act) -> Answer:
         def work() -> str:
-            ticket_id = str(act["ticket"])
-            found = self._store.tasks.ticket(ticket_id)
+            found = self._store.tasks.ticket(str(act["ticket"]))
             if found is None or found[0].person_id != person.id or found[1].kind != self.kind:
                 raise NotFound("There is no such ticket for you. Reload the page to get a new one.")
-            verdict, words = self.read(act, found[0].order)
-            live = self._store.judgements.live(ticket_id)
-            judged = judge(self._store, person, ticket_id, verdict, live.id if live else None)
-            return confirmation(words, judged.judgement_id)
+            order = found[0].order
+            verdict = self.read(act, order)
+            saw, chosen = str(act.get("saw") or "") or None, bool(act.get("chosen"))
+            judged = judge_on_page(self._store, person, found, verdict, saw=saw, chosen=chosen)
+            return confirmation(self.words(verdict, order), judged.judgement_id)
 
         try:
             said = await asyncio.to_thread(work)
+        except VerdictStands as error:
+            return await self._stands(person, error)
         except AlignloopError as error:
             return Answer(error=str(error), where="verdict")
         answer = await self._frame(person, said=said)
         answer.state["judged"] = str(act["ticket"])
+        return answer
+
+    async def _undo(self, person: Person, act: Act) -> Answer:
+        try:
+            undone = await asyncio.to_thread(undo, self._store, person, str(act["judgement"]))
+        except VerdictStands as error:
+            return await self._stands(person, error)
+        answer = await self._frame(person, said="")
+        answer.state["undone"] = undone.ticket_id
+        return answer
+
+    async def _stands(self, person: Person, error: VerdictStands) -> Answer:
+        """Nothing was changed: what does stand on the ticket, and what can be done about it."""
+        found = await asyncio.to_thread(self._store.tasks.ticket, error.ticket_id)
+        row = await asyncio.to_thread(self._store.judgements.get, error.judgement_id) if error.judgement_id else None
+        if found is None or row is None:
+            said, sentence = (
+                "",
+                "Your earlier verdict was taken back elsewhere, and this changed nothing. Choose again.",
+            )
+        else:
+            words = self.words(Verdict.model_validate(row.verdict), found[0].order)
+            said = standing(words, row.id)
+            sentence = (
+                f"You have judged these answers elsewhere: {words}. That stands, and this changed nothing. "
+                "Choose again to replace it, or go on."
+            )
+        answer = await self._frame(person, said=said)
+        answer.error, answer.where = sentence, "verdict"
+        answer.state["stands"] = {"ticket": error.ticket_id, "judgement": row.id if row else ""}
         return answer
 
     async def _frame(self, person: Person, **more: str) -> Answer:

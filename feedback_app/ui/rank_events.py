@@ -57,11 +57,15 @@ class RankEvents(JudgingEvents):
         self.prepare(self._parts.comparing.prepare_ranking(person, size))
         return Answer({"prompt": f"<p>{esc(ticket.prompt)}</p>", "cards": cards(ticket)}, {"ticket": ticket.ticket_id})
 
-    def read(self, act: Act, order: list[str]) -> tuple[Verdict, str]:
+    def read(self, act: Act, order: list[str]) -> Verdict:
         """Ranks in the ticket's order, or that it cannot be judged."""
         if act.get("cannot_judge"):
-            return read_verdict({"cannot_judge": True, **why(act)}), "cannot judge"
-        return rank_verdict(order, [int(rank) for rank in act.get("ranks") or []], **why(act)), "your order"
+            return read_verdict({"cannot_judge": True, **why(act)})
+        return rank_verdict(order, [int(rank) for rank in act.get("ranks") or []], **why(act))
+
+    def words(self, verdict: Verdict, order: list[str]) -> str:
+        """That there is an order, or that there is none."""
+        return "cannot judge" if verdict.cannot_judge else "your order"
 
 
 def _size(act: Act) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from statistics import median
 from typing import TYPE_CHECKING
 
+from feedback_app.collect.on_page import MIN_SHOWN_S
 from feedback_app.ui.markup import button, duration, esc, icon
 
 if TYPE_CHECKING:
@@ -38,6 +39,23 @@ def confirmation(words: str, judgement_id: str) -> str:
     """A short confirmation with its undo."""
     undo = button("undo", "Undo", kind="quiet link", keys="U", judgement=judgement_id)
     return f'<span class="saved" role="status">{icon("check")}Saved: {esc(words)}{undo}</span>'
+
+
+def standing(words: str, judgement_id: str) -> str:
+    """The verdict that stands although this page sent another one: undo it, or leave it and go on."""
+    undo = button("undo", "Undo", kind="quiet link", keys="U", judgement=judgement_id)
+    go_on = button("go-on", "Next", kind="quiet link", keys="N")
+    return f'<span class="saved" role="status">{icon("check")}Stands: {esc(words)}{undo}{go_on}</span>'
+
+
+def judging_page(kind: str) -> str:
+    """How a page that compares or ranks begins; the browser lets its verdicts sleep as long as the server asks for."""
+    return f'<div class="al judge {kind}" data-in-view-ms="{1000 * MIN_SHOWN_S:.0f}">'
+
+
+def early_line() -> str:
+    """What is said when a verdict comes before its answers have been in view."""
+    return '<p class="small early" role="status" data-early data-keep="early" hidden></p>'
 
 
 def why_panel(comment_label: str = "A comment, in your words") -> str:

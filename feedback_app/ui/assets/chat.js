@@ -39,12 +39,23 @@ page.acts.copy = async ({ message }, node) => {
   setTimeout(() => { node.classList.remove("copied"); node.title = "Copy"; node.setAttribute("aria-label", "Copy"); }, 1500);
 };
 
+// What is said of an answer names the rating that the page shows, which the rating before may just have changed: one
+// at a time.
+let rating = Promise.resolve(), said = "";
+for (const name of ["mark", "reason", "comment", "correct"]) page.acts[name] = (args, node) => {
+  rating = rating.then(() => {
+    const answer = $("#m-" + CSS.escape(args.message));
+    said = args.message;
+    return answer && page.act(name, { ...args, saw: answer.dataset.saw }, node);
+  });
+};
+
 box.addEventListener("input", () => { grow(box); page.draft.set(place(), box.value); });
 box.addEventListener("keydown", (event) => {
-  if (event.key === "Enter" && !event.shiftKey && !event.isComposing) { event.preventDefault(); page.acts.send(); }
+  if (event.key === "Enter" && !event.shiftKey && !event.isComposing && event.keyCode !== 229) { event.preventDefault(); if (!event.again) page.acts.send(); }
 });
-al.addEventListener("input", (event) => { if (event.target.matches(".edit textarea")) { grow(event.target); page.draft.set(event.target.dataset.draft, event.target.value); } });
-al.addEventListener("keydown", (event) => { if (event.key === "Escape") { if (al.classList.contains("side-open")) page.acts.menu(); else if ($(".edit")) page.act("edit-close"); else if (page.state.busy) page.act("stop"); } });
+al.addEventListener("input", (event) => { if (event.target.matches(".edit textarea")) grow(event.target); if (event.target.matches(".thread [data-draft]")) page.draft.set(event.target.dataset.draft, event.target.value); });
+al.addEventListener("keydown", (event) => { if (event.key === "Escape" && !event.isComposing) { if (al.classList.contains("side-open")) page.acts.menu(); else if ($(".edit")) page.act("edit-close"); else if (page.state.busy) page.act("stop"); } });
 
 page.onState.push((answer, name) => {
   al.classList.toggle("busy", !!page.state.busy);
@@ -65,6 +76,9 @@ page.onState.push((answer, name) => {
   const edit = $(".edit textarea");
   if (edit && name === "edit") { edit.value = page.draft.get(edit.dataset.draft) || edit.value; grow(edit); edit.focus(); }
   if (name === "correct" && !answer.error && answer.regions) for (const key of Object.keys(localStorage)) if (key.startsWith(page.draftKey("edit."))) localStorage.removeItem(key);
+  // A comment that was not kept comes back wherever its field does.
+  if (name === "comment" && !answer.error && answer.regions) page.draft.set("comment." + said, "");
+  for (const field of $$(".comment [data-draft]")) { const typed = page.draft.get(field.dataset.draft); if (typed && field !== document.activeElement) field.value = typed; }
   if (name === "rename-open") { const field = $(".renaming input"); if (field) { field.focus(); field.select(); } }
   if (page.state.busy && answer.state && answer.state.busy) { heardAt = Date.now(); page.listen({ conversation: page.state.conversation }); if (name !== "mark") toEnd(); }
 });
@@ -83,5 +97,6 @@ page.onLive.push((live) => {
 });
 // A lost update costs nothing: while an answer is on its way and nothing is heard, the page asks.
 setInterval(() => { if (page.state.busy && Date.now() - heardAt > 3000) { heardAt = Date.now(); page.act("show"); } }, 1000);
+addEventListener("pageshow", (event) => { if (event.persisted) page.act("show"); });  // back, to a page as it was left
 addEventListener("popstate", () => page.act("open", { of: new URLSearchParams(location.search).get("c") || "" , conversation: "" }));
 const started = page.act("start", { of: new URLSearchParams(location.search).get("c") || "" });

@@ -3,10 +3,6 @@ const CHOICES = { 1: "a_clearly", 2: "a_slightly", 3: "tie", 4: "b_slightly", 5:
 const marks = { a: "", b: "" };
 let originals = { a: "", b: "" }, request = 0, settled = true, askedPrompt = null;
 
-function wake(awake) {
-  al.classList.toggle("awake", awake);
-  $$("[data-act=verdict], [data-act=enough]").forEach((node) => { node.disabled = !awake; });
-}
 function showMarks() {
   $$("[data-act=enough]").forEach((node) => node.setAttribute("aria-pressed", String(marks[node.dataset.side] === node.dataset.mark)));
   const bothBad = marks.a === "bad" && marks.b === "bad";
@@ -18,9 +14,10 @@ function showFix(open) {
   $$("[data-fix]").forEach((label) => { label.hidden = !open; });
   const opener = $('[data-act="fix"]'); if (opener) opener.setAttribute("aria-pressed", String(open));
 }
+judging.next = (prompt) => next(prompt);
 function next(prompt) {
-  wake(false); judging.clear(); showFix(false);
-  judging.ticket = ""; marks.a = marks.b = ""; showMarks();
+  judging.begin(); showFix(false);
+  marks.a = marks.b = ""; showMarks();
   request += 1; settled = false; askedPrompt = prompt || null;
   al.classList.add("waiting");
   page.listen({ request, prompt: prompt || "" });
@@ -44,40 +41,32 @@ page.onLive.push((live) => {
     morphChildren($(`[data-text="${side}"]`), wanted);
   }
   if (live.ticket) {
-    settled = true; judging.ticket = live.ticket;
+    settled = true;
     originals = { a: live.a_text, b: live.b_text };
     for (const side of ["a", "b"]) $(`[data-correction="${side}"]`).value = originals[side];
     al.classList.remove("waiting"); page.say("", "page", true);
     if (askedPrompt) { $("[data-own]").value = ""; page.draft.set("compare.own", ""); }
-    wake(true);
+    judging.show(live.ticket);
   }
 });
-page.acts.verdict = async ({ choice }, node) => {
-  if (!judging.ticket) return;
+page.acts.verdict = ({ choice }, node) => {
   const corrections = {};
   for (const side of ["a", "b"]) { const text = $(`[data-correction="${side}"]`).value.trim(); if (text && text !== originals[side].trim()) corrections[side] = text; }
-  wake(false);
-  if (node) node.classList.add("chosen");
-  const answer = await page.act("verdict", { ticket: judging.ticket, choice, a_mark: marks.a, b_mark: marks.b, reasons: judging.reasons(), comment: judging.comment(), corrections });
-  if (node) node.classList.remove("chosen");
-  if (answer && answer.state && answer.state.judged) { if (document.activeElement) document.activeElement.blur(); next(); } else wake(true);
+  return judging.send({ choice, a_mark: marks.a, b_mark: marks.b, corrections }, node);
 };
 page.acts.enough = ({ side, mark }) => { marks[side] = marks[side] === mark ? "" : mark; showMarks(); };
 page.acts.fix = () => { const open = $("[data-fix]").hidden; showFix(open); if (open) $("[data-correction]").focus(); };
-page.acts.undo = async (args, node) => { const answer = await page.act("undo", args, node); if (answer && !answer.error) next(); };
 page.acts.own = ({ prompt }) => { if (prompt.trim()) next(prompt.trim()); };
 $("[data-own]").addEventListener("input", (event) => page.draft.set("compare.own", event.target.value));
 
 document.addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey) return;
-  if (event.key === "Escape" && event.target.matches("textarea")) { event.target.blur(); return; }
-  if (page.typing()) return;
+  if (event.key === "Escape" && !event.isComposing && event.target.matches("textarea")) { event.target.blur(); return; }
+  if (!page.command(event)) return;
   const key = event.key.toLowerCase();
-  if (key in CHOICES) { event.preventDefault(); const node = $(`[data-choice="${CHOICES[key]}"]`); if (!node.disabled) page.acts.verdict({ choice: CHOICES[key] }, node); }
-  else if ((key === "q" || key === "p") && judging.ticket) { const side = key === "q" ? "a" : "b"; marks[side] = { "": "good", good: "bad", bad: "" }[marks[side]]; showMarks(); }
-  else if (key === "r") { event.preventDefault(); page.acts.why(); }
-  else if (key === "e") { event.preventDefault(); page.acts.fix(); }
-  else if (key === "u") { const node = $('[data-act="undo"]'); if (node) page.acts.undo({ judgement: node.dataset.judgement }, node); }
+  if (key in CHOICES) { event.preventDefault(); if (judging.press(event)) page.acts.verdict({ choice: CHOICES[key] }, $(`[data-choice="${CHOICES[key]}"]`)); }
+  else if (key === "q" || key === "p") { if (judging.press(event)) { const side = key === "q" ? "a" : "b"; marks[side] = { "": "good", good: "bad", bad: "" }[marks[side]]; showMarks(); } }
+  else if (key === "e") { event.preventDefault(); if (!event.again) page.acts.fix(); }
+  else judging.keys(event);
 });
 let begun = false;
 page.onState.push(() => {

@@ -83,10 +83,13 @@ page.say = (text, where, bad) => {
   }
 };
 const argsOf = (node) => { const args = {}; for (const [key, value] of Object.entries(node.dataset)) if (key !== "act") args[key] = value; return args; };
+// Acts that say what somebody thinks of an answer: the second click of a double click is not one of them.
+const ONCE = new Set(["verdict", "send", "cant", "enough", "chip", "mark", "reason", "undo"]);
 al.addEventListener("click", (event) => {
   const node = event.target.closest("[data-act]");
   if (!node || node.disabled || node.tagName === "FORM") return;
   event.preventDefault();
+  if (event.detail > 1 && ONCE.has(node.dataset.act)) return;
   const own = page.acts[node.dataset.act];
   if (own) own(argsOf(node), node, event); else page.act(node.dataset.act, argsOf(node), node);
 });
@@ -100,6 +103,20 @@ al.addEventListener("submit", (event) => {
   const own = page.acts[form.dataset.act];
   if (own) own(args, form, event); else page.act(form.dataset.act, args, form);
 });
+
+// A key says something once, however long it is held. `again`: it was not let go of since, also where a remote
+// screen does not say that it repeats. A held Enter presses no button and sends no line a second time.
+const down = new Set();
+addEventListener("keydown", (event) => {
+  event.again = event.repeat || down.has(event.code);
+  if (event.code && !event.ctrlKey && !event.metaKey && !event.altKey) down.add(event.code);
+  if (event.again && event.key === "Enter" && event.target.tagName !== "TEXTAREA") event.preventDefault();
+}, true);
+addEventListener("keyup", (event) => down.delete(event.code), true);
+addEventListener("blur", () => down.clear());
+// Whether a key is meant for the page: not for a field, not while a word is being composed, and not one that the
+// browser makes up when it fills in a form (it has no name).
+page.command = (event) => !!event.key && !event.isComposing && event.keyCode !== 229 && !event.ctrlKey && !event.metaKey && !event.altKey && !page.typing();
 
 watch("value", () => { for (const hear of page.onLive) hear(props.value || {}); });
 page.listen = (args) => trigger("listen", args);

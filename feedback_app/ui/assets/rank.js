@@ -1,4 +1,6 @@
 // Rank: cards in an order, ties as "=", by drag or by keys. Ranks go to the server by the ticket's own order.
+// An order that nobody touched was drawn by chance: it is sent only when the person says that it is theirs, too.
+let touched = false, asked = false;
 let size = Number(localStorage.getItem("alignloop.rank.size")) || 4;
 const cardsNow = () => $$(".rank-card");
 const list = () => $(".ranking");
@@ -20,14 +22,18 @@ function number() {
     tie.setAttribute("aria-pressed", String(card.hasAttribute("data-tied")));
   }
 }
+function touch() { touched = true; ask(false); number(); }
+function ask(open) {
+  asked = open; $("[data-ask]").hidden = !open;
+  $("[data-word]", $('[data-act="send"]')).textContent = open ? "Keep this order" : "Send this order";
+}
 function move(card, by) {
   const cards = cardsNow(), at = cards.indexOf(card), to = at + by;
   if (to < 0 || to >= cards.length) return;
   card.removeAttribute("data-tied");
   if (by < 0) list().insertBefore(card, cards[to]); else list().insertBefore(card, cards[to].nextSibling);
-  number(); card.focus();
+  touch(); card.focus();
 }
-function awake(yes) { al.classList.toggle("awake", yes); $$('[data-act="send"], [data-act="cant"]').forEach((node) => { node.disabled = !yes; }); $("[data-waiting]").hidden = yes; }
 // While the next ranking waits for its turn, the line says how many go before it.
 const word = (text) => { $("[data-waiting] [data-word]").textContent = text || "Writing the answers"; };
 setInterval(async () => {
@@ -35,39 +41,34 @@ setInterval(async () => {
   const answer = await page.act("place", { size });
   if (answer && answer.state) word(answer.state.waiting);
 }, 1000);
+judging.next = () => next();
 async function next() {
   word("");
-  judging.ticket = ""; judging.clear(); awake(false);
+  judging.begin(); touched = false; ask(false); $("[data-waiting]").hidden = false;
   if (list()) list().remove();
   const answer = await page.act("next", { size });
   if (!answer || answer.error) { $("[data-waiting]").hidden = true; if (page.state.ready) setTimeout(() => { if (!judging.ticket) next(); }, 5000); return; }
-  judging.ticket = answer.state.ticket;
-  number(); awake(true);
+  $("[data-waiting]").hidden = true;
+  number(); judging.show(answer.state.ticket);
   const first = cardsNow()[0]; if (first && !page.typing()) first.focus({ preventScroll: true });
 }
-async function send(verdict, node) {
-  if (!judging.ticket || page.busy.has("verdict")) return;
-  awake(false);
-  const answer = await page.act("verdict", { ticket: judging.ticket, reasons: judging.reasons(), comment: judging.comment(), ...verdict }, node);
-  if (answer && answer.state && answer.state.judged) next(); else awake(true);
-}
 page.acts.send = (args, node) => {
+  if (!touched && !asked) { ask(true); judging.rest(); return; }
   const ranks = [];
   for (const card of cardsNow()) ranks[Number(card.dataset.index)] = Number(card.dataset.rank);
-  return send({ ranks }, node);
+  return judging.send({ ranks, chosen: touched || asked }, node);
 };
-page.acts.cant = (args, node) => send({ cannot_judge: true }, node);
+page.acts.cant = (args, node) => judging.send({ cannot_judge: true }, node);
 page.acts.move = ({ by }, node) => { const card = node.closest(".rank-card"); move(card, Number(by)); node.focus(); };
-page.acts.tie = (args, node) => { node.closest(".rank-card").toggleAttribute("data-tied"); number(); };
+page.acts.tie = (args, node) => { node.closest(".rank-card").toggleAttribute("data-tied"); touch(); };
 page.acts.size = (args, node) => {
   size = Number(args.size); localStorage.setItem("alignloop.rank.size", size); showSize();
   next();
 };
-page.acts.undo = async (args, node) => { const answer = await page.act("undo", args, node); if (answer && !answer.error) next(); };
 const showSize = () => $$('[data-act="size"]').forEach((chip) => chip.setAttribute("aria-pressed", String(Number(chip.dataset.size) === size)));
 
 document.addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey || page.typing()) return;
+  if (!page.command(event)) return;
   const cards = cardsNow(), at = cards.indexOf(document.activeElement && document.activeElement.closest(".rank-card"));
   const onButton = event.target.tagName === "BUTTON" || event.target.tagName === "A";
   if (event.key === "ArrowUp" || event.key === "ArrowDown") {
@@ -75,11 +76,10 @@ document.addEventListener("keydown", (event) => {
     event.preventDefault();
     const by = event.key === "ArrowUp" ? -1 : 1;
     if (at < 0) cards[0].focus(); else if (event.shiftKey) move(cards[at], by); else cards[Math.max(0, Math.min(cards.length - 1, at + by))].focus();
-  } else if (event.key === "=" && at > 0) { cards[at].toggleAttribute("data-tied"); number(); }
-  else if (event.key === "Enter" && !onButton) { event.preventDefault(); page.acts.send({}, $('[data-act="send"]')); }
-  else if (event.key === "0") page.acts.cant({}, $('[data-act="cant"]'));
-  else if (event.key.toLowerCase() === "r") { event.preventDefault(); page.acts.why(); }
-  else if (event.key.toLowerCase() === "u") { const node = $('[data-act="undo"]'); if (node) page.acts.undo({ judgement: node.dataset.judgement }, node); }
+  } else if (event.key === "=") { if (at > 0 && !event.again) { cards[at].toggleAttribute("data-tied"); touch(); } }
+  else if (event.key === "Enter") { if (!onButton) { event.preventDefault(); if (judging.press(event)) page.acts.send({}, $('[data-act="send"]')); } }
+  else if (event.key === "0") { if (judging.press(event)) page.acts.cant({}, $('[data-act="cant"]')); }
+  else judging.keys(event);
 });
 
 // Drag with mouse, pen or finger: the card follows, the others make room.
@@ -100,7 +100,7 @@ al.addEventListener("pointerdown", (event) => {
     else return;
     startY += card.offsetTop - before;
     card.style.transform = `translateY(${moved.clientY - startY}px)`;
-    card.removeAttribute("data-tied"); number();
+    card.removeAttribute("data-tied"); touch();
   };
   const onEnd = () => {
     card.classList.remove("dragged"); card.style.transform = "";

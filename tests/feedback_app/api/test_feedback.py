@@ -92,6 +92,44 @@ async def test_a_verdict_can_be_withdrawn(site: Site, ask: Ask) -> None:
     assert site.store.judgements.live(ticket_id) is None
 
 
+async def test_who_is_refused_is_told_what_stands(site: Site, ask: Ask) -> None:
+    ticket_id = await a_ticket(ask)
+    _, first = await send(site, "chi", {"ticket": ticket_id, "verdict": "good"})
+    _, refused = await send(site, "chi", {"ticket": ticket_id, "verdict": "bad"})
+    assert refused["standing"]["judgement"] == first["judgement"]
+    assert list(refused["standing"]["verdict"]["marks"].values()) == ["good"]
+    bad = {"ticket": ticket_id, "verdict": "bad", "supersedes": refused["standing"]["judgement"]}
+    _, second = await send(site, "chi", bad)
+    stale = {"ticket": ticket_id, "verdict": {"mark": "good"}, "supersedes": first["judgement"]}
+    status, refused = await send(site, "chi", stale)
+    assert (status, refused["standing"]["judgement"]) == (409, second["judgement"])
+
+
+async def test_a_late_withdrawal_of_what_was_replaced_takes_nothing_back(site: Site, ask: Ask) -> None:
+    ticket_id = await a_ticket(ask)
+    _, first = await send(site, "chi", {"ticket": ticket_id, "verdict": "good"})
+    _, second = await send(site, "chi", {"ticket": ticket_id, "verdict": "bad", "supersedes": first["judgement"]})
+    late = {"ticket": ticket_id, "verdict": "withdrawn", "supersedes": first["judgement"]}
+    status, refused = await send(site, "chi", late)
+    assert (status, refused["standing"]["judgement"]) == (409, second["judgement"])
+    live = site.store.judgements.live(ticket_id)
+    assert live is not None
+    assert live.id == second["judgement"]
+    named = late | {"supersedes": second["judgement"]}
+    status, done = await send(site, "chi", named)
+    assert (status, site.store.judgements.live(ticket_id)) == (200, None)
+    assert await send(site, "chi", named) == (200, done), "sent twice it is the same undo"
+    status, refused = await send(site, "chi", {"ticket": ticket_id, "verdict": "good", "supersedes": "x"})
+    assert (status, refused["standing"]) == (409, None)
+    other = await a_ticket(ask)
+    assert (await send(site, "chi", named | {"ticket": other}))[0] == 404
+
+
+async def test_a_program_may_judge_at_once_and_keep_the_order_of_the_choices(site: Site, ask: Ask) -> None:
+    ticket_id = await a_ticket(ask, "ann", n=3)
+    assert (await send(site, "ann", {"ticket": ticket_id, "verdict": {"ranks": [1, 2, 3]}}))[0] == 200
+
+
 async def test_somebody_elses_ticket_is_not_there(site: Site, ask: Ask) -> None:
     ticket_id = await a_ticket(ask)
     for name in ("ann", "ope"):
