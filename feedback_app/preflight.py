@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from feedback_app.errors import Unavailable, UsageError
+from feedback_app.private import make_home
 
 if TYPE_CHECKING:
     from feedback_app.settings import Settings
@@ -46,7 +47,7 @@ def check_disk(home: Path, needed_bytes: int = NEEDED_BYTES) -> int:
     """Make `home` and write a file in it. Returns the free bytes; raises `Unavailable` when there are too few."""
     probe = home / f".write-test-{os.getpid()}"
     try:
-        home.mkdir(parents=True, exist_ok=True)
+        make_home(home)
         probe.write_bytes(b"x" * 4096)
         probe.unlink()
         free = shutil.disk_usage(home).free

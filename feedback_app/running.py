@@ -9,9 +9,11 @@ import asyncio
 import contextlib
 import logging
 import os
+import resource
 import shlex
 import signal
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, cast
@@ -31,6 +33,7 @@ BEAT_S = 1.0
 VLLM_BEAT = "vllm"
 APP_BEAT = "app"
 CUT_OFF_S = 3  # streams that still run when the app is told to stop get this long, seconds
+MOST_OPEN_FILES = 65536
 VLLM_GRACE_S = 3.0  # and so do running requests when vLLM is
 
 
@@ -150,8 +153,19 @@ def serve_app(settings: Settings, store: Store) -> None:
     """Run the pages and the HTTP routes until told to stop; running streams get `CUT_OFF_S` to end."""
     write_log()
     quiet_libraries()
-    with asyncio.Runner(loop_factory=fast_loop()) as runner:
-        runner.run(_serve_app(settings, store))
+    raise_open_files()
+    with tempfile.TemporaryDirectory(prefix="alignloop-") as folder:  # whatever Gradio keeps goes with this process
+        os.environ["GRADIO_TEMP_DIR"] = folder
+        with asyncio.Runner(loop_factory=fast_loop()) as runner:
+            runner.run(_serve_app(settings, store))
+
+
+def raise_open_files() -> None:
+    """As many open files as this user may have: each connection is one, and the usual 1,024 are few for a server."""
+    with contextlib.suppress(OSError, ValueError):
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        wanted = MOST_OPEN_FILES if most == resource.RLIM_INFINITY else min(most, MOST_OPEN_FILES)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
 
 
 def fast_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -168,6 +182,7 @@ async def _serve_app(settings: Settings, store: Store) -> None:
     import uvicorn
 
     from feedback_app.api.app import build_app
+    from feedback_app.api.slow_clients import patient_protocol
     from feedback_app.compose import client_of, parts_of
     from feedback_app.preflight import check_model
 
@@ -187,6 +202,8 @@ async def _serve_app(settings: Settings, store: Store) -> None:
             build_app(parts_of(settings, store, vllm, facts)),
             host=settings.host,
             port=settings.port,
+            http=patient_protocol(),
+            server_header=False,
             log_level="warning",
             timeout_graceful_shutdown=CUT_OFF_S,
         )

@@ -94,6 +94,8 @@ class Settings(BaseSettings):
     context_tokens: int = Field(1024, ge=64, description="the model's window, tokens, at most what the model allows")
     system_prompt: str = Field("", description="a system prompt put before every conversation of the pages")
     request_deadline_s: float = Field(120, gt=0, description="longest life of one request for an answer")
+    door_body_kib: int = Field(4096, ge=1, description="largest chat request of /v1, KiB")
+    feedback_body_kib: int = Field(1024, ge=1, description="largest request of /v1/feedback, KiB")
     ticket_ttl_s: float = Field(24 * 3600, gt=0, description="how long a ticket may be judged")
     session_ttl_s: float = Field(30 * 24 * 3600, gt=0, description="how long a sign-in lasts")
     votes: int = Field(60, ge=1, description="blind votes a challenger needs before its test")

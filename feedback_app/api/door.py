@@ -25,7 +25,8 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from feedback_app.api.keys import person_of_request, read_body
+from feedback_app.api.json_body import read_json
+from feedback_app.api.keys import person_of_request
 from feedback_app.api.openai_errors import OpenAIRoute, error_body
 from feedback_app.collect.door import record_door
 from feedback_app.collect.generate import POLICY, Served, sentence, served
@@ -274,10 +275,7 @@ class PassThrough(StreamingResponse):
 
 def read_request(body: bytes) -> dict[str, Any]:
     """A chat request. Raises `UsageError` that names what is wrong; the rest is vLLM's to check."""
-    try:
-        asked = json.loads(body, parse_constant=_no_constant)
-    except (ValueError, RecursionError) as error:
-        raise UsageError("The request's body is not JSON. Send a JSON object with model and messages.") from error
+    asked = read_json(body, "Send a JSON object with model and messages.")
     if not isinstance(asked, dict):
         raise UsageError("The request's body is not a JSON object. Send one with model and messages.")
     if not isinstance(asked.get("model"), str) or not asked["model"]:
@@ -322,13 +320,9 @@ def build_door(
 
     @router.post(COMPLETIONS)
     async def complete(request: Request) -> Response:
-        return await door.complete(request.headers.get("authorization"), await read_body(request))
+        return await door.complete(request.headers.get("authorization"), await request.body())
 
     return router
-
-
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")
 
 
 def _card(name: str, created_at: float, version: str) -> dict[str, Any]:

@@ -12,14 +12,14 @@ judged is read from the server's ticket; no rules here.
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
-from feedback_app.api.keys import person_of_request, read_body
+from feedback_app.api.json_body import read_json
+from feedback_app.api.keys import person_of_request
 from feedback_app.api.openai_errors import OpenAIRoute
 from feedback_app.collect.judge import Judged, judge, undo
 from feedback_app.collect.signals import Signals
@@ -41,7 +41,7 @@ def build_feedback(*, store: Store, kept: frozenset[Signal] = frozenset()) -> AP
     async def feedback(request: Request) -> Response:
         authorization = request.headers.get("authorization")
         person = await asyncio.to_thread(person_of_request, store, authorization)
-        body = await read_body(request)
+        body = await request.body()
         done = read_signal(body)
         if done is not None:
             await asyncio.to_thread(_signal, store, kept, person, *done)
@@ -55,10 +55,7 @@ def build_feedback(*, store: Store, kept: frozenset[Signal] = frozenset()) -> AP
 
 def read_feedback(body: bytes) -> tuple[str, Any, str | None]:
     """Ticket, verdict and the judgement it replaces. Raises `UsageError` that names what is wrong."""
-    try:
-        said = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise UsageError("The request's body is not JSON. Send {ticket, verdict}.") from error
+    said = read_json(body, "Send {ticket, verdict}.")
     if not isinstance(said, dict) or not isinstance(said.get("ticket"), str) or "verdict" not in said:
         raise UsageError("Send an object with ticket, the id from the header x-alignloop-ticket, and verdict.")
     unknown = sorted(said.keys() - {"ticket", "verdict", "supersedes"})
@@ -72,10 +69,7 @@ def read_feedback(body: bytes) -> tuple[str, Any, str | None]:
 
 def read_signal(body: bytes) -> tuple[str, Signal, float] | None:
     """Ticket, signal and amount; None where the body says no signal. Raises `UsageError` that names what is wrong."""
-    try:
-        said = json.loads(body)
-    except (ValueError, RecursionError):
-        return None
+    said = read_json(body, "Send {ticket, verdict}.")
     if not isinstance(said, dict) or "signal" not in said:
         return None
     unknown = sorted(said.keys() - {"ticket", "signal", "amount"})

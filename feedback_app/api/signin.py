@@ -49,7 +49,7 @@ def build_signin(parts: Parts) -> APIRouter:
         try:
             session = await asyncio.to_thread(people.sign_in, store, name, password, address, settings.session_ttl_s)
         except AlignloopError as error:
-            return sign_in_page(onward, name, str(error), error.http_status)
+            return sign_in_page(onward, name, error.outside, error.http_status)
         response = RedirectResponse(onward, 303)
         response.set_cookie(
             COOKIE,
@@ -86,7 +86,7 @@ def build_signin(parts: Parts) -> APIRouter:
         except NotSignedIn:
             return account_page(person, error="The present password is wrong. Try again.", status=400)
         except AlignloopError as error:
-            return account_page(person, error=str(error), status=error.http_status)
+            return account_page(person, error=error.outside, status=error.http_status)
         return account_page(person, said="The password is changed. Every other session of yours has ended.")
 
     @routes.post("/account/key")

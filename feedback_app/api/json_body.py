@@ -1,0 +1,47 @@
+"""JSON that strangers may send: read only where reading it costs about as much as its bytes.
+
+A few bytes of JSON can cost fifty times as much memory as objects, and a deep nesting ends the parser; so depth and
+number of values are counted in the bytes before anything is parsed. What the fields mean is not checked here.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from feedback_app.errors import UsageError
+
+DEEPEST = 64
+MOST_VALUES = 100_000
+# Strings, also one that never ends; possessive, so that no text makes it slow.
+_STRINGS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
+_BRACKETS = re.compile(rb"[\[\]{}]")
+_SURROGATE = re.compile(rb"\\u[dD][89abAB]")
+
+
+def read_json(body: bytes, send: str, *, deepest: int = DEEPEST, most_values: int = MOST_VALUES) -> Any:
+    """The value that a body holds; `send` says what to send instead, as a sentence.
+
+    Raises `UsageError` on what is not JSON in UTF-8, on NaN and its like, on half a surrogate pair, and on more than
+    `deepest` levels or `most_values` values.
+    """
+    bare = _STRINGS.sub(b"", body)
+    if bare.count(b",") + bare.count(b"[") + bare.count(b"{") > most_values:
+        raise UsageError(f"The request's body has more than {most_values} values. {send}")
+    depth = 0
+    for bracket in _BRACKETS.finditer(bare):
+        depth += 1 if bracket[0] in b"[{" else -1
+        if depth > deepest:
+            raise UsageError(f"The request's body is nested more than {deepest} deep. {send}")
+    try:
+        value = json.loads(body.decode("utf-8-sig"), parse_constant=_no_constant)
+        if _SURROGATE.search(body):
+            json.dumps(value, ensure_ascii=False).encode()  # half a pair is no text: nothing could store or show it
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"The request's body is not JSON. {send}") from error
+    return value
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
