@@ -70,7 +70,7 @@ class JudgingEvents(ABC):
         try:
             said = await asyncio.to_thread(work)
         except AlignloopError as error:
-            return Answer(error=str(error), where="verdict")
+            return Answer(error=error.outside, where="verdict")
         answer = await self._frame(person, said=said)
         answer.state["judged"] = str(act["ticket"])
         return answer
