@@ -109,8 +109,11 @@ def read_call(calls: Calls, body: bytes) -> dict[str, Any]:
     component, name = said.get("component_id"), said.get("fn_name")
     if not _whole(component) or not isinstance(name, str) or name not in calls.functions.get(component, ()):
         raise HTTPException(404, f"This page has no such function. {SEND}")
+    act = read_act(said.get("data"))
+    if not isinstance(act.get("do"), str):
+        raise Malformed(f"This call names no act. {SEND}")
     return {
-        "data": read_act(said.get("data")),
+        "data": act,
         "component_id": component,
         "fn_name": name,
         "session_hash": _session(said),

@@ -275,7 +275,7 @@ class PassThrough(StreamingResponse):
 
 def read_request(body: bytes) -> dict[str, Any]:
     """A chat request. Raises `UsageError` that names what is wrong; the rest is vLLM's to check."""
-    asked = read_json(body, "Send a JSON object with model and messages.")
+    asked = read_json(body, "Send a JSON object with model and messages.", half_pairs=True)
     if not isinstance(asked, dict):
         raise UsageError("The request's body is not a JSON object. Send one with model and messages.")
     if not isinstance(asked.get("model"), str) or not asked["model"]:

@@ -24,7 +24,7 @@ AWAY = "vLLM is starting or cannot be reached."
 
 
 def build_health(*, store: Store, vllm: VllmClient) -> APIRouter:
-    """Both routes; they need no key, and tell only operators (by their session or key) more than which part is missing."""
+    """Both routes; they need no key, and tell only operators more than which part is missing."""
     router = APIRouter()
 
     @router.get("/healthz")

@@ -20,16 +20,18 @@ _OPENING, _CLOSING, _COMMA = b"[{", b"]}", b","
 _SURROGATE = re.compile(rb"\\u[dD][89abAB]")
 
 
-def read_json(body: bytes, send: str, *, deepest: int = DEEPEST, most_values: int = MOST_VALUES) -> Any:
+def read_json(
+    body: bytes, send: str, *, deepest: int = DEEPEST, most_values: int = MOST_VALUES, half_pairs: bool = False
+) -> Any:
     """The value that a body holds; `send` says what to send instead, as a sentence.
 
-    Raises `UsageError` on what is not JSON in UTF-8, on NaN and its like, on half a surrogate pair, and on more than
-    `deepest` levels or `most_values` values.
+    Raises `UsageError` on what is not JSON in UTF-8, on NaN and its like, on half a surrogate pair (unless
+    `half_pairs`), and on more than `deepest` levels or `most_values` values.
     """
     _count(body, send, deepest, most_values)
     try:
         value = json.loads(body.decode("utf-8-sig"), parse_constant=_no_constant)
-        if _SURROGATE.search(body):
+        if not half_pairs and _SURROGATE.search(body):
             json.dumps(value, ensure_ascii=False).encode()  # half a pair is no text: nothing could store or show it
     except (ValueError, RecursionError) as error:
         raise UsageError(f"The request's body is not JSON. {send}") from error

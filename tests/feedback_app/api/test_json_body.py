@@ -63,6 +63,10 @@ def test_bombs_are_refused_without_being_built(body: bytes, words: str) -> None:
     assert most < 2**20  # parsed, 200,000 empty objects are 13 MiB for 0.6 MiB
 
 
+def test_half_a_surrogate_pair_is_read_where_it_is_asked_for() -> None:
+    assert read_json(b'"\\ud800"', "Send.", half_pairs=True) == "\ud800"
+
+
 def test_brackets_and_commas_in_texts_are_no_structure() -> None:
     text = '[{,\\"' * 100_000
     assert read_json(json.dumps([text]).encode(), "Send.") == [text]
