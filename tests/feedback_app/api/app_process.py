@@ -28,7 +28,7 @@ def free_port() -> int:
 
 
 class AppProcess:
-    """`alignloop app` in a home of its own, with an operator and nobody else."""
+    """`alignloop app` in a home of its own, with an operator and nobody else, under the widest umask."""
 
     def __init__(self, folder: Path, **settings: str) -> None:
         self.home, self.port, self.log = folder / "home", free_port(), folder / "app.log"
@@ -46,7 +46,7 @@ class AppProcess:
         }
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "feedback_app", "app"], stdout=log, stderr=log, env=env, cwd=folder
+                [sys.executable, "-m", "feedback_app", "app"], stdout=log, stderr=log, env=env, cwd=folder, umask=0
             )
         self.url = f"http://127.0.0.1:{self.port}"
 

@@ -99,8 +99,9 @@ async def test_gradio_is_handed_only_the_fields_that_pages_send(browser: httpx.A
         ({"component_id": 3.0}, 404), ({"fn_name": "__class__"}, 404), ({"fn_name": "get_config"}, 404),
         ({"fn_name": ["act"]}, 404), ({"fn_name": {}}, 404), ({"session_hash": None}, 400), ({"session_hash": ""}, 400),
         ({"session_hash": "x" * 65}, 400), ({"session_hash": {}}, 400), ({"session_hash": "a/b"}, 400),
-        ({"data": None}, 400), ({"data": []}, 400), ({"data": "x"}, 400), ({"data": {}}, 400), ({"data": {"do": {}}}, 400),
-        ({"data": {"n": 2**64}}, 400), ({"data": {"reasons": {}}}, 400), ({"data": {"ranks": ["1"]}}, 400),
+        ({"data": None}, 400), ({"data": []}, 400), ({"data": "x"}, 400), ({"data": {}}, 400),
+        ({"data": {"do": {}}}, 400), ({"data": {"n": 2**64}}, 400), ({"data": {"reasons": {}}}, 400),
+        ({"data": {"ranks": ["1"]}}, 400),
         ({"data": {"corrections": {"c": "x"}}}, 400), ({"data": {"round": "one"}}, 400),
     ],
 )  # fmt: skip
