@@ -14,7 +14,7 @@ import asyncio
 import json
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeGuard
 from urllib.parse import parse_qs
 
 from starlette.exceptions import HTTPException
@@ -153,7 +153,7 @@ def _session(said: Mapping[str, Any]) -> str:
     return session
 
 
-def _whole(value: object) -> bool:
+def _whole(value: object) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**31
 
 

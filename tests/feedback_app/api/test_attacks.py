@@ -65,10 +65,9 @@ BODIES: tuple[tuple[str, bytes], ...] = (
 
 @pytest.fixture(scope="module")
 def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppProcess]:
-    """One process for all of these; its log must not show a single failure at the end."""
+    """One process for all of these."""
     with running_app(tmp_path_factory.mktemp("attacks")) as running:
         yield running
-    assert_quiet(running)
 
 
 @pytest.fixture(scope="module")
@@ -78,8 +77,12 @@ def browser(app: AppProcess) -> Iterator[httpx.Client]:
     client.close()
 
 
-def assert_quiet(app: AppProcess) -> None:
-    said = app.said()
+@pytest.fixture(autouse=True)
+def quiet(app: AppProcess) -> Iterator[None]:
+    """Whatever a test sends, the log shows no failure for it."""
+    before = len(app.said())
+    yield
+    said = app.said()[before:]
     assert "Traceback" not in said, said[-4000:]
     assert " ERROR " not in said, said[-4000:]
 
@@ -153,7 +156,6 @@ def test_every_route_with_every_method_and_body_is_below_500(app: AppProcess, br
                         worst.append((method, path, kind, body[:40], answer.status_code, answer.read()[:200]))
     stranger.close()
     assert worst == []
-    assert_quiet(app)
 
 
 def test_malformed_calls_of_the_pages_are_4xx(app: AppProcess, browser: httpx.Client) -> None:
@@ -174,7 +176,6 @@ def test_malformed_calls_of_the_pages_are_4xx(app: AppProcess, browser: httpx.Cl
             assert 400 <= answer.status_code < 500, (page, key)
         join = {"data": [], "fn_index": 99, "session_hash": "s"}
         assert browser.post(f"{page}/{JOIN}", json=join).status_code == 404
-    assert_quiet(app)
 
 
 ACTS = (
@@ -204,7 +205,6 @@ def test_acts_of_invented_values_are_refused_in_words(app: AppProcess, browser: 
                 answer = browser.post(f"{page}/{CALL}", json=call)
                 assert answer.status_code < 500, (page, do, act)
                 assert "log says what" not in answer.text, (page, do, act)
-    assert_quiet(app)
 
 
 RAW = (
@@ -259,7 +259,6 @@ def test_bytes_that_no_client_sends_end_below_500(app: AppProcess, browser: http
     for line in said.split(b"HTTP/1.1 ")[1:]:
         assert int(line[:3]) < 500, said[:300]
     assert app.process.poll() is None
-    assert_quiet(app)
 
 
 def test_a_client_that_leaves_in_the_middle_of_a_body_is_no_error(app: AppProcess, browser: httpx.Client) -> None:
@@ -267,7 +266,6 @@ def test_a_client_that_leaves_in_the_middle_of_a_body_is_no_error(app: AppProces
         with app.connect() as connection:
             connection.sendall(f"POST {path} HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\nhalf".encode())
     assert browser.get("/healthz").status_code == 200
-    assert_quiet(app)
 
 
 def test_1500_half_requests_end_and_nobody_else_waits_for_them(app: AppProcess, browser: httpx.Client) -> None:
