@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from feedback_app.errors import Unavailable
+from feedback_app.private import make_home
 from feedback_app.settings import Settings, read_settings
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def store_of(settings: Settings) -> Store:
 
     if not settings.database_url:
         try:
-            settings.home.mkdir(parents=True, exist_ok=True)
+            make_home(settings.home)
         except OSError as error:
             raise Unavailable(
                 f"Nothing can be written to {settings.home}: {error.strerror}. Set ALIGNLOOP_HOME to another folder."

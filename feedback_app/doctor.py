@@ -49,7 +49,7 @@ def examine() -> list[Row]:
         settings = read_settings()
     except AlignloopError as error:
         return [*rows, Row("settings", "broken", str(error))]
-    checks: tuple[Callable[[Settings], Row], ...] = (_disk, _model, _database, _app_port, _vllm, _served)
+    checks: tuple[Callable[[Settings], Row], ...] = (_home, _disk, _model, _database, _app_port, _vllm, _served)
     return rows + [check(settings) for check in checks]
 
 
@@ -159,6 +159,23 @@ def _sqlite() -> Row:
     if sqlite.journal_mode(module) == "wal":
         return Row("sqlite", "ok", found)
     return Row("sqlite", "note", found, "Safe, but slower: a newer SQLite comes with the package pysqlite3.")
+
+
+def _home(settings: Settings) -> Row:
+    from feedback_app.private import too_open
+
+    home = settings.home.resolve()
+    if not home.exists():
+        return Row("home", "ok", f"{home} will be made, for this user alone")
+    path = too_open(home)
+    if path is None:
+        return Row("home", "ok", f"{home} is closed to other users of this machine")
+    return Row(
+        "home",
+        "note",
+        f"other users of this machine may read {path}",
+        f"The next start closes it, or now: chmod -R go-rwx {home}. For a group on purpose: chmod 2770 {home}.",
+    )
 
 
 def _disk(settings: Settings) -> Row:

@@ -17,7 +17,8 @@
     └── RoundFailed           a stage of a round ended without an artifact         exit 1
         └── StageKilled       its process was killed from outside                  exit 1
 
-The message of an error is shown as it is; the traceback goes to the log. This module imports nothing.
+The message of an error is shown as it is; the traceback goes to the log. Where it names what is behind the app (a
+database's address, a path), people who only use the app are shown `outside` instead. This module imports nothing.
 """
 
 from __future__ import annotations
@@ -28,6 +29,11 @@ class AlignloopError(Exception):
 
     exit_code = 1
     http_status = 500
+
+    @property
+    def outside(self) -> str:
+        """The sentence for people who use the app and do not run it: the same, unless it names what is behind it."""
+        return str(self)
 
 
 class UsageError(AlignloopError):
@@ -124,9 +130,21 @@ class VerdictStands(Conflict):
 
 
 class Unavailable(AlignloopError):
-    """A part that is needed cannot be reached; the sentence names the part and the setting."""
+    """A part that is needed cannot be reached; the sentence names the part and the setting.
+
+    `outside` replaces a sentence that tells more about this machine than whoever uses the app may know.
+    """
 
     http_status = 503
+
+    def __init__(self, message: str, outside: str = "") -> None:
+        super().__init__(message)
+        self._outside = outside
+
+    @property
+    def outside(self) -> str:
+        """What people are told who do not run this."""
+        return self._outside or str(self)
 
 
 class Busy(Unavailable):

@@ -46,7 +46,7 @@ def check_disk(home: Path, needed_bytes: int = NEEDED_BYTES) -> int:
     """Make `home` and write a file in it. Returns the free bytes; raises `Unavailable` when there are too few."""
     probe = home / f".write-test-{os.getpid()}"
     try:
-        home.mkdir(parents=True, exist_ok=True)
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
         probe.write_bytes(b"x" * 4096)
         probe.unlink()
         free = shutil.disk_usage(home).free

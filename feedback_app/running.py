@@ -10,9 +10,11 @@ import contextlib
 import logging
 import os
 import platform
+import resource
 import shlex
 import signal
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, cast
@@ -34,6 +36,7 @@ log = logging.getLogger(__name__)
 
 LOOK_S = 1.0  # between two looks at whether vLLM shall be stopped
 CUT_OFF_S = 3  # streams that still run when the app is told to stop get this long, seconds
+MOST_OPEN_FILES = 65536
 VLLM_GRACE_S = 3.0  # and so do running requests when vLLM is
 
 
@@ -179,8 +182,19 @@ def serve_app(settings: Settings, store: Store) -> None:
     """Run the pages and the HTTP routes until told to stop; running streams get `CUT_OFF_S` to end."""
     write_log()
     quiet_libraries()
-    with asyncio.Runner(loop_factory=fast_loop()) as runner:
-        runner.run(_serve_app(settings, store))
+    raise_open_files()
+    with tempfile.TemporaryDirectory(prefix="alignloop-") as folder:  # whatever Gradio keeps goes with this process
+        os.environ["GRADIO_TEMP_DIR"] = folder
+        with asyncio.Runner(loop_factory=fast_loop()) as runner:
+            runner.run(_serve_app(settings, store))
+
+
+def raise_open_files() -> None:
+    """As many open files as this user may have: each connection is one, and the usual 1,024 are few for a server."""
+    with contextlib.suppress(OSError, ValueError):
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        wanted = MOST_OPEN_FILES if most == resource.RLIM_INFINITY else min(most, MOST_OPEN_FILES)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
 
 
 def fast_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -197,10 +211,14 @@ def server_config(settings: Settings, app: FastAPI) -> uvicorn.Config:
     """How the app is served. Whose word about the client's address is believed is `api.proxies`' to say alone."""
     import uvicorn
 
+    from feedback_app.api.slow_clients import patient_protocol
+
     return uvicorn.Config(
         app,
         host=settings.host,
         port=settings.port,
+        http=patient_protocol(),
+        server_header=False,
         log_level="warning",
         proxy_headers=False,  # uvicorn would believe whatever comes from loopback
         timeout_graceful_shutdown=CUT_OFF_S,

@@ -105,6 +105,8 @@ class Settings(BaseSettings):
         description="answers that vLLM writes at once, over all people; more wait their turn. "
         "Default on CPU 32 a core, at most 128; else 256",
     )
+    door_body_kib: int = Field(4096, ge=1, description="largest chat request of /v1, KiB")
+    feedback_body_kib: int = Field(1024, ge=1, description="largest request of /v1/feedback, KiB")
     ticket_ttl_s: float = Field(24 * 3600, gt=0, description="how long a ticket may be judged")
     session_ttl_s: float = Field(30 * 24 * 3600, gt=0, description="how long a sign-in lasts")
     votes: int = Field(60, ge=1, description="blind votes a challenger needs before its test")

@@ -14,6 +14,7 @@ from feedback_app.commands.output import Output
 from feedback_app.errors import UsageError
 from feedback_app.heartbeat import VLLM, Life, life, written_by
 from feedback_app.preflight import before_start
+from feedback_app.private import keep_private
 from feedback_app.running import address
 from feedback_app.up import Child, Team, make_team, take_signals
 
@@ -51,6 +52,7 @@ def run_up(out: Output) -> int:
     here = not settings.vllm_url
     before_start(settings, vllm_here=here)
     settings, store = settings_and_store()
+    keep_private(settings.home)
     given = settings.operator_password
     new = ensure_operator(store, given.get_secret_value() if given else None)
     team = make_team(settings.home, vllm_here=here)

@@ -16,7 +16,8 @@ ALLOWED: dict[str, set[str]] = {
     "alignment": set(),
     "feedback_app.errors": set(),
     "feedback_app.settings": {"feedback_app.errors"},
-    "feedback_app.store": {"feedback_app.errors", "alignment.judgement"},
+    "feedback_app.private": set(),
+    "feedback_app.store": {"feedback_app.errors", "feedback_app.private", "alignment.judgement"},
     "feedback_app.heartbeat": {"feedback_app.store", "serving.group"},
     "feedback_app.collect": {
         "feedback_app.errors",

@@ -11,22 +11,27 @@ import logging
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import cast
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, FastAPI, Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from feedback_app.api.calls import OwnCalls
 from feedback_app.api.document import OwnDocument
 from feedback_app.api.door import build_door
 from feedback_app.api.feedback import build_feedback
 from feedback_app.api.guard import Guard
 from feedback_app.api.health import build_health
+from feedback_app.api.limits import Limits, bounds, refusal
 from feedback_app.api.lineage import build_lineage
 from feedback_app.api.plain import starting_page
 from feedback_app.api.proxies import Proxies
 from feedback_app.api.signin import build_signin
+from feedback_app.errors import AlignloopError
 from feedback_app.parts import Parts
 from feedback_app.ui import look
+from feedback_app.ui.mounts import UPLOADS
 
 PAGE_PATHS = tuple(path for path, _, _ in look.PAGES if path != "/")
 log = logging.getLogger(__name__)
@@ -60,7 +65,7 @@ class LatePages:
             log.exception("the pages could not be loaded")
             return
         async with pages.router.lifespan_context(pages):
-            self._pages = OwnDocument(pages)
+            self._pages = OwnCalls(OwnDocument(pages), pages.state.calls)
             await asyncio.Event().wait()
 
     def _load(self) -> FastAPI:
@@ -122,9 +127,16 @@ def build_app(parts: Parts) -> FastAPI:
     for router in routers:
         app.include_router(router)
     app.mount("/", late)
+    app.add_exception_handler(AlignloopError, _sentence)
     app.add_middleware(Guard, store=parts.store)
-    app.add_middleware(Proxies, trusted=parts.settings.trusted_proxies)
+    app.add_middleware(Limits, store=parts.store, table=bounds(parts.settings, UPLOADS))
+    app.add_middleware(Proxies, trusted=parts.settings.trusted_proxies)  # the last added is outermost
     return app
+
+
+async def _sentence(request: Request, error: Exception) -> Response:
+    """Any error of ours that a route let pass, as its sentence and status."""
+    return refusal(request.url.path, cast("AlignloopError", error))
 
 
 def build_look() -> APIRouter:

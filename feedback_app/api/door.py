@@ -29,7 +29,8 @@ from starlette.types import Receive, Scope, Send
 
 from feedback_app.api.amounts import measured
 from feedback_app.api.fields import Asked, read_fields
-from feedback_app.api.keys import person_of_request, read_body
+from feedback_app.api.json_body import read_json
+from feedback_app.api.keys import person_of_request
 from feedback_app.api.leaving import unless_left
 from feedback_app.api.openai_errors import OpenAIRoute, error_body
 from feedback_app.collect.admission import Admission, Claim, Load
@@ -326,10 +327,7 @@ class PassThrough(StreamingResponse):
 
 def read_request(body: bytes) -> dict[str, Any]:
     """A chat request, as yet with every field. Raises `UsageError` that names what is wrong."""
-    try:
-        asked = json.loads(body, parse_constant=_no_constant)
-    except (ValueError, RecursionError) as error:
-        raise UsageError("The request's body is not JSON. Send a JSON object with model and messages.") from error
+    asked = read_json(body, "Send a JSON object with model and messages.", half_pairs=True)
     if not isinstance(asked, dict):
         raise UsageError("The request's body is not a JSON object. Send one with model and messages.")
     if not isinstance(asked.get("model"), str) or not asked["model"]:
@@ -364,7 +362,7 @@ def build_door(
 
     @router.post(COMPLETIONS)
     async def complete(request: Request) -> Response:
-        body = await read_body(request)
+        body = await request.body()
         return await unless_left(request, door.complete(request.headers.get("authorization"), body))
 
     return router
@@ -372,10 +370,6 @@ def build_door(
 
 def _error_event(sentence: str) -> bytes:
     return f"data: {json.dumps(error_body(503, sentence))}\n\n".encode()
-
-
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")
 
 
 def _card(name: str, created_at: float, version: str) -> dict[str, Any]:

@@ -18,14 +18,14 @@ pages (`collect.on_page`) is not for programs, which hold no key and know no ord
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
-from feedback_app.api.keys import person_of_request, read_body
+from feedback_app.api.json_body import read_json
+from feedback_app.api.keys import person_of_request
 from feedback_app.api.openai_errors import OpenAIRoute, error_body
 from feedback_app.collect.judge import Judged, judge, undo
 from feedback_app.collect.reserving import written
@@ -49,7 +49,7 @@ def build_feedback(*, store: Store, kept: frozenset[Signal] = frozenset()) -> AP
     async def feedback(request: Request) -> Response:
         authorization = request.headers.get("authorization")
         person = await asyncio.to_thread(person_of_request, store, authorization)
-        body = await read_body(request)
+        body = await request.body()
         done = read_signal(body)
         if done is not None:
             await written(store, person, done[0])
@@ -69,10 +69,7 @@ def build_feedback(*, store: Store, kept: frozenset[Signal] = frozenset()) -> AP
 
 def read_feedback(body: bytes) -> tuple[str, Any, str | None]:
     """Ticket, verdict and the judgement it replaces. Raises `UsageError` that names what is wrong."""
-    try:
-        said = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise UsageError("The request's body is not JSON. Send {ticket, verdict}.") from error
+    said = read_json(body, "Send {ticket, verdict}.")
     if not isinstance(said, dict) or not isinstance(said.get("ticket"), str) or "verdict" not in said:
         raise UsageError("Send an object with ticket, the id from the header x-alignloop-ticket, and verdict.")
     unknown = sorted(said.keys() - {"ticket", "verdict", "supersedes"})
@@ -86,10 +83,7 @@ def read_feedback(body: bytes) -> tuple[str, Any, str | None]:
 
 def read_signal(body: bytes) -> tuple[str, Signal, float] | None:
     """Ticket, signal and amount; None where the body says no signal. Raises `UsageError` that names what is wrong."""
-    try:
-        said = json.loads(body)
-    except (ValueError, RecursionError):
-        return None
+    said = read_json(body, "Send {ticket, verdict}.")
     if not isinstance(said, dict) or "signal" not in said:
         return None
     unknown = sorted(said.keys() - {"ticket", "signal", "amount"})

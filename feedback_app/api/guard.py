@@ -8,6 +8,7 @@ What is not done here: the rules of passwords and sessions (`collect.people`).
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping
 from http.cookies import CookieError, SimpleCookie
 from typing import TYPE_CHECKING
@@ -20,10 +21,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from feedback_app.api.plain import refusal_page
 from feedback_app.collect.people import Role, person_of_token
+from feedback_app.errors import AlignloopError
 from feedback_app.store.database import Store
 
 if TYPE_CHECKING:
     from feedback_app.store.tables import Person
+
+log = logging.getLogger(__name__)
 
 COOKIE = "alignloop"
 DEVICE_COOKIE = "alignloop_device"  # outlives the session: which people have signed in in this browser
@@ -70,7 +74,10 @@ def foreign(headers: Headers) -> bool:
     if headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
         return True
     origin = headers.get("origin")
-    return origin is not None and urlsplit(origin).netloc.lower() != headers.get("host", "").lower()
+    try:
+        return origin is not None and urlsplit(origin).netloc.lower() != headers.get("host", "").lower()
+    except ValueError:  # no address at all
+        return True
 
 
 def signed_in(request: Request) -> Person:
@@ -103,9 +110,16 @@ class Guard:
         if method not in SAFE and foreign(headers):
             return JSONResponse({"error": "This request came from another site's page and was refused."}, 403)
         token = token_of(headers)
-        person = await asyncio.to_thread(person_of_token, self._store, token)
+        opened = any(under(path, prefix) for prefix in OPEN)
+        person = None
+        try:
+            person = await asyncio.to_thread(person_of_token, self._store, token)
+        except AlignloopError as error:  # the database is away: who asks cannot be known
+            log.warning("%s", error)
+            if not opened:
+                return JSONResponse({"error": error.outside}, error.http_status)
         scope["alignloop.person"], scope["alignloop.token"] = person, token
-        if any(under(path, prefix) for prefix in OPEN):
+        if opened:
             return None
         wants_page = method == "GET" and "text/html" in headers.get("accept", "")
         if person is None:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
+from feedback_app.api.keys import person_of_request
 from feedback_app.collect.generate import not_loaded, served
-from feedback_app.errors import AlignloopError
+from feedback_app.collect.people import Role
+from feedback_app.errors import AlignloopError, Unavailable
 from feedback_app.store.database import Store
 from serving.errors import ServingError
 
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
     from serving.client import VllmClient
 
 
+AWAY = "vLLM is starting or cannot be reached."
 PROBE = "probe:written"  # a beat of its own; a colon keeps it out of what `alignloop status` lists
 PROBE_EVERY_S = 3.0
 PROBE_BYTES = 16 * 2**10  # about an answer with its question: less may still fit into a log that cannot grow any more
@@ -31,23 +35,24 @@ class WriteProbe:
 
     store: Store
     _asked: float = float("-inf")
-    _said: str = ""
+    _refused: AlignloopError | None = None
 
-    def refusal(self) -> str:
-        """Why nothing can be stored, a sentence; empty while it can. Synchronous."""
+    def look(self) -> None:
+        """Raise `Unavailable` with the reason when nothing can be stored. Synchronous."""
         if time.monotonic() - self._asked >= PROBE_EVERY_S:
-            self._asked = time.monotonic()
+            self._asked, self._refused = time.monotonic(), None
             try:
                 self.store.reservations.check_room()
                 self.store.beats.beat(PROBE, {"written": secrets.token_hex(PROBE_BYTES // 2)})
-                self._said = ""
             except AlignloopError as error:
-                self._said = str(error)
-        return self._said
+                said = "Nothing can be stored."
+                self._refused = Unavailable(f"{said} {error}", f"{said} {error.outside}")
+        if self._refused is not None:
+            raise self._refused
 
 
 def build_health(*, store: Store, vllm: VllmClient) -> APIRouter:
-    """Both routes; they need no key and tell no secrets."""
+    """Both routes; they need no key, and tell only operators more than which part is missing."""
     router = APIRouter()
     probe = WriteProbe(store)
 
@@ -56,30 +61,47 @@ def build_health(*, store: Store, vllm: VllmClient) -> APIRouter:
         return JSONResponse({"alive": True})
 
     @router.get("/readyz")
-    async def readyz() -> Response:
+    async def readyz(request: Request) -> Response:
         state = await readiness(store, vllm, probe)
+        if not await asyncio.to_thread(by_operator, store, request):
+            del state["detail"]
         return JSONResponse(state, 200 if state["ready"] else 503)
 
     return router
 
 
 async def readiness(store: Store, vllm: VllmClient, probe: WriteProbe) -> dict[str, Any]:
-    """`ready`, `version` (what `policy` means now) and `waiting_for`, a sentence while not ready."""
+    """`ready`, `version` (what `policy` means now) and `waiting_for`, a sentence while not ready.
+
+    `detail` is for whoever runs this: it may hold addresses, paths and the words of an error.
+    """
+    name: str | None = None
     try:
         target = await asyncio.to_thread(served, store)
-    except AlignloopError as error:
-        return {"ready": False, "version": None, "waiting_for": str(error)}
-    name = target.version.name
-    if refusal := await asyncio.to_thread(probe.refusal):
-        return {"ready": False, "version": name, "waiting_for": f"Nothing can be stored. {refusal}"}
-    try:
+        name = target.version.name
+        await asyncio.to_thread(probe.look)
         if not await vllm.health():
-            return {"ready": False, "version": name, "waiting_for": "vLLM is starting or cannot be reached."}
+            return _waiting(name, AWAY, f"Nothing answers at {vllm.base_url}.")
         if target.model not in {model.name for model in await vllm.models()}:
-            waiting_for = f"vLLM has not loaded {name} yet."
+            waiting_for, where = f"vLLM has not loaded {name} yet.", f"It is asked at {vllm.base_url}."
             if target.version.form == "full":
                 waiting_for = str(not_loaded(target.version))
-            return {"ready": False, "version": name, "waiting_for": waiting_for}
+            return _waiting(name, waiting_for, where)
+    except AlignloopError as error:
+        return _waiting(name, error.outside, str(error))
     except ServingError as error:
-        return {"ready": False, "version": name, "waiting_for": str(error)}
-    return {"ready": True, "version": name, "waiting_for": ""}
+        return _waiting(name, AWAY, str(error))
+    return {"ready": True, "version": name, "waiting_for": "", "detail": ""}
+
+
+def by_operator(store: Store, request: Request) -> bool:
+    """Whether an operator asks, by a session that the guard found or by a key. Synchronous; raises nothing."""
+    person = request.scope.get("alignloop.person")
+    if person is None and "authorization" in request.headers:
+        with contextlib.suppress(AlignloopError):
+            person = person_of_request(store, request.headers["authorization"])
+    return person is not None and Role(person.role).reaches(Role.OPERATOR)
+
+
+def _waiting(version: str | None, sentence: str, detail: str) -> dict[str, Any]:
+    return {"ready": False, "version": version, "waiting_for": sentence, "detail": detail}

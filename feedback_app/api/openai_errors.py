@@ -48,7 +48,9 @@ def error_response(error: Exception) -> Response:
         headers["retry-after"] = str(max(1, round(retry_after_s)))
     if error.http_status == 401:
         headers["www-authenticate"] = "Bearer"
-    return JSONResponse(error_body(error.http_status, str(error)), error.http_status, headers)
+    if error.outside != str(error):
+        log.warning("%s", error)
+    return JSONResponse(error_body(error.http_status, error.outside), error.http_status, headers)
 
 
 class OpenAIRoute(APIRoute):

@@ -115,7 +115,7 @@ def build_signin(parts: Parts) -> APIRouter:
         except NotSignedIn:
             return account_page(person, error="The present password is wrong. Try again.", status=400)
         except AlignloopError as error:
-            return _later(account_page(person, error=str(error), status=error.http_status), error)
+            return _later(account_page(person, error=error.outside, status=error.http_status), error)
         ended = "Every other session of yours has ended" + (", and your API key no longer works." if keys else ".")
         return with_cookies(account_page(person, said=f"The password is changed. {ended}"), session)
 
@@ -138,7 +138,7 @@ def _later(response: Response, error: AlignloopError) -> Response:
 
 def sign_in_page(onward: str, name: str = "", error: AlignloopError | None = None) -> Response:
     """The form, with what went wrong right above the button."""
-    wrong = f'<p class="note bad" role="alert"><span>{esc(str(error))}</span></p>' if error else ""
+    wrong = f'<p class="note bad" role="alert"><span>{esc(error.outside)}</span></p>' if error else ""
     page = plain_page(
         "Sign in",
         '<h1>Sign in</h1><form method="post" action="/sign-in" class="stack">'

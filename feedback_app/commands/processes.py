@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from feedback_app.commands.output import AsJson, output
+from feedback_app.private import keep_private
 
 if TYPE_CHECKING:
     from feedback_app.settings import Settings
@@ -37,6 +38,7 @@ def serve(ctx: typer.Context, as_json: AsJson = False) -> None:
 
     lifeline.tie_to_parent()
     settings, store = settings_and_store()
+    keep_private(settings.home)
     check_disk(settings.home)
     facts = check_model(settings)
     check_port("127.0.0.1", settings.vllm_port, "ALIGNLOOP_VLLM_PORT")
@@ -53,6 +55,7 @@ def pages(ctx: typer.Context, as_json: AsJson = False) -> None:
 
     lifeline.tie_to_parent()
     settings, store = settings_and_store()
+    keep_private(settings.home)
     check_port(settings.host, settings.port, "ALIGNLOOP_PORT")
     first = _first_operator(settings, store)
     if first is not None:
@@ -70,6 +73,7 @@ def worker(ctx: typer.Context, as_json: AsJson = False) -> None:
 
     lifeline.tie_to_parent()
     settings, store = settings_and_store()
+    keep_private(settings.home)
     check_disk(settings.home)
     run_worker(settings, store)
     output(ctx).done({"stopped": "worker"}, lambda console: console.print("The worker has stopped."))

@@ -30,9 +30,12 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlmodel import Session
 
 from feedback_app.errors import Conflict, Unavailable, UsageError
+from feedback_app.private import make_database
 from feedback_app.store import sqlite
 
 _BEGIN = "alignloop_begin"
+# What people are told who do not run this: the reason may name the database's address.
+AWAY = "The database cannot be reached now. Try again in a moment; whoever runs this finds the reason in the log."
 
 
 def parse_url(url: str) -> URL:
@@ -63,7 +66,14 @@ def create(url: str, module: ModuleType | None = None) -> Engine:
 
 
 def _create_sqlite(url: URL, module: ModuleType) -> Engine:
-    Path(str(url.database)).parent.mkdir(parents=True, exist_ok=True)
+    path = Path(str(url.database))
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_database(path)
+    except OSError as error:
+        raise Unavailable(
+            f"The database {path} cannot be made: {error.strerror}. Check DATABASE_URL or ALIGNLOOP_HOME.", outside=AWAY
+        ) from error
     engine = create_engine(
         url,
         module=module,
@@ -142,5 +152,6 @@ def unavailable(error: Exception) -> Unavailable:
     """The sentence for a database that does not answer or cannot be written."""
     reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
     return Unavailable(
-        f"The database does not work: {reason}. Check DATABASE_URL, the server and the disk's free space."
+        f"The database does not work: {reason}. Check DATABASE_URL, the server and the disk's free space.",
+        outside=AWAY,
     )

@@ -152,7 +152,7 @@ class ChatEvents:
         if stream.refused is not None:
             if fresh:
                 await asyncio.to_thread(self._store.talk.delete, conversation_id)
-            return Answer(error=str(stream.refused), where="composer")
+            return Answer(error=stream.refused.outside, where="composer")
         if before is not None:
             await asyncio.to_thread(self._signals.said, person, before, text)
         if not consent.has_consented(person):
@@ -174,7 +174,7 @@ class ChatEvents:
             if stream.refused is not None:
                 await asyncio.to_thread(self._store.talk.set_head, conversation_id, message_id)
                 answer = await self._page(person, conversation_id)
-                answer.error, answer.where = str(stream.refused), "composer"
+                answer.error, answer.where = stream.refused.outside, "composer"
                 return answer
             if path[-1].role == "assistant":
                 await asyncio.to_thread(self._signals.did, person, Signal.RETRY, message_id)
@@ -207,7 +207,7 @@ class ChatEvents:
             return await self._rated_elsewhere(person, act, editing=str(act["message"]))
         except AlignloopError as error:
             answer = await self._page(person, str(act["conversation"]), editing=str(act["message"]))
-            answer.error = str(error)
+            answer.error = error.outside
             return answer
 
     async def _copied(self, person: Person, act: Act) -> Answer:

@@ -61,7 +61,7 @@ class CompareEvents(JudgingEvents):
                     ready = {"ticket": event.ticket_id, "a_text": event.a_text, "b_text": event.b_text}
                     yield {**shown, **ready, "a": prose(event.a_text), "b": prose(event.b_text)}
         except AlignloopError as error:
-            yield {**shown, "error": str(error)}
+            yield {**shown, "error": error.outside}
             return
         self.prepare(self._parts.comparing.prepare(person))
 

@@ -18,6 +18,7 @@ import gradio as gr
 
 from feedback_app.errors import AlignloopError, NotSignedIn
 from feedback_app.parts import Parts
+from feedback_app.ui.acts import Malformed, read_act
 from feedback_app.ui.look import asset
 
 log = logging.getLogger(__name__)
@@ -66,9 +67,11 @@ def island(parts: Parts, scripts: tuple[str, ...], shell: str, acts: Acts, liste
     async def act(data: dict[str, Any], request: gr.Request) -> dict[str, Any]:
         try:
             person = await asyncio.to_thread(caller, parts, request)
-            answer = await acts(person, data if isinstance(data, dict) else {})
+            answer = await acts(person, read_act(data))
+        except Malformed as error:
+            raise fastapi.HTTPException(400, str(error)) from error
         except AlignloopError as error:
-            answer = Answer(error=str(error))
+            answer = Answer(error=error.outside)
         except (KeyError, TypeError, ValueError):
             log.exception("an act of a page was refused")
             answer = Answer(error=SORRY)
@@ -86,9 +89,12 @@ def island(parts: Parts, scripts: tuple[str, ...], shell: str, acts: Acts, liste
     if listens is not None:
 
         async def listen(event: gr.EventData, request: gr.Request) -> AsyncIterator[dict[str, Any]]:
-            person = await asyncio.to_thread(caller, parts, request)
-            async for value in listens(person, event._data or {}):
-                yield value
+            try:
+                person = await asyncio.to_thread(caller, parts, request)
+                async for value in listens(person, read_act(event._data or {})):
+                    yield value
+            except AlignloopError as error:  # the page's next act says it to the person
+                log.warning("a page stopped listening: %s", error)
 
         component.listen(
             listen,

@@ -78,7 +78,7 @@ class JudgingEvents(ABC):
         except VerdictStands as error:
             return await self._stands(person, error)
         except AlignloopError as error:
-            return Answer(error=str(error), where="verdict")
+            return Answer(error=error.outside, where="verdict")
         answer = await self._frame(person, said=said)
         answer.state["judged"] = str(act["ticket"])
         return answer

@@ -16,6 +16,7 @@ from feedback_app.parts import Parts
 from feedback_app.ui.chat import build_chat
 from feedback_app.ui.compare import build_compare
 from feedback_app.ui.markup import prose
+from feedback_app.ui.mounts import UPLOADS, Calls
 from feedback_app.ui.operate import build_operate
 from feedback_app.ui.rank import build_rank
 
@@ -33,12 +34,23 @@ def person_id(request: Request) -> str | None:
     return None if person is None else str(person.id)
 
 
+def offered(blocks: gr.Blocks) -> Calls:
+    """What this page's script may call."""
+    functions = {
+        number: frozenset(name for name, value in vars(block).items() if getattr(value, "_is_server_fn", False))
+        for number, block in blocks.blocks.items()
+    }
+    events = {number: len(event.inputs) for number, event in blocks.fns.items()}
+    return Calls(functions, events, lambda: blocks._queue.pending_messages_per_session.keys())
+
+
 def build_pages(parts: Parts) -> FastAPI:
-    """Every page, ready to be entered with its lifespan."""
+    """Every page, ready to be entered with its lifespan; `state.calls` says what each offers."""
     prose("")  # what the first event would import otherwise, while somebody waits for it
     if find_spec("matplotlib") is not None:
         import_module("matplotlib.pyplot")  # Gradio asks for it at its first event, whether plots are shown or not
     pages = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    pages.state.calls = {}
     for path, build in BUILDERS:
         blocks = build(parts)
         blocks.max_threads = 64
@@ -56,5 +68,7 @@ def build_pages(parts: Parts) -> FastAPI:
             ssr_mode=False,
             pwa=False,
             mcp_server=False,
+            max_file_size=UPLOADS.get(path, 0),
         )
+        pages.state.calls[path] = offered(blocks)
     return pages

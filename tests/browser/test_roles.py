@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -116,12 +115,22 @@ def test_anothers_conversation_cannot_be_read_stopped_or_deleted(stage: Stage) -
     assert stage.store.talk.conversation(talk.id) is not None
 
 
-@pytest.mark.parametrize("act", [None, [], "x", {}, {"do": None}, {"do": "__class__"}, {"do": "mark"}, {"do": "send"}])
-def test_nonsense_gets_a_sentence_and_no_traceback(stage: Stage, act: Any) -> None:
+@pytest.mark.parametrize("act", [{"do": ""}, {"do": "__class__"}, {"do": "send"}])
+def test_an_act_that_cannot_be_done_gets_a_sentence(stage: Stage, act: Any) -> None:
     with signed_in(stage, "charlie") as client:
         answer = call(client, "/", act)
         assert answer.status_code == 200
         assert answer.json()["error"]
+
+
+@pytest.mark.parametrize(
+    "act", [None, [], "x", {}, {"do": None}, {"do": "mark"}, {"do": "send", "text": ["x"]}, {"do": "stop", "x": {}}]
+)
+def test_nonsense_is_a_400_with_a_sentence_and_no_traceback(stage: Stage, act: Any) -> None:
+    with signed_in(stage, "charlie") as client:
+        answer = call(client, "/", act)
+        assert answer.status_code == 400
+        assert "Reload" in answer.text
         assert "Traceback" not in answer.text
 
 
@@ -130,4 +139,4 @@ def test_gradio_tells_no_one_about_its_functions_and_keeps_no_runs(stage: Stage)
         config = client.get("/config").json()
         assert config["dependencies"][0]["api_visibility"] in ("private", "undocumented")
         assert config.get("analytics_enabled") is False
-        assert json.dumps(client.get("/gradio_api/info").json()["named_endpoints"]) == "{}"
+        assert client.get("/gradio_api/info").status_code == 404

@@ -76,6 +76,7 @@ async def site(store: Store) -> AsyncIterator[Site]:
     from feedback_app.api.door import build_door
     from feedback_app.api.feedback import build_feedback
     from feedback_app.api.health import build_health
+    from feedback_app.api.limits import Limits, bounds
     from feedback_app.collect.admission import Admission
     from feedback_app.settings import Settings, Signal
     from feedback_app.store.tables import Version
@@ -104,6 +105,7 @@ async def site(store: Store) -> AsyncIterator[Site]:
         )
         app.include_router(build_feedback(store=store, kept=frozenset({Signal.EDIT})))
         app.include_router(build_health(store=store, vllm=client))
+        app.add_middleware(Limits, store=store, table=bounds(settings, {}))
         async with served_app(app) as url:
             site = Site(url, store, fake, client, inflight, policy.served_name, admission, settings)
             for name, role in (("chi", "chatter"), ("ann", "annotator"), ("ope", "operator")):

@@ -18,6 +18,7 @@ from feedback_app.api.document import OwnDocument, own_document
 from feedback_app.collect.admission import Admission
 from feedback_app.collect.people import add_person
 from feedback_app.settings import Settings
+from feedback_app.ui.mounts import Calls
 from tests.fakes import FakeVllm
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ def parts(sqlite_store: Store, tmp_path: Path) -> Parts:
 def plain_pages() -> FastAPI:
     """Pages without Gradio."""
     pages = FastAPI()
+    pages.state.calls = {path: Calls({}, {}, tuple) for path in ("/compare", "/")}
 
     @pages.get("/{path:path}")
     def page(path: str) -> HTMLResponse:

@@ -234,7 +234,7 @@ async def test_no_key_a_revoked_one_and_a_disabled_persons_are_401(site: Site, a
         (b'{"model": "policy", "messages": [{"role": "user", "content": "x"}], "top_p": NaN}', "not JSON"),
         (b'{"model": "policy", "messages": [{"role": "user", "content": "x"}], "stream_options": 1}', "an object"),
         (b'{"model": "policy", "messages": [{"role": "user", "content": "x"}], "prompt_logprobs": 0}', "not offered"),
-        (b"[" * 100_000, "not JSON"),
+        (b"[" * 100_000, "nested more than 64 deep"),
     ],
 )
 async def test_a_request_that_cannot_be_read_is_400(site: Site, body: bytes, words: str) -> None:
