@@ -125,7 +125,10 @@ def _special_tokens(folder: Path) -> list[str]:
     """The special tokens that a fast tokenizer's file or its configuration lists."""
     entries: list[Any] = []
     for name, key in (("tokenizer.json", "added_tokens"), ("tokenizer_config.json", "added_tokens_decoder")):
-        listed = _json(folder / name).get(key) if (folder / name).is_file() else None
+        try:
+            listed = _json(folder / name).get(key) if (folder / name).is_file() else None
+        except ModelProblem:  # vLLM says what is wrong with a tokenizer
+            continue
         entries += listed.values() if isinstance(listed, dict) else listed if isinstance(listed, list) else []
     tokens = [entry.get("content") for entry in entries if isinstance(entry, dict) and entry.get("special")]
     return sorted({token for token in tokens if isinstance(token, str) and token})

@@ -20,10 +20,12 @@ def load_prompts(path: Path) -> list[str]:
     prompts = []
     try:
         # Not `splitlines`: U+2028 within a prompt ends no line.
-        lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
+        lines = path.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"The prompts in {path} cannot be read: {error}.") from error
     for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
         try:
             prompts.append(str(json.loads(line)["prompt"]))
         except (ValueError, KeyError, TypeError) as error:

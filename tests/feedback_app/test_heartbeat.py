@@ -146,7 +146,7 @@ def test_nobody_else_has_a_rule_of_their_own() -> None:
         and isinstance(node.value, ast.Name)
         and node.value.id in ("beat", "own")
     }
-    assert found == {"feedback_app/heartbeat.py", "feedback_app/commands/about.py", "feedback_app/loop/reconcile.py"}
+    assert found == {"feedback_app/heartbeat.py", "feedback_app/commands/about.py", "feedback_app/loop/wanted.py"}
 
 
 def test_who_waits_for_a_round_is_told_late_from_stopped(sqlite_store: Store, clock: Clock) -> None:

@@ -73,7 +73,7 @@ async def test_the_last_word_of_a_supervisor_is_how_vllm_ended(
 ) -> None:
     stopping = asyncio.Event()
     monkeypatch.setattr("feedback_app.running.stop_event", lambda: stopping)
-    supervising = asyncio.create_task(_supervise(Running(), sqlite_store))  # type: ignore[arg-type]
+    supervising = asyncio.create_task(_supervise(Running(), sqlite_store, "cpu"))  # type: ignore[arg-type]
     await until(lambda: [beat.state["name"] for beat in sqlite_store.beats.all() if beat.name == VLLM] == ["ready"])
     stopping.set()
     await supervising
