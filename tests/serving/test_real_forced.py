@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from alignment.compile import compile_rows
+from feedback_app.api.fields import FIELDS, Way
 from feedback_app.collect.judge import judge, like
 from tests.bench.door import door_over
 from tests.serving.real import RealVllm, real_vllm
@@ -62,6 +63,13 @@ ODD: list[dict[str, Any]] = [
 def vllm(tiny_opt: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealVllm]:
     with real_vllm(tiny_opt, tmp_path_factory.mktemp("vllm")) as real:
         yield real
+
+
+def test_every_field_that_is_passed_is_one_that_this_vllm_reads() -> None:
+    from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionRequest
+
+    passed = {name for name, field in FIELDS.items() if field.way in (Way.PASSED, Way.OPERATORS)}
+    assert passed <= set(ChatCompletionRequest.model_fields)
 
 
 async def test_what_is_forced_is_said_and_trains_nothing(vllm: RealVllm, tmp_path: Path) -> None:
