@@ -88,7 +88,7 @@ async def test_what_is_forced_is_said_and_trains_nothing(vllm: RealVllm, tmp_pat
             found = door.store.tasks.ticket(reply.headers.get("x-alignloop-ticket", ""))
             assert person is not None
             if found is None:
-                return reply.headers.get("x-alignloop-unjudged", "")
+                return str(reply.headers.get("x-alignloop-unjudged", ""))
             judge(door.store, person, found[0].id, like(found[0], "good"))
             completion = door.store.talk.completion(found[0].order[0])
             assert completion is not None
