@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from alignment.compile import compile_rows
+from feedback_app.api.fields import FIELDS, Way
 from feedback_app.collect.judge import judge, like
 from tests.bench.door import door_over
 from tests.serving.real import RealVllm, real_vllm
@@ -64,6 +65,13 @@ def vllm(tiny_opt: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[R
         yield real
 
 
+def test_every_field_that_is_passed_is_one_that_this_vllm_reads() -> None:
+    from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionRequest
+
+    passed = {name for name, field in FIELDS.items() if field.way in (Way.PASSED, Way.OPERATORS)}
+    assert passed <= set(ChatCompletionRequest.model_fields)
+
+
 async def test_what_is_forced_is_said_and_trains_nothing(vllm: RealVllm, tmp_path: Path) -> None:
     async with (
         door_over(vllm.url, f"sqlite:///{tmp_path}/door.db") as door,
@@ -80,7 +88,7 @@ async def test_what_is_forced_is_said_and_trains_nothing(vllm: RealVllm, tmp_pat
             found = door.store.tasks.ticket(reply.headers.get("x-alignloop-ticket", ""))
             assert person is not None
             if found is None:
-                return reply.headers.get("x-alignloop-unjudged", "")
+                return str(reply.headers.get("x-alignloop-unjudged", ""))
             judge(door.store, person, found[0].id, like(found[0], "good"))
             completion = door.store.talk.completion(found[0].order[0])
             assert completion is not None
