@@ -6,23 +6,25 @@
 // stays so until a verdict is sent or the document is hidden.
 const judging = { ticket: "", saw: "", awake: false, sending: false, next: () => {} };
 const IN_VIEW_MS = Number(al.dataset.inViewMs);
-let nap = 0;  // each sleep has a number, so that what would have ended an earlier one ends nothing
+let nap = 0, waking = false;  // each sleep has a number, so that what would have ended an earlier one ends nothing
 
 function setAwake(yes) {
   judging.awake = yes;
   al.classList.toggle("awake", yes);
   $$("[data-act=verdict], [data-act=enough], [data-act=send], [data-act=cant]").forEach((node) => { node.disabled = !yes; });
 }
-judging.sleep = () => { nap += 1; setAwake(false); };
+judging.sleep = () => { nap += 1; waking = false; setAwake(false); };
 judging.rest = () => {  // asleep, and awake again after a while in view
   judging.sleep();
   if (!judging.ticket || judging.sending || document.hidden || !document.hasFocus()) return;
   const mine = nap;
-  requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(() => { if (mine === nap) setAwake(true); }, IN_VIEW_MS)));
+  waking = true;
+  requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(() => { if (mine === nap) { waking = false; setAwake(true); } }, IN_VIEW_MS)));
 };
 document.addEventListener("visibilitychange", () => { if (document.hidden) judging.sleep(); else judging.rest(); });
 addEventListener("focus", () => { if (!judging.awake) judging.rest(); });
 addEventListener("blur", () => { if (!judging.awake) judging.sleep(); });
+setInterval(() => { if (judging.ticket && !judging.awake && !waking) judging.rest(); }, 500);  // not every browser tells of every focus
 addEventListener("pageshow", (event) => { if (event.persisted) { judging.rest(); page.act("start"); } });
 
 // A judging key: true when it may judge. One that comes too early, or is still held, says so and prolongs the sleep.

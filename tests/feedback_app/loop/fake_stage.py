@@ -26,8 +26,8 @@ from alignment.asking import Asked, Asking, Votes
 from alignment.checkpoints import CHECKPOINTS, newest, whole
 from alignment.spec import StageSpec
 
-MODE = sys.argv[1]
-SPEC = sys.argv[-1]
+MODE = sys.argv[1] if __name__ == "__main__" else ""
+SPEC = sys.argv[-1] if __name__ == "__main__" else ""
 
 
 def train(spec: StageSpec, progress: Callable[[Mapping[str, Any]], None]) -> dict[str, Any]:

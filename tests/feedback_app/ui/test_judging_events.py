@@ -78,7 +78,7 @@ async def test_a_verdict_in_the_moment_the_pair_comes_is_refused_with_a_sentence
     assert (answer.error, answer.state["judged"]) == ("", ticket)
 
 
-async def test_a_key_held_for_a_second_casts_no_votes_whatever_the_page_lets_through(page: Page) -> None:
+async def test_a_held_key_casts_no_vote_a_repeat_whatever_the_page_lets_through(page: Page) -> None:
     ticket, kept = await page.pair(), 0
     for _ in range(30):
         page.clock.pass_s(1 / 30)
