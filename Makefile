@@ -98,7 +98,7 @@ $(INSTALLED): | python packages
 	@$(PIP) -r $(LOCK) $(call COUNT,$(LOCK))
 	@$(PIP) -q --no-build-isolation --editable .
 	@echo "Compiling the pages, so that their first start is as quick as any"
-	@$(BIN)/python -c 'import feedback_app.api.app, feedback_app.running, feedback_app.ui.pages'
+	@$(BIN)/python -c 'import feedback_app.api.app, feedback_app.processes.run, feedback_app.ui.pages'
 	@rm -f $(VENV)/.installed-* && touch $@
 
 $(TESTS_INSTALLED): $(INSTALLED)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from alignment.errors import AlignmentError
 
 if TYPE_CHECKING:
-    from alignment.stages import Outside
+    from alignment.stage.runner import Outside
 
 _PR_SET_PDEATHSIG = 1
 
@@ -59,8 +59,8 @@ def main(arguments: list[str], outside: Outside | None = None) -> int:
     quiet_environment()
     # Libraries print to standard output at will; whoever reads ours as JSON must not see that.
     os.dup2(2, 1)
-    from alignment.spec import StageSpec
-    from alignment.stages import run_stage
+    from alignment.stage.runner import run_stage
+    from alignment.stage.spec import StageSpec
 
     try:
         spec = StageSpec.from_json(Path(arguments[0]).read_text(encoding="utf-8"))

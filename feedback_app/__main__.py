@@ -1,6 +1,6 @@
 """`python -m feedback_app` is `alignloop`."""
 
-from feedback_app.cli import main
+from feedback_app.commands.app import main
 
 if __name__ == "__main__":
     main()

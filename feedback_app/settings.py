@@ -50,7 +50,7 @@ class PersonalData(StrEnum):
 
 
 class Signal(StrEnum):
-    """What people do with an answer without being asked; the same names as `alignment.compile.Signal`."""
+    """What people do with an answer without being asked; the same names as `alignment.dataset.compile.Signal`."""
 
     RETRY = "retry"
     COPY = "copy"

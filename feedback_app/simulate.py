@@ -17,7 +17,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from alignment.tastes import TASTES, Taste
+from alignment.evaluation.tastes import TASTES, Taste
 from feedback_app.collect.answer import Answers, Failed, Finished
 from feedback_app.collect.consent import consent
 from feedback_app.collect.judge import Choice, MarkName, compare_verdict, judge, like, rank_verdict

@@ -1,6 +1,6 @@
 """Completions for whoever trains or evaluates, over vLLM's HTTP interface. Synchronous and thread-safe.
 
-The shapes equal `alignment.sampler`'s, without importing it: this room knows nothing of ours.
+The shapes equal `alignment.stage.sampler`'s, without importing it: this room knows nothing of ours.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Turn(Protocol):
 
 
 class SamplingLike(Protocol):
-    """How to sample: `alignment.sampler.Sampling` has this shape."""
+    """How to sample: `alignment.stage.sampler.Sampling` has this shape."""
 
     @property
     def temperature(self) -> float:

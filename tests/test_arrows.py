@@ -17,7 +17,7 @@ ALLOWED: dict[str, set[str]] = {
     "feedback_app.errors": set(),
     "feedback_app.settings": {"feedback_app.errors"},
     "feedback_app.private": set(),
-    "feedback_app.store": {"feedback_app.errors", "feedback_app.private", "alignment.judgement"},
+    "feedback_app.store": {"feedback_app.errors", "feedback_app.private", "alignment.dataset.judgement"},
     "feedback_app.heartbeat": {"feedback_app.store", "serving.group"},
     "feedback_app.collect": {
         "feedback_app.errors",
@@ -60,23 +60,23 @@ ALLOWED: dict[str, set[str]] = {
         "feedback_app.settings",
         "feedback_app.store",
         "feedback_app.collect",
-        "alignment.tastes",
+        "alignment.evaluation.tastes",
     },
 }
 # The composition root: it may import everything, and nothing above may import it.
 ROOT_OF_ALL = {
-    "feedback_app.cli",
+    "feedback_app.commands.app",
     "feedback_app.commands",
-    "feedback_app.compose",
-    "feedback_app.doctor",
-    "feedback_app.evaluating",
+    "feedback_app.processes.wiring",
+    "feedback_app.commands.doctor",
+    "feedback_app.commands.evaluate",
     "feedback_app.exchange",
-    "feedback_app.formats",
-    "feedback_app.lifeline",
-    "feedback_app.preflight",
-    "feedback_app.running",
-    "feedback_app.starting",
-    "feedback_app.up",
+    "alignment.dataset.reading.formats",
+    "feedback_app.processes.parent_watch",
+    "feedback_app.processes.preflight",
+    "feedback_app.processes.run",
+    "feedback_app.processes.up_display",
+    "feedback_app.processes.team",
     "feedback_app.__main__",
 }
 OURS = ("feedback_app", "serving", "alignment")

@@ -17,7 +17,7 @@ def commands() -> Iterator[tuple[str, Any]]:
     """Every command with its words, as `alignloop round start`."""
     import typer.main
 
-    from feedback_app.cli import app
+    from feedback_app.commands.app import app
 
     def walk(command: Any, words: str) -> Iterator[tuple[str, Any]]:
         below = getattr(command, "commands", None)

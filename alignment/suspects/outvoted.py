@@ -12,9 +12,9 @@ import math
 from collections import Counter
 from collections.abc import Iterable
 
-from alignment.compile.reliability import Ballots
-from alignment.compile.survey import Survey
-from alignment.judgement import Judgement
+from alignment.dataset.compile.reliability import Ballots
+from alignment.dataset.compile.survey import Survey
+from alignment.dataset.judgement import Judgement
 from alignment.suspects.flag import LEVEL, Flag
 
 SHARED_FROM = 10

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from alignment.compile.pairs import strict_pairs
-from alignment.compile.text import corrects
-from alignment.judgement import Judgement, Kind
+from alignment.dataset.compile.pairs import strict_pairs
+from alignment.dataset.compile.text import corrects
+from alignment.dataset.judgement import Judgement, Kind
 
 if TYPE_CHECKING:
     import numpy as np
@@ -102,7 +102,7 @@ def word_means(model: str, answers: Sequence[str]) -> Matrix:
     """The mean of the model's input embeddings over each answer's tokens, (N, D)."""
     import numpy as np
 
-    from alignment.methods.loading import load_model, load_tokenizer
+    from alignment.methods.shared_training.loading import load_model, load_tokenizer
 
     tokenizer = load_tokenizer(model)
     table: Any = load_model(model, bf16=False).get_input_embeddings().weight.detach()

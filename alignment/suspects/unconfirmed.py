@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from itertools import permutations
 
-from alignment.compile.survey import context_digest
-from alignment.judgement import Judgement, Kind
+from alignment.dataset.compile.survey import context_digest
+from alignment.dataset.judgement import Judgement, Kind
 from alignment.suspects.flag import LEVEL, Flag
 
 REVIEWED_FROM = 10

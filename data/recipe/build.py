@@ -15,8 +15,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from alignment.methods import pretrain, sft
-from alignment.spec import StageSpec
+from alignment.methods.pretrain.train import train as pretrain
+from alignment.methods.sft.train import train as sft
+from alignment.stage.spec import StageSpec
 
 from . import corpus, questions
 from .asking import WEIGHTS

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from alignment.capability import Question, load_questions, score
+from alignment.evaluation.capability import Question, load_questions, score
+from alignment.evaluation.tastes import features
 from alignment.lines import numbered_lines
-from alignment.tastes import features
 
 DATA = Path(__file__).resolve().parent.parent
 BATCH = 64

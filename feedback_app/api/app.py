@@ -30,10 +30,10 @@ from feedback_app.api.proxies import Proxies
 from feedback_app.api.signin import build_signin
 from feedback_app.errors import AlignloopError
 from feedback_app.parts import Parts
-from feedback_app.ui import look
+from feedback_app.ui import theme
 from feedback_app.ui.mounts import UPLOADS
 
-PAGE_PATHS = tuple(path for path, _, _ in look.PAGES if path != "/")
+PAGE_PATHS = tuple(path for path, _, _ in theme.PAGES if path != "/")
 log = logging.getLogger(__name__)
 
 
@@ -143,12 +143,12 @@ def build_look() -> APIRouter:
     """The style sheet and the icon, which sign-in needs too."""
     routes = APIRouter()
 
-    @routes.get("/look.css")
+    @routes.get("/theme.css")
     async def style() -> Response:
-        return Response(look.style_sheet(), media_type="text/css", headers={"Cache-Control": "max-age=31536000"})
+        return Response(theme.style_sheet(), media_type="text/css", headers={"Cache-Control": "max-age=31536000"})
 
     @routes.get("/favicon.svg")
     async def favicon() -> Response:
-        return Response(look.FAVICON, media_type="image/svg+xml", headers={"Cache-Control": "max-age=86400"})
+        return Response(theme.FAVICON, media_type="image/svg+xml", headers={"Cache-Control": "max-age=86400"})
 
     return routes

@@ -11,7 +11,7 @@ import re
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from feedback_app.ui import look
+from feedback_app.ui import theme
 
 NOT_OURS = re.compile(r"<meta\s+(?:property=\"og:|name=\"twitter:)[^>]*>|<link rel=\"manifest\"[^>]*>\s*", re.DOTALL)
 LOADING = '<noscript><p style="padding:32px">alignloop needs JavaScript. Switch it on for this address.</p></noscript>'
@@ -20,7 +20,7 @@ LOADING = '<noscript><p style="padding:32px">alignloop needs JavaScript. Switch 
 def own_document(html: str) -> str:
     """The document with our head, without meta tags that are about Gradio."""
     html = NOT_OURS.sub("", html)
-    html = html.replace("</head>", f"{look.head()}</head>", 1)
+    html = html.replace("</head>", f"{theme.head()}</head>", 1)
     return html.replace("</body>", f"{LOADING}</body>", 1)
 
 

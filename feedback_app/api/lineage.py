@@ -17,7 +17,7 @@ from feedback_app.collect.people import Role
 from feedback_app.errors import AlignloopError, NotFound
 from feedback_app.parts import Parts
 from feedback_app.ui import lineage_view as view
-from feedback_app.ui import look
+from feedback_app.ui import theme
 
 if TYPE_CHECKING:
     from feedback_app.store.tables import Person
@@ -79,7 +79,7 @@ def build_lineage(parts: Parts) -> APIRouter:
             "Lineage",
             f"{body or '<h1>Lineage</h1>'}{finder}",
             error.http_status if error else 200,
-            top=look.top_bar("/lineage", me.name, me.role, switch=False),
+            top=theme.top_bar("/lineage", me.name, me.role, switch=False),
         )
 
     return routes

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from starlette.responses import HTMLResponse
 
-from feedback_app.ui import look
+from feedback_app.ui import theme
 from feedback_app.ui.markup import esc, icon
 
 
@@ -18,7 +18,7 @@ def plain_page(
     brand = "" if top else f'<a class="brand" href="/">{icon("loop")}<span>alignloop</span></a>'
     return HTMLResponse(
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{esc(title)} · alignloop</title>'
-        f'{look.head()}{again}</head><body><div class="{outer}">{head}'
+        f'{theme.head()}{again}</head><body><div class="{outer}">{head}'
         f'<main class="{inner}">{brand}{body}</main></div></body></html>',
         status,
     )

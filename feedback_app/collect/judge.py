@@ -1,7 +1,7 @@
 """What a verdict may say, and who may say it.
 
 The client sends a ticket's id and a verdict; everything that is judged is read from the server's ticket.
-What is not done here: deciding what a verdict is worth for training (`alignment.compile`).
+What is not done here: deciding what a verdict is worth for training (`alignment.dataset.compile`).
 """
 
 from __future__ import annotations

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from feedback_app.errors import UsageError
+from feedback_app.store.conversations import DRAWN
 from feedback_app.store.database import Store
 from feedback_app.store.tables import Person
-from feedback_app.store.talk import DRAWN
 
 
 def load_prompts(path: Path) -> list[str]:

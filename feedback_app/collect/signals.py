@@ -3,7 +3,7 @@
 Each is one thing done by one person with one answer in a conversation of their own: asked for another answer
 (`retry`), copied it, stopped it, rewrote it (`edit`, with how much of it changed), left the conversation right
 after it for a new one (`abandoned`, until they come back and go on), thanked for it. Only of people who have
-accepted the line on what is kept, and that line then says so. What a signal is worth is `alignment.compile`'s
+accepted the line on what is kept, and that line then says so. What a signal is worth is `alignment.dataset.compile`'s
 business. Nothing here ever fails an act of the page: a signal that cannot be kept is not kept.
 """
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from feedback_app.commands.output import AsJson, output
+from feedback_app.processes.output import AsJson, output
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -24,7 +24,7 @@ def register(app: typer.Typer) -> None:
 
 def status(ctx: typer.Context, as_json: AsJson = False) -> None:
     """What is served, what has been collected, which round runs."""
-    from feedback_app.compose import settings_and_store
+    from feedback_app.processes.wiring import settings_and_store
 
     settings, store = settings_and_store()
     result = read_status(settings, store)
@@ -70,7 +70,7 @@ def read_status(settings: Settings, store: Store) -> dict[str, Any]:
 
 
 async def _replica(settings: Settings) -> dict[str, Any]:
-    from feedback_app.compose import client_of
+    from feedback_app.processes.wiring import client_of
     from serving.errors import ServingError
 
     async with client_of(settings) as client:
@@ -97,7 +97,7 @@ def _show_status(console: Console, result: dict[str, Any]) -> None:
 
 def doctor(ctx: typer.Context, as_json: AsJson = False) -> None:
     """Check this machine part by part; exit 1 when something is broken."""
-    from feedback_app.doctor import examine
+    from feedback_app.commands.doctor import examine
 
     rows = examine()
     broken = [row for row in rows if row.state == "broken"]

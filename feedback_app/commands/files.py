@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from feedback_app.commands.output import AsJson, output
+from feedback_app.processes.output import AsJson, output
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -36,7 +36,7 @@ def export(
 ) -> None:
     """Write the rows that a round would train on."""
     from feedback_app import exchange
-    from feedback_app.compose import settings_and_store
+    from feedback_app.processes.wiring import settings_and_store
 
     settings, store = settings_and_store()
     result = exchange.export(store, format, out, personal or settings.personal_data.value)
@@ -64,7 +64,7 @@ def gold(
 ) -> None:
     """Bring comparisons with a known answer, to learn how far people can be relied on; they never train."""
     from feedback_app import exchange
-    from feedback_app.compose import settings_and_store
+    from feedback_app.processes.wiring import settings_and_store
 
     settings, store = settings_and_store()
     result = exchange.add_gold(store, file, format)
@@ -86,7 +86,7 @@ def import_(
 ) -> None:
     """Read a file of feedback into judgements."""
     from feedback_app import exchange
-    from feedback_app.compose import settings_and_store
+    from feedback_app.processes.wiring import settings_and_store
 
     _, store = settings_and_store()
     result = exchange.bring_in(store, file, format)

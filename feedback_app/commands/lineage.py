@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from feedback_app.commands.output import AsJson, output
+from feedback_app.processes.output import AsJson, output
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -23,8 +23,8 @@ def lineage(
     as_json: AsJson = False,
 ) -> None:
     """Say which judgements made a version, or where a person's judgements went."""
-    from feedback_app.compose import settings_and_store
     from feedback_app.loop.lineage import lineage as trace
+    from feedback_app.processes.wiring import settings_and_store
 
     _, store = settings_and_store()
     result = trace(store, name)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from feedback_app.commands.output import AsJson, output
+from feedback_app.processes.output import AsJson, output
 
 
 def register(app: typer.Typer) -> None:
@@ -30,7 +30,7 @@ def add(
 ) -> None:
     """Add a person; the password and the API key are shown once."""
     from feedback_app.collect.people import add_person
-    from feedback_app.compose import settings_and_store
+    from feedback_app.processes.wiring import settings_and_store
 
     _, store = settings_and_store()
     new = add_person(store, name, role)
@@ -58,7 +58,7 @@ def reset_password(
 ) -> None:
     """Give somebody a new password, shown once; every session of theirs ends."""
     from feedback_app.collect.people import named, renew_password
-    from feedback_app.compose import settings_and_store
+    from feedback_app.processes.wiring import settings_and_store
 
     _, store = settings_and_store()
     person = named(store, name)
@@ -80,7 +80,7 @@ def revoke_key(
 ) -> None:
     """End somebody's API key; they make a new one on their account page."""
     from feedback_app.collect.people import named
-    from feedback_app.compose import settings_and_store
+    from feedback_app.processes.wiring import settings_and_store
 
     _, store = settings_and_store()
     person = named(store, name)
@@ -100,7 +100,7 @@ def trust(
 ) -> None:
     """Trust somebody's corrections without a second person; operators are trusted anyway."""
     from feedback_app.collect.people import named
-    from feedback_app.compose import settings_and_store
+    from feedback_app.processes.wiring import settings_and_store
 
     _, store = settings_and_store()
     person = store.people.set_trusted(named(store, name).id, not revoke)
@@ -117,7 +117,7 @@ def set_aside(
 ) -> None:
     """Leave somebody's judgements out of new rounds and exports; nothing is removed, and it can be undone."""
     from feedback_app.collect.people import named
-    from feedback_app.compose import settings_and_store
+    from feedback_app.processes.wiring import settings_and_store
 
     _, store = settings_and_store()
     person = store.people.set_aside(named(store, name).id, not revoke)
@@ -136,8 +136,8 @@ def withdraw(
 ) -> None:
     """Take all judgements of a person back: from now on as if they had never been given."""
     from feedback_app.collect.people import named
-    from feedback_app.compose import settings_and_store
     from feedback_app.loop.lineage import person_lineage
+    from feedback_app.processes.wiring import settings_and_store
 
     _, store = settings_and_store()
     person = named(store, name)
@@ -160,9 +160,9 @@ def erase(
 ) -> None:
     """Erase a person's texts from the database and from every stored snapshot; it cannot be undone."""
     from feedback_app.collect.people import named
-    from feedback_app.compose import settings_and_store
     from feedback_app.errors import UsageError
     from feedback_app.loop import erasure
+    from feedback_app.processes.wiring import settings_and_store
 
     _, store = settings_and_store()
     person = named(store, name)

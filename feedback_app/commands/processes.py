@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from feedback_app.commands.output import AsJson, output
 from feedback_app.private import keep_private
+from feedback_app.processes.output import AsJson, output
 
 if TYPE_CHECKING:
     from feedback_app.settings import Settings
@@ -24,19 +24,19 @@ def register(app: typer.Typer) -> None:
 
 def up(ctx: typer.Context, as_json: AsJson = False) -> None:
     """Start everything on this machine, print one address, and stop everything at Ctrl-C."""
-    from feedback_app.starting import run_up
+    from feedback_app.processes.up_display import run_up
 
     raise typer.Exit(run_up(output(ctx)))
 
 
 def serve(ctx: typer.Context, as_json: AsJson = False) -> None:
     """Run vLLM with the model, and keep it running."""
-    from feedback_app import lifeline
-    from feedback_app.compose import settings_and_store
-    from feedback_app.preflight import check_disk, check_model, check_port
-    from feedback_app.running import serve_vllm
+    from feedback_app.processes import parent_watch
+    from feedback_app.processes.preflight import check_disk, check_model, check_port
+    from feedback_app.processes.run import serve_vllm
+    from feedback_app.processes.wiring import settings_and_store
 
-    lifeline.tie_to_parent()
+    parent_watch.tie_to_parent()
     settings, store = settings_and_store()
     keep_private(settings.home)
     check_disk(settings.home)
@@ -48,12 +48,12 @@ def serve(ctx: typer.Context, as_json: AsJson = False) -> None:
 
 def pages(ctx: typer.Context, as_json: AsJson = False) -> None:
     """Run the pages and the HTTP routes."""
-    from feedback_app import lifeline
-    from feedback_app.compose import settings_and_store
-    from feedback_app.preflight import check_port
-    from feedback_app.running import serve_app
+    from feedback_app.processes import parent_watch
+    from feedback_app.processes.preflight import check_port
+    from feedback_app.processes.run import serve_app
+    from feedback_app.processes.wiring import settings_and_store
 
-    lifeline.tie_to_parent()
+    parent_watch.tie_to_parent()
     settings, store = settings_and_store()
     keep_private(settings.home)
     check_port(settings.host, settings.port, "ALIGNLOOP_PORT")
@@ -66,12 +66,12 @@ def pages(ctx: typer.Context, as_json: AsJson = False) -> None:
 
 def worker(ctx: typer.Context, as_json: AsJson = False) -> None:
     """Run the worker: it turns rounds and loads versions."""
-    from feedback_app import lifeline
-    from feedback_app.compose import settings_and_store
-    from feedback_app.preflight import check_disk
-    from feedback_app.running import run_worker
+    from feedback_app.processes import parent_watch
+    from feedback_app.processes.preflight import check_disk
+    from feedback_app.processes.run import run_worker
+    from feedback_app.processes.wiring import settings_and_store
 
-    lifeline.tie_to_parent()
+    parent_watch.tie_to_parent()
     settings, store = settings_and_store()
     keep_private(settings.home)
     check_disk(settings.home)

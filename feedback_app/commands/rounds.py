@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from feedback_app.commands.output import AsJson, Output, output
-from feedback_app.commands.pairs import read_pairs
 from feedback_app.commands.training import words
 from feedback_app.errors import NotFound
+from feedback_app.key_values import read_pairs
+from feedback_app.processes.output import AsJson, Output, output
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -42,10 +42,10 @@ def start(
     as_json: AsJson = False,
 ) -> None:
     """Ask for a round; the worker takes it within seconds."""
-    from feedback_app.compose import settings_and_store
     from feedback_app.loop.report import round_report
     from feedback_app.loop.rounds import EXIT_CODES, start_round
-    from feedback_app.loop.start import START
+    from feedback_app.loop.start_version import START
+    from feedback_app.processes.wiring import settings_and_store
 
     settings = {**read_pairs(set_ or []), **({START: start_from} if start_from else {})}
     _, store = settings_and_store()
@@ -63,9 +63,9 @@ def start(
 
 def list_(ctx: typer.Context, as_json: AsJson = False) -> None:
     """List the rounds, the newest first; with --json also what each version gained and what that cost."""
-    from feedback_app.compose import settings_and_store
     from feedback_app.loop.history import over_rounds
-    from feedback_app.loop.start import start_of
+    from feedback_app.loop.start_version import start_of
+    from feedback_app.processes.wiring import settings_and_store
 
     settings, store = settings_and_store()
     scripted_count = settings.promote.value != "on_evidence"
@@ -104,8 +104,8 @@ def list_(ctx: typer.Context, as_json: AsJson = False) -> None:
 
 def show(ctx: typer.Context, number: Number, as_json: AsJson = False) -> None:
     """Show one round: stages, rows, evidence, reasons."""
-    from feedback_app.compose import settings_and_store
     from feedback_app.loop.report import round_report
+    from feedback_app.processes.wiring import settings_and_store
 
     _, store = settings_and_store()
     report = round_report(store, _round(store, number))
@@ -114,8 +114,8 @@ def show(ctx: typer.Context, number: Number, as_json: AsJson = False) -> None:
 
 def cancel(ctx: typer.Context, number: Number, as_json: AsJson = False) -> None:
     """Cancel a waiting or running round; serving stays as it is."""
-    from feedback_app.compose import settings_and_store
     from feedback_app.loop.report import round_report
+    from feedback_app.processes.wiring import settings_and_store
 
     _, store = settings_and_store()
     _round(store, number)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from feedback_app.commands.output import AsJson, output
 from feedback_app.errors import UsageError
+from feedback_app.processes.output import AsJson, output
 
 if TYPE_CHECKING:
     from feedback_app.settings import Settings
@@ -32,7 +32,7 @@ def simulate(
     as_json: AsJson = False,
 ) -> None:
     """Let scripted people vote. They are marked as such and counted apart everywhere."""
-    from feedback_app.compose import settings_and_store
+    from feedback_app.processes.wiring import settings_and_store
 
     settings, store = settings_and_store()
     _check(settings, annotator, kind, yes)
@@ -51,7 +51,7 @@ def simulate(
 
 def _check(settings: Settings, annotator: str, kind: str, yes: bool) -> None:
     """What `simulate` itself would refuse, before vLLM is asked for anything."""
-    from alignment.tastes import TASTES
+    from alignment.evaluation.tastes import TASTES
     from feedback_app.simulate import KINDS, check_embedded
 
     if annotator not in TASTES:
@@ -72,8 +72,8 @@ async def _simulate(
     left_bias: float,
 ) -> dict[str, Any]:
     from feedback_app.collect.prompts import load_prompts
-    from feedback_app.compose import client_of, rules_of
-    from feedback_app.preflight import check_model
+    from feedback_app.processes.preflight import check_model
+    from feedback_app.processes.wiring import client_of, rules_of
     from feedback_app.simulate import simulate as run
 
     facts = await asyncio.to_thread(check_model, settings)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from feedback_app.commands.output import AsJson, output
+from feedback_app.processes.output import AsJson, output
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -23,8 +23,8 @@ def suspects(
     as_json: AsJson = False,
 ) -> None:
     """Name the accounts whose judgements an operator should look at; nobody is shut out by it."""
-    from feedback_app.compose import settings_and_store
     from feedback_app.loop.suspects import suspects as look
+    from feedback_app.processes.wiring import settings_and_store
 
     settings, store = settings_and_store()
     out = output(ctx)

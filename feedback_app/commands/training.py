@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from feedback_app.commands.output import AsJson, output
-from feedback_app.commands.pairs import read_pairs
 from feedback_app.errors import UsageError
+from feedback_app.key_values import read_pairs
+from feedback_app.processes.output import AsJson, output
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -35,9 +35,9 @@ def train(
 ) -> None:
     """Run one stage alone, without a database."""
     from alignment.run import quiet_environment
-    from alignment.spec import StageSpec
-    from alignment.stages import STAGES, run_stage
-    from feedback_app.loop.stage import VllmOutside
+    from alignment.stage.runner import STAGES, run_stage
+    from alignment.stage.spec import StageSpec
+    from feedback_app.loop.stage_with_vllm import VllmOutside
 
     if stage not in STAGES:
         raise UsageError(f"There is no stage called {stage}. Stages: {', '.join(STAGES)}.")
@@ -113,7 +113,7 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Compare two models on the same prompts, one sample each at serving temperature."""
-    from feedback_app.evaluating import evaluate_names
+    from feedback_app.commands.evaluate import evaluate_names
 
     out = output(ctx)
     with out.console.status("Sampling"):

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from feedback_app.commands.output import AsJson, output
+from feedback_app.processes.output import AsJson, output
 
 
 def register(app: typer.Typer) -> None:
@@ -20,7 +20,7 @@ def register(app: typer.Typer) -> None:
 
 def list_(ctx: typer.Context, as_json: AsJson = False) -> None:
     """List the versions, the newest first; the one that is served is marked."""
-    from feedback_app.compose import settings_and_store
+    from feedback_app.processes.wiring import settings_and_store
 
     _, store = settings_and_store()
     versions = listing(store)
@@ -69,8 +69,8 @@ def promote(
     as_json: AsJson = False,
 ) -> None:
     """Serve this version from the next request on."""
-    from feedback_app.compose import settings_and_store
     from feedback_app.loop import publish
+    from feedback_app.processes.wiring import settings_and_store
 
     _, store = settings_and_store()
     _flipped(ctx, publish.promote(store, name, None, note))
@@ -78,8 +78,8 @@ def promote(
 
 def rollback(ctx: typer.Context, as_json: AsJson = False) -> None:
     """Serve what was served before."""
-    from feedback_app.compose import settings_and_store
     from feedback_app.loop import publish
+    from feedback_app.processes.wiring import settings_and_store
 
     _, store = settings_and_store()
     _flipped(ctx, publish.rollback(store, None))

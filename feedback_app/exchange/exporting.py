@@ -14,15 +14,15 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
 
+from alignment.dataset.reading.formats import FORMATS, Feedback, Kind, Record, llama_factory
+from alignment.dataset.reading.formats.feedback import Answer, demonstration, mark, pair
+from alignment.dataset.reading.formats.table import COLUMNS
 from feedback_app.errors import Unavailable, UsageError
-from feedback_app.formats import FORMATS, Feedback, Kind, Record, llama_factory
-from feedback_app.formats.feedback import Answer, demonstration, mark, pair
-from feedback_app.formats.table import COLUMNS
 
 if TYPE_CHECKING:
-    from alignment.compile import Rules
-    from alignment.compile.personal import Handling, Tally
-    from alignment.judgement import Judgement
+    from alignment.dataset.compile import Rules
+    from alignment.dataset.compile.personal import Handling, Tally
+    from alignment.dataset.judgement import Judgement
     from feedback_app.store.database import Store
 
 SPLITS = ("held_out", "train")
@@ -35,7 +35,7 @@ def export(store: Store, format: str, out: Path, personal: str = "flag") -> dict
     the format cannot carry), `personal` (what was found), `judgements` and `set_aside` (judgements left out because
     an operator has set their people aside).
     """
-    from alignment.compile.personal import Tally
+    from alignment.dataset.compile.personal import Tally
     from feedback_app.loop.rules import heard, rules_of, set_aside
 
     if format not in FORMATS:
@@ -80,7 +80,7 @@ def export(store: Store, format: str, out: Path, personal: str = "flag") -> dict
 
 def handling_of(name: str) -> Handling:
     """What is done with personal data. Raises `UsageError` on a word that is none of the three."""
-    from alignment.compile.personal import Handling
+    from alignment.dataset.compile.personal import Handling
 
     try:
         return Handling(name)
@@ -98,7 +98,7 @@ class Exported:
 
     def __init__(self, judgements: Iterable[Judgement], scratch: Path, rules: Rules) -> None:
         """`judgements` are read once, here; `scratch` is an empty folder that the rows lie in."""
-        from alignment.compile.stream import Stream
+        from alignment.dataset.compile.stream import Stream
 
         self._said = scratch / "said"
         with self._said.open("wb") as file:
@@ -107,7 +107,7 @@ class Exported:
 
     def feedback(self, kind: Kind, split: str) -> Iterator[Feedback]:
         """The rows of a kind and side. Rankings and votes are whole verdicts, not the pairs made of them."""
-        from alignment.rows import MarkRow, PairRow, SftRow
+        from alignment.dataset.rows import MarkRow, PairRow, SftRow
 
         match kind:
             case Kind.PAIR:
@@ -129,8 +129,8 @@ class Exported:
                 yield from _votes(self._verdicts(split))
 
     def _verdicts(self, split: str) -> Iterator[Judgement]:
-        from alignment.compile.parts import next_record
-        from alignment.compile.plain import judgement_of
+        from alignment.dataset.compile.parts import next_record
+        from alignment.dataset.compile.plain import judgement_of
 
         with self._said.open("rb") as file:
             while (record := next_record(file)) is not None:
@@ -141,8 +141,8 @@ class Exported:
 
 def _kept(judgements: Iterable[Judgement], file: BinaryIO) -> Iterator[Judgement]:
     """The same judgements; those that may be exported are written down on their way."""
-    from alignment.compile.parts import write_record
-    from alignment.compile.plain import plain_judgement
+    from alignment.dataset.compile.parts import write_record
+    from alignment.dataset.compile.plain import plain_judgement
 
     for judgement in judgements:
         if judgement.trains:
@@ -152,7 +152,7 @@ def _kept(judgements: Iterable[Judgement], file: BinaryIO) -> Iterator[Judgement
 
 def _rankings(judgements: Iterable[Judgement]) -> Iterator[Feedback]:
     """Every verdict with two or more places."""
-    from alignment.compile.groups import tie_groups
+    from alignment.dataset.compile.ranked_groups import tie_groups
 
     for judgement in judgements:
         groups = [] if judgement.cannot_judge else tie_groups(judgement)
@@ -167,8 +167,8 @@ def _rankings(judgements: Iterable[Judgement]) -> Iterator[Feedback]:
 
 def _votes(judgements: Iterable[Judgement]) -> Iterator[Feedback]:
     """Every vote between two finished answers, ties and both bad among them, in the order they were shown."""
-    from alignment.compile.groups import usable
-    from alignment.judgement import Mark
+    from alignment.dataset.compile.ranked_groups import usable
+    from alignment.dataset.judgement import Mark
 
     for judgement in judgements:
         shown = sorted(judgement.candidates, key=lambda candidate: candidate.position)
@@ -181,7 +181,7 @@ def _votes(judgements: Iterable[Judgement]) -> Iterator[Feedback]:
 
 
 def _seen(feedback: Feedback, handling: Handling, tally: Tally) -> Feedback:
-    from alignment.compile.personal import handled
+    from alignment.dataset.compile.personal import handled
 
     return handled(feedback, handling, tally)
 

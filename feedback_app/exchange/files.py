@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO, cast
 
+from alignment.dataset.reading.formats import Record
 from feedback_app.errors import UsageError
-from feedback_app.formats import Record
 
 NEXT_STEP = "Name a file of JSON lines, one JSON array, or CSV."
 _LONGEST_CELL = 2**31 - 1  # csv's own limit is 131,072 characters, less than a long conversation

@@ -18,10 +18,10 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from alignment.dataset.reading.formats import FORMATS, Feedback, Record, Skip, detect, llama_factory
+from alignment.dataset.reading.formats.feedback import Answer, Ranks, checked, two
 from feedback_app.errors import Conflict, UsageError
 from feedback_app.exchange.files import NEXT_STEP, Line, is_table, plain_name, read_lines
-from feedback_app.formats import FORMATS, Feedback, Record, Skip, detect, llama_factory
-from feedback_app.formats.feedback import Answer, Ranks, checked, two
 
 if TYPE_CHECKING:
     from feedback_app.store.database import Store

@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from alignment.erasure import erase_judgements
+from alignment.dataset.erasure import erase_judgements
 from alignment.errors import SnapshotProblem
 from feedback_app.errors import Conflict, Unavailable
 from feedback_app.loop.lineage import person_lineage

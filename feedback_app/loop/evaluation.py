@@ -1,7 +1,7 @@
 """Evidence about a challenger: what is asked of vLLM, and what need not be asked again.
 
 Greedy answers of a version never change, because its files never do; which questions it answered right is
-kept in a file (`known`). The judging itself is `alignment.evaluate` and `alignment.gate`.
+kept in a file (`known`). The judging itself is `alignment.evaluation.evaluate` and `alignment.evaluation.gate`.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from alignment import capability
-from alignment.evaluate import Prompt, TextLoss, collect_evidence
-from alignment.guards import Evidence, mean_kl
-from alignment.judgement import Message
-from alignment.language_loss import Text, TextFileError, encoded, language_loss, load_texts
+from alignment.dataset.judgement import Message
+from alignment.evaluation import capability
+from alignment.evaluation.evaluate import Prompt, TextLoss, collect_evidence
+from alignment.evaluation.guards import Evidence, mean_kl
+from alignment.evaluation.language_loss import Text, TextFileError, encoded, language_loss, load_texts
 from alignment.lines import numbered_lines
-from alignment.sampler import Sample, Sampling
+from alignment.stage.sampler import Sample, Sampling
 from feedback_app.errors import RoundFailed
-from feedback_app.loop.known import KnownLosses, KnownRights
+from feedback_app.loop.evaluation_cache import KnownLosses, KnownRights
 from feedback_app.store.tables import Version
 
 CHUNK = 64  # prompts between two looks at whether the round was cancelled
@@ -45,7 +45,7 @@ class Stopped(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A capability question with its check, as `alignment.evaluate` wants it."""
+    """A capability question with its check, as `alignment.evaluation.evaluate` wants it."""
 
     id: str
     category: str

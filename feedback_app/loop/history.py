@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from alignment.stats import wilson_interval
-from feedback_app.loop.start import start_of
+from feedback_app.loop.start_version import start_of
 from feedback_app.loop.votes import Tally, tally
 from feedback_app.store.database import Store
 from feedback_app.store.tables import Round

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from alignment.artifact import verify
 from alignment.errors import ArtifactProblem
-from alignment.finite import not_finite
+from alignment.stage.artifact import verify
+from alignment.stage.finite import not_finite
 from feedback_app.store.tables import Version
 from feedback_app.store.versions import MILESTONE
 from serving.errors import ModelProblem

@@ -1,11 +1,11 @@
-"""What a round's stages left out, as the round keeps it. Stages count by themselves (`alignment.left_out`)."""
+"""What a round's stages left out, as the round keeps it. Stages count by themselves (`alignment.dataset.left_out`)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from alignment.left_out import in_words
+from alignment.dataset.left_out import in_words
 
 
 def with_left_out(rows: Mapping[str, Any], metrics: Mapping[str, Any]) -> dict[str, Any]:

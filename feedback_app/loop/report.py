@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from alignment.stages import STAGES
+from alignment.stage.runner import STAGES
 from feedback_app.loop.history import figures
-from feedback_app.loop.start import start_of
+from feedback_app.loop.start_version import start_of
 from feedback_app.store.database import Store
 from feedback_app.store.tables import Round, Stage
 

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from alignment.errors import StageError
-from alignment.stages import CHAINS, stage_settings
+from alignment.stage.runner import CHAINS, stage_settings
 from feedback_app.errors import NotFound, UsageError
+from feedback_app.loop.milestone_votes import check_watch
 from feedback_app.loop.rules import contradictions_of
-from feedback_app.loop.start import check_choice, check_round
-from feedback_app.loop.watching import check_watch
+from feedback_app.loop.start_version import check_choice, check_round
 from feedback_app.store.database import Store
 from feedback_app.store.tables import Round
 

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any, TypeVar
 
-from alignment.compile import Contradictions, Rules, Signal
-from alignment.compile.implicit import ImplicitSignal
-from alignment.judgement import Judgement
+from alignment.dataset.compile import Contradictions, Rules, Signal
+from alignment.dataset.compile.implicit import ImplicitSignal
+from alignment.dataset.judgement import Judgement
 from feedback_app.errors import UsageError
 from feedback_app.store.database import Store
 from feedback_app.store.people import is_trusted

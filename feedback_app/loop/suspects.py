@@ -10,8 +10,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from alignment.compile.survey import Survey
-from alignment.judgement import Judgement
+from alignment.dataset.compile.survey import Survey
+from alignment.dataset.judgement import Judgement
 from alignment.suspects import outvoted_on, pairs_of, pulling
 from alignment.suspects.outvoted import SHARED_FROM, counted
 from alignment.suspects.preference import WIDTH

@@ -2,7 +2,7 @@
 
 A complete attempt that an earlier worker did not live to record is adopted. One that died in the middle is
 continued by the next attempt, in a folder of its own, from its last checkpoint: when its worker died or was
-stopped, and twice when its process alone was killed. The child gets files only (`alignment.spec`).
+stopped, and twice when its process alone was killed. The child gets files only (`alignment.stage.spec`).
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from alignment.artifact import is_complete, verify
-from alignment.checkpoints import clear, holds_one
 from alignment.errors import ArtifactProblem
-from alignment.spec import VLLM, Setting, StageSpec
-from alignment.stages import rolls_out_elsewhere, stage_settings
+from alignment.stage.artifact import is_complete, verify
+from alignment.stage.checkpoints import clear, holds_one
+from alignment.stage.runner import rolls_out_elsewhere, stage_settings
+from alignment.stage.spec import VLLM, Setting, StageSpec
 from feedback_app.errors import RoundFailed, StageKilled, Unavailable
 from feedback_app.loop.child import clear_left_over, run_child
+from feedback_app.loop.milestone_votes import Watching, asks_people
 from feedback_app.loop.rules import CONTRADICTIONS
-from feedback_app.loop.start import FROM_THE_MODEL, START, continues
-from feedback_app.loop.watching import Watching, asks_people
+from feedback_app.loop.start_version import FROM_THE_MODEL, START, continues
 from feedback_app.store.database import Store
 from feedback_app.store.tables import Round, Snapshot, Version
 from serving.errors import ServingError
@@ -41,7 +41,7 @@ ANSWERS_PROMPTS = ("ppo", "rloo", "online-dpo", "constitution")  # stages that l
 
 def stage_command(spec: StageSpec, launcher: str = "") -> list[str]:
     """The child's command; `launcher` (as on a command line) goes in front of it."""
-    module = "feedback_app.loop.stage" if rolls_out_elsewhere(spec) else "alignment.run"
+    module = "feedback_app.loop.stage_with_vllm" if rolls_out_elsewhere(spec) else "alignment.run"
     return [*shlex.split(launcher), sys.executable, "-m", module, str(spec.out / "spec.json")]
 
 

@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
-from alignment.methods.reward_model import is_reward_model
+from alignment.methods.shared_training.reward_model import is_reward_model
 from feedback_app.errors import Conflict, RoundFailed
 from feedback_app.store.database import Store
 from feedback_app.store.tables import BASE_MODEL_NAME, Round, Version

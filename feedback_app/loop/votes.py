@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from alignment.gate import Verdict, VerdictKind, vote_verdict
+from alignment.evaluation.gate import Verdict, VerdictKind, vote_verdict
 from feedback_app.loop.publish import end_challenge
 from feedback_app.settings import Promote
 from feedback_app.store.database import Store

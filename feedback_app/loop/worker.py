@@ -22,10 +22,10 @@ from feedback_app.heartbeat import VLLM, WORKER, Heart, last
 from feedback_app.loop.evaluation import ScoringSampler
 from feedback_app.loop.fallback import fall_back, target
 from feedback_app.loop.reconcile import Reconcile
+from feedback_app.loop.round_pipeline import take_turn
+from feedback_app.loop.round_steps import Loop
 from feedback_app.loop.schedule import start_due
-from feedback_app.loop.steps import Loop
 from feedback_app.loop.training import forget_checkpoints
-from feedback_app.loop.turn import take_turn
 from feedback_app.loop.versions import Facts, register_model
 from feedback_app.loop.votes import settle
 from feedback_app.settings import Settings

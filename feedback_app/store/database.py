@@ -10,9 +10,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from feedback_app.store.beats import Beats
+from feedback_app.store.conversations import Talk
 from feedback_app.store.engine import Database, create
 from feedback_app.store.guesses import Guesses
+from feedback_app.store.heartbeats import Beats
 from feedback_app.store.imports import Imports
 from feedback_app.store.judgements import Judgements
 from feedback_app.store.people import People
@@ -21,7 +22,6 @@ from feedback_app.store.rounds import Rounds
 from feedback_app.store.schedule import Schedules
 from feedback_app.store.schema import migrate, upgrade
 from feedback_app.store.signals import Signals
-from feedback_app.store.talk import Talk
 from feedback_app.store.tasks import Tasks
 from feedback_app.store.versions import Versions
 from feedback_app.store.withdrawal import Withdrawals

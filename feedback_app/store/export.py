@@ -7,9 +7,9 @@ from typing import Any
 
 from sqlmodel import Session, col, select
 
-from alignment import judgement as values
+from alignment.dataset import judgement as values
+from feedback_app.store.conversations import load_completions, load_messages, load_path
 from feedback_app.store.tables import Completion, JudgementRow, Message, Task, Ticket
-from feedback_app.store.talk import load_completions, load_messages, load_path
 
 PAGE = 200
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 from sqlmodel import Session, select
 
+from feedback_app.store.conversations import insert_rows
 from feedback_app.store.engine import Database
 from feedback_app.store.tables import Completion, Conversation, JudgementRow, Message, Task, Ticket
-from feedback_app.store.talk import insert_rows
 
 PURPOSE = "import"
 GOLD = "gold"  # conversations of tasks whose answer is known: nobody's own words, shown to everybody

@@ -11,13 +11,13 @@ from typing import Any, Literal
 from sqlalchemy import true
 from sqlmodel import Session, col, func, select
 
-from alignment.judgement import Judgement
+from alignment.dataset.judgement import Judgement
 from feedback_app.errors import Conflict, NotFound, VerdictStands
+from feedback_app.store.conversations import load_completions
 from feedback_app.store.engine import Database
 from feedback_app.store.export import judgement_values
 from feedback_app.store.reviews import offer_corrections
 from feedback_app.store.tables import Completion, JudgementRow, Person, Task, Ticket
-from feedback_app.store.talk import load_completions
 from feedback_app.store.tasks import candidates_of
 
 WITHDRAWN: Mapping[str, Any] = {"kind": "withdrawn"}

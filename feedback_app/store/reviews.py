@@ -10,9 +10,9 @@ from __future__ import annotations
 from sqlalchemy import ColumnElement, exists
 from sqlmodel import Session, col, select
 
+from feedback_app.store.conversations import DRAWN, new_conversation, new_message
 from feedback_app.store.people import is_trusted
 from feedback_app.store.tables import Conversation, JudgementRow, Message, Person, Task, Ticket
-from feedback_app.store.talk import DRAWN, new_conversation, new_message
 
 REVIEWERS = 2  # how many others see a correction
 PURPOSE = "correction"

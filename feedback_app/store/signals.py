@@ -10,12 +10,12 @@ from dataclasses import dataclass
 
 from sqlmodel import Session, col, select
 
-from alignment.judgement import Excluded
-from alignment.judgement import Message as Turn
+from alignment.dataset.judgement import Excluded
+from alignment.dataset.judgement import Message as Turn
+from feedback_app.store.conversations import load_completions, load_messages
 from feedback_app.store.engine import Database
 from feedback_app.store.export import PAGE, context_of, excluded_of
 from feedback_app.store.tables import Completion, Conversation, Message, Person, SignalRow
-from feedback_app.store.talk import load_completions, load_messages
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import JSON, BigInteger, Column, Index, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
-from alignment.judgement import Excluded as Excluded  # what `Completion.excluded` may hold
+from alignment.dataset.judgement import Excluded as Excluded  # what `Completion.excluded` may hold
 
 BASE_MODEL_NAME = "base"  # how the names of the full weights that vLLM was started with begin
 

@@ -11,6 +11,7 @@ from sqlalchemy.orm import aliased
 from sqlmodel import Session, col
 
 from feedback_app.errors import Conflict
+from feedback_app.store.conversations import DRAWN
 from feedback_app.store.engine import Database
 from feedback_app.store.imports import GOLD
 from feedback_app.store.people import ACCOUNTS, keep_an_operator, person_of
@@ -27,7 +28,6 @@ from feedback_app.store.tables import (
     Task,
     Ticket,
 )
-from feedback_app.store.talk import DRAWN
 from feedback_app.store.tasks import candidates_of
 
 ERASED = {"kind": "erased"}  # the verdict of an erased judgement

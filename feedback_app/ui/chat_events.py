@@ -17,13 +17,13 @@ from feedback_app.collect.signals import Signals
 from feedback_app.errors import AlignloopError, NotFound, VerdictStands
 from feedback_app.parts import Parts
 from feedback_app.settings import Signal
-from feedback_app.ui import chat_thread, look
+from feedback_app.ui import chat_thread, theme
 from feedback_app.ui.chat_live import Streams
 from feedback_app.ui.chat_ratings import rate
 from feedback_app.ui.chat_turns import leaf, read_conversation
 from feedback_app.ui.island import Act, Answer
 from feedback_app.ui.markup import prose
-from feedback_app.ui.model_watch import ModelWatch
+from feedback_app.ui.model_status import ModelWatch
 from feedback_app.ui.waiting import waiting_line
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ class ChatEvents:
 
     async def _pulse(self, person: Person, act: Act) -> Answer:
         state = await self._watch.state()
-        return Answer({"model": look.loading_model(state, self._store.now())}, {"ready": state["name"] == "ready"})
+        return Answer({"model": theme.loading_model(state, self._store.now())}, {"ready": state["name"] == "ready"})
 
     async def _rename_open(self, person: Person, act: Act) -> Answer:
         conversations = await asyncio.to_thread(self._store.talk.conversations, person.id, "chat")
@@ -248,8 +248,8 @@ class ChatEvents:
         body = chat_thread.thread(talked, stream is not None, saved, editing)
         answer = Answer(
             {
-                "top": look.top_bar("/", person.name, person.role, chat_menu()),
-                "model": look.loading_model(state, self._store.now()),
+                "top": theme.top_bar("/", person.name, person.role, chat_menu()),
+                "model": theme.loading_model(state, self._store.now()),
                 "side": chat_thread.side_bar(conversations, current),
                 "thread": body or chat_thread.welcome(self._examples, consent.line(self._signals.kinds)),
             },

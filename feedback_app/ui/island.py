@@ -19,7 +19,7 @@ import gradio as gr
 from feedback_app.errors import AlignloopError, NotSignedIn
 from feedback_app.parts import Parts
 from feedback_app.ui.acts import Malformed, read_act
-from feedback_app.ui.look import asset
+from feedback_app.ui.theme import asset
 
 log = logging.getLogger(__name__)
 SORRY = "Something went wrong here; the log says what. Reload the page and try again."

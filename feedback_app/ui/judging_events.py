@@ -17,9 +17,9 @@ from feedback_app.collect.judge import Verdict, undo
 from feedback_app.collect.on_page import judge_on_page
 from feedback_app.errors import AlignloopError, NotFound, VerdictStands
 from feedback_app.parts import Parts
-from feedback_app.ui import look
+from feedback_app.ui import theme
 from feedback_app.ui.island import Act, Answer
-from feedback_app.ui.model_watch import ModelWatch
+from feedback_app.ui.model_status import ModelWatch
 from feedback_app.ui.sitting import confirmation, progress_line, standing
 
 if TYPE_CHECKING:
@@ -117,8 +117,8 @@ class JudgingEvents(ABC):
         state = await self._watch.state()
         progress = await asyncio.to_thread(progress_line, self._store, person, self.kind)
         regions = {
-            "top": look.top_bar(f"/{self.kind}", person.name, person.role),
-            "model": look.loading_model(state, self._store.now()),
+            "top": theme.top_bar(f"/{self.kind}", person.name, person.role),
+            "model": theme.loading_model(state, self._store.now()),
             "progress": progress,
         }
         return Answer({**regions, **more}, {"person": person.id, "ready": state["name"] == "ready"})

@@ -12,10 +12,10 @@ from feedback_app.collect import people as accounts
 from feedback_app.collect.people import Role, require
 from feedback_app.errors import AlignloopError, NotFound, UsageError
 from feedback_app.parts import Parts
-from feedback_app.ui import look, operate_chart, operate_panels, operate_people, operate_records
+from feedback_app.ui import operate_chart, operate_panels, operate_people, operate_records, theme
 from feedback_app.ui.island import Act, Answer
 from feedback_app.ui.loop_strip import Loop, Tally, read_loop, strip, tally
-from feedback_app.ui.model_watch import ModelWatch
+from feedback_app.ui.model_status import ModelWatch
 
 if TYPE_CHECKING:
     from feedback_app.store.tables import Person, Round
@@ -132,7 +132,7 @@ class OperateEvents:
     async def _page(self, person: Person, whole: bool, secret: str = "") -> Answer:
         state = await self._watch.state()
         answer = await asyncio.to_thread(self._regions, person, whole, secret)
-        answer.regions["model"] = look.loading_model(state, self._store.now())
+        answer.regions["model"] = theme.loading_model(state, self._store.now())
         answer.state["ready"] = state["name"] == "ready"
         return answer
 
@@ -142,7 +142,7 @@ class OperateEvents:
         listed = self._store.people.listing()
         names = {other.id: other.name for other in listed}
         regions: dict[str, str] = {
-            "top": look.top_bar("/operate", person.name, person.role),
+            "top": theme.top_bar("/operate", person.name, person.role),
             "alarms": operate_panels.alarms(self._parts.alarms()),
             "strip": strip(loop),
             "action": operate_panels.action(loop, self._parts.methods),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from alignment.judgement import Candidate, Excluded, Judgement, Kind, Mark, Message, Strength
+from alignment.dataset.judgement import Candidate, Excluded, Judgement, Kind, Mark, Message, Strength
 
 
 def user(text: str) -> tuple[Message, ...]:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from alignment.capability import check
-from alignment.tastes import TASTES, features
+from alignment.evaluation.capability import check
+from alignment.evaluation.tastes import TASTES, features
 from data.recipe import asking, corpus, questions
 from data.recipe.manner import draw_manner
 from data.recipe.noise import typed

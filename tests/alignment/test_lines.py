@@ -13,12 +13,12 @@ from alignment.lines import lines_of, numbered_lines
 ROOT = Path(__file__).resolve().parents[2]
 # Output of programs and messages of errors, cut up to be shown; nothing is read from them.
 SHOWN = {
-    "alignment/methods/loading.py",
-    "alignment/methods/reward_model.py",
-    "feedback_app/doctor.py",
+    "alignment/methods/shared_training/loading.py",
+    "alignment/methods/shared_training/reward_model.py",
+    "feedback_app/commands/doctor.py",
     "feedback_app/loop/child.py",  # of bytes, where only line feeds and carriage returns count
     "feedback_app/store/engine.py",
-    "feedback_app/up.py",
+    "feedback_app/processes/team.py",
     "serving/model_check.py",
     "serving/supervise.py",
 }

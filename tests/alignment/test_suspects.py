@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from alignment.judgement import Judgement
+from alignment.dataset.judgement import Judgement
 from alignment.suspects.influence import influential
 from alignment.suspects.outvoted import fisher_tail, outvoted
 from alignment.suspects.preference import Pair, pairs_of

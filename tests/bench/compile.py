@@ -152,8 +152,8 @@ def fill(url: str, size: int) -> None:
 
 def measure(home: Path) -> dict[str, Any]:
     """Read, compile; run in a process of its own, so that the peak of memory is this size's."""
-    from alignment.compile.stream import Stream
-    from alignment.snapshot import write_stream
+    from alignment.dataset.compile.stream import Stream
+    from alignment.dataset.snapshot import write_stream
     from feedback_app.store.database import open_store
 
     store = open_store(_url(home))

@@ -371,7 +371,7 @@ def show(result: dict[str, Any]) -> None:
 
 def main() -> int:
     """Run from the command line; exit 1 when a request failed."""
-    from feedback_app.running import fast_loop
+    from feedback_app.processes.run import fast_loop
     from feedback_app.settings import shipped_data
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

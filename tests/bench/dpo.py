@@ -33,11 +33,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from alignment.judgement import Message
-from alignment.methods.dpo_settings import DpoSettings
-from alignment.rows import PairRow
+from alignment.dataset.judgement import Message
+from alignment.dataset.rows import PairRow
+from alignment.methods.dpo.settings import DpoSettings
 from alignment.run import quiet_environment
-from alignment.spec import StageSpec
+from alignment.stage.spec import StageSpec
 
 STEPS = 50
 PARTS = {
@@ -92,9 +92,9 @@ def rows_of(prompts: Path, count: int) -> list[PairRow]:
 
 def ours(model: Path, rows: Sequence[PairRow], settings: DpoSettings, out: Path, *, losses: bool = False) -> Run:
     """One run of our stage's own parts, which log every step in any case."""
-    from alignment.methods.dpo import build_trainer
-    from alignment.methods.loading import load_tokenizer, window
-    from alignment.methods.tokenized import tokenize_pairs
+    from alignment.methods.dpo.train import build_trainer
+    from alignment.methods.shared_training.loading import load_tokenizer, window
+    from alignment.methods.shared_training.tokenized import tokenize_pairs
 
     began = time.perf_counter()
     tokenizer = load_tokenizer(str(model))
@@ -126,8 +126,8 @@ def bare(
     from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback
     from trl import DPOConfig, DPOTrainer
 
-    from alignment.methods.loading import bf16_is_fast, linear_names
-    from alignment.methods.scale import layers_for, threads_for
+    from alignment.methods.shared_training.loading import bf16_is_fast, linear_names
+    from alignment.methods.shared_training.scale import layers_for, threads_for
 
     bf16 = bf16_is_fast()
     began = time.perf_counter()

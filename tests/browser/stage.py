@@ -19,12 +19,12 @@ from typing import Any
 
 import uvicorn
 
-from alignment.gate import Limits
+from alignment.evaluation.gate import Limits
 from feedback_app.api.app import build_app
 from feedback_app.collect.answer import Answers
 from feedback_app.collect.people import add_person
 from feedback_app.collect.tasks import Comparing
-from feedback_app.commands.pairs import read_pairs
+from feedback_app.key_values import read_pairs
 from feedback_app.loop.fallback import alarms
 from feedback_app.loop.history import over_rounds
 from feedback_app.loop.lineage import named_version_lineage, person_lineage

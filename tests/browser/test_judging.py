@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from playwright.sync_api import expect
 
 if TYPE_CHECKING:
-    from alignment.judgement import Judgement
+    from alignment.dataset.judgement import Judgement
     from tests.browser.driver import Visit
     from tests.browser.stage import Stage
 

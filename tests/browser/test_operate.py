@@ -12,7 +12,7 @@ from playwright.sync_api import expect
 from feedback_app.collect.answer import like_ticket
 from feedback_app.collect.judge import judge, like
 from feedback_app.collect.people import new_key, person_of_key
-from feedback_app.loop.freeze import freeze
+from feedback_app.loop.snapshot_round import freeze
 from feedback_app.store.tables import Completion
 from tests.browser.driver import DESKTOP, PHONE
 from tests.browser.stage import PASSWORD

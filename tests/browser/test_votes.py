@@ -13,7 +13,7 @@ from playwright.sync_api import expect
 if TYPE_CHECKING:
     from playwright.sync_api import Route
 
-    from alignment.judgement import Judgement
+    from alignment.dataset.judgement import Judgement
     from tests.browser.driver import Visit
     from tests.browser.stage import Stage
 

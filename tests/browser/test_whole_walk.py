@@ -24,7 +24,7 @@ import psutil
 import pytest
 from playwright.sync_api import expect
 
-from alignment.tastes import TASTES
+from alignment.evaluation.tastes import TASTES
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

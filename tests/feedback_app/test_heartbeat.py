@@ -20,7 +20,7 @@ from feedback_app.heartbeat import LATE_S, STOPPED_S, WORKER, Heart, Life, life,
 from feedback_app.store.database import Store
 from feedback_app.store.tables import Beat
 from tests.fakes import Clock
-from tests.feedback_app.test_up import until
+from tests.feedback_app.processes.test_team import until
 
 ROOT = Path(__file__).resolve().parents[2]
 BEATING = """

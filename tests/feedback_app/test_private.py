@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from feedback_app import doctor
+from feedback_app.commands import doctor
 from feedback_app.private import keep_private, make_database, make_home, shut_out, too_open
 from feedback_app.settings import Settings
 

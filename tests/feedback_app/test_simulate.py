@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from alignment.compile import compile_rows
-from alignment.tastes import TASTES
+from alignment.dataset.compile import compile_rows
+from alignment.evaluation.tastes import TASTES
 from feedback_app.collect.answer import Answers
 from feedback_app.collect.tasks import Comparing
 from feedback_app.errors import Conflict, Unavailable, UsageError

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 
-from alignment.tastes import Taste
+from alignment.evaluation.tastes import Taste
 
 _ASKED = re.compile(r"\n\nAnswer A: (.*)\nAnswer B: (.*)\n\nPrinciple: ", re.DOTALL)
 

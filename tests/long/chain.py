@@ -29,14 +29,14 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from alignment.compile import Rules, compile_rows
-from alignment.gate import Limits
-from alignment.judgement import Judgement
-from alignment.language_loss import encoded, language_loss, load_texts
+from alignment.dataset.compile import Rules, compile_rows
+from alignment.dataset.judgement import Judgement
+from alignment.dataset.snapshot import write_snapshot
+from alignment.evaluation.gate import Limits
+from alignment.evaluation.language_loss import encoded, language_loss, load_texts
+from alignment.evaluation.tastes import TASTES
 from alignment.run import quiet_environment
-from alignment.snapshot import write_snapshot
-from alignment.spec import StageSpec
-from alignment.tastes import TASTES
+from alignment.stage.spec import StageSpec
 from tests.long.lines import RESULTS, provenance, read_lines, seeds_of, spread
 from tests.long.methods import DATA, MODEL, UNSEEN, Model, labels, measured, prompts_of, run_stage
 
@@ -115,7 +115,7 @@ def kl_to(adapter: Path, incumbent: Path | None, seed: int) -> float:
 
 def loss_added(adapter: Path) -> float:
     """Held-out language-model loss over the base's, nats per token."""
-    from alignment.local_model import BASE, LocalModel
+    from alignment.methods.online.local_sampler import BASE, LocalModel
 
     texts = load_texts(DATA / "texts" / "held_out.jsonl")
     model = LocalModel(str(MODEL), {"policy": adapter})

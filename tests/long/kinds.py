@@ -21,11 +21,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from alignment.compile import Rules
-from alignment.judgement import Judgement
-from alignment.sampler import Sample
-from alignment.spec import Setting
-from alignment.tastes import TASTES, Taste
+from alignment.dataset.compile import Rules
+from alignment.dataset.judgement import Judgement
+from alignment.evaluation.tastes import TASTES, Taste
+from alignment.stage.sampler import Sample
+from alignment.stage.spec import Setting
 from tests.long.lab import Lab, study
 from tests.long.scripted import corrected, marked, ranked, ranks_by, voted
 

@@ -17,15 +17,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from alignment.compile import Rules, compile_rows
-from alignment.evaluate import WinRate, win_rate
-from alignment.judgement import Judgement
+from alignment.dataset.compile import Rules, compile_rows
+from alignment.dataset.judgement import Judgement
+from alignment.dataset.snapshot import write_snapshot
+from alignment.evaluation.evaluate import WinRate, win_rate
+from alignment.evaluation.tastes import Taste
 from alignment.run import quiet_environment
-from alignment.sampler import Sample
-from alignment.snapshot import write_snapshot
-from alignment.spec import Setting
-from alignment.stages import run_stage
-from alignment.tastes import Taste
+from alignment.stage.runner import run_stage
+from alignment.stage.sampler import Sample
+from alignment.stage.spec import Setting
 from tests.long.lines import RESULTS, provenance, read_lines, seeds_of
 from tests.long.methods import DATA, UNSEEN, Model, chain, prompts_of
 

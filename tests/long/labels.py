@@ -21,12 +21,12 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from alignment.compile import Rules, compile_rows
+from alignment.dataset.compile import Rules, compile_rows
+from alignment.dataset.judgement import Judgement
 from alignment.errors import StageError
-from alignment.judgement import Judgement
-from alignment.methods.dpo_settings import MAX_EPOCHS, PAIRS_SEEN
-from alignment.methods.scale import passes_for
-from alignment.tastes import TASTES
+from alignment.evaluation.tastes import TASTES
+from alignment.methods.dpo.settings import MAX_EPOCHS, PAIRS_SEEN
+from alignment.methods.shared_training.scale import passes_for
 from tests.long.lab import Lab, study
 from tests.long.scripted import ranked, ranks_by
 

@@ -26,18 +26,18 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from alignment.artifact import read_manifest
-from alignment.capability import check, load_questions
-from alignment.compile import compile_rows
-from alignment.evaluate import win_rate
-from alignment.guards import mean_kl, paired_loss
-from alignment.judgement import Judgement, Message
+from alignment.dataset.compile import compile_rows
+from alignment.dataset.judgement import Judgement, Message
+from alignment.dataset.snapshot import write_snapshot
+from alignment.evaluation.capability import check, load_questions
+from alignment.evaluation.evaluate import win_rate
+from alignment.evaluation.guards import mean_kl, paired_loss
+from alignment.evaluation.tastes import TASTES, Taste
 from alignment.run import quiet_environment
-from alignment.sampler import Sampling
-from alignment.snapshot import write_snapshot
-from alignment.spec import Setting, StageSpec
-from alignment.stages import CHAINS, stage_settings
-from alignment.tastes import TASTES, Taste
+from alignment.stage.artifact import read_manifest
+from alignment.stage.runner import CHAINS, stage_settings
+from alignment.stage.sampler import Sampling
+from alignment.stage.spec import Setting, StageSpec
 from tests.long.adviser import adviser
 from tests.long.lines import RESULTS, provenance, read_lines, seeds_of
 from tests.long.processes import Used
@@ -67,10 +67,10 @@ class Model:
     """The embedded model, with an adapter or without, asked in this process."""
 
     def __init__(self, adapter: Path | None = None) -> None:
-        from alignment.methods.adapters import wants_bf16
-        from alignment.methods.loading import load_tokenizer
-        from alignment.methods.ppo.model import OneBase
-        from alignment.methods.ppo.rollouts import BatchSampler
+        from alignment.methods.online.model import OneBase
+        from alignment.methods.online.rollouts import BatchSampler
+        from alignment.methods.shared_training.adapters import wants_bf16
+        from alignment.methods.shared_training.loading import load_tokenizer
 
         tokenizer = load_tokenizer(str(MODEL))
         self.inside = OneBase(
@@ -97,8 +97,8 @@ class Model:
 
     def kl(self, prompts: Sequence[str], seed: int, to: Path | None = None) -> float:
         """KL to the bare base, or to the base with the adapter `to`, nats per answer, on fresh answers at T = 1."""
-        from alignment.methods.ppo.rollouts import collect
-        from alignment.methods.ppo.scoring import batch_of, by_length
+        from alignment.methods.online.rollouts import collect
+        from alignment.methods.online.scoring import batch_of, by_length
 
         rollouts = collect(self.plain, self.version, self.tokenizer, asked(prompts), Sampling(1.0, MAX_TOKENS, seed))
         other = None

@@ -23,9 +23,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from alignment.compile import Rules
-from alignment.judgement import Judgement
-from alignment.tastes import TASTES, Preference, Taste
+from alignment.dataset.compile import Rules
+from alignment.dataset.judgement import Judgement
+from alignment.evaluation.tastes import TASTES, Preference, Taste
 from tests.long.lab import Lab, study
 from tests.long.scripted import ranked, voted
 

@@ -6,7 +6,7 @@ The labels have a flaw planted: the taste is for warm answers and against any th
 every word counts for an answer, however long it is. A reward model learns that, and `ppo` presses it without a KL
 penalty, 24 steps of 64 rollouts. A policy is kept each time √KL has changed by 0.7. For each of them: the proxy
 reward, and the true gain (win rate minus ½ against the start on 400 prompts, by the taste without the bonus). The
-watch (`alignment.watch`) sees none of that: it asks for at most 100 blind judgements, each of fresh answers to one
+watch (`alignment.methods.ppo.overoptimization`) sees none of that: it asks for at most 100 blind judgements, each of fresh answers to one
 prompt that the 400 do not hold. `reached` is the true gain of the policy it chose over the largest of the run;
 `stopped_at` says after which step it would have ended the run. The run itself goes on, to know the rest of the curve.
 Every verdict that could have been asked for is kept too, so that another watch can be tried on the same runs.
@@ -20,16 +20,16 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from alignment.asking import Votes
-from alignment.compile import compile_rows
-from alignment.evaluate import win_rate
-from alignment.judgement import Judgement
+from alignment.dataset.compile import compile_rows
+from alignment.dataset.judgement import Judgement
+from alignment.dataset.snapshot import write_snapshot
+from alignment.evaluation.evaluate import win_rate
+from alignment.evaluation.tastes import TASTES
+from alignment.methods.ppo.overoptimization import Milestone, Watch
 from alignment.methods.ppo.train import train
-from alignment.snapshot import write_snapshot
-from alignment.spec import StageSpec
-from alignment.stages import run_stage
-from alignment.tastes import TASTES
-from alignment.watch import Milestone, Watch
+from alignment.stage.people_channel import Votes
+from alignment.stage.runner import run_stage
+from alignment.stage.spec import StageSpec
 from tests.long.lab import PROMPTS, Lab, study
 from tests.long.methods import MODEL, Model
 from tests.long.scripted import ranked

@@ -33,11 +33,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from alignment.compile import Rules
-from alignment.judgement import Judgement
-from alignment.sampler import Sample
+from alignment.dataset.compile import Rules
+from alignment.dataset.judgement import Judgement
+from alignment.evaluation.tastes import TASTES, Preference, features
+from alignment.stage.sampler import Sample
 from alignment.suspects import outvoted, pairs_of, pulling, unconfirmed
-from alignment.tastes import TASTES, Preference, features
 from tests.long.kinds import rewritten
 from tests.long.lab import Lab, study
 from tests.long.methods import MODEL, Model

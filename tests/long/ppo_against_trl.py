@@ -37,14 +37,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from alignment.artifact import read_manifest
-from alignment.compile import compile_rows
-from alignment.evaluate import win_rate
+from alignment.dataset.compile import compile_rows
+from alignment.dataset.snapshot import read_pairs, write_snapshot
+from alignment.evaluation.evaluate import win_rate
+from alignment.evaluation.tastes import TASTES
 from alignment.methods.ppo.settings import PpoSettings
 from alignment.run import quiet_environment
-from alignment.snapshot import read_pairs, write_snapshot
-from alignment.spec import Setting, StageSpec
-from alignment.tastes import TASTES
+from alignment.stage.artifact import read_manifest
+from alignment.stage.spec import Setting, StageSpec
 from tests.long import methods
 from tests.long.lines import RESULTS, provenance, read_lines, seeds_of, spread
 from tests.long.processes import Used, measured
@@ -97,8 +97,8 @@ def whole_reward(folder: Path, model: Path, out: Path) -> None:
     """The reward stage's adapter and head as a plain classifier's whole weights, what TRL's trainer takes."""
     from peft import PeftModel
 
-    from alignment.methods.loading import load_tokenizer
-    from alignment.methods.reward_model import base_for_scores, member
+    from alignment.methods.shared_training.loading import load_tokenizer
+    from alignment.methods.shared_training.reward_model import base_for_scores, member
 
     tokenizer = load_tokenizer(str(model))
     merged: Any = PeftModel.from_pretrained(base_for_scores(str(model), bf16=False), str(member(folder, 0)))
@@ -109,7 +109,7 @@ def whole_reward(folder: Path, model: Path, out: Path) -> None:
 
 def probes(data: Path, tokenizer: Any) -> list[list[int]]:
     """Whole sequences, answers included, on which both sides' reward models must agree."""
-    from alignment.methods.tokenized import completion_ids
+    from alignment.methods.shared_training.tokenized import completion_ids
 
     rows = read_pairs(data, "train")[: PROBES // 2]
     split = [completion_ids(tokenizer, row.prompt, (row.chosen, row.rejected)) for row in rows]
@@ -118,7 +118,7 @@ def probes(data: Path, tokenizer: Any) -> list[list[int]]:
 
 def our_scores(spec: StageSpec, tokenizer: Any, sequences: Sequence[Sequence[int]]) -> list[float]:
     """What our reward model says of them inside the one base, in float32."""
-    from alignment.methods.ppo.model import OneBase, rectangle
+    from alignment.methods.online.model import OneBase, rectangle
 
     model = OneBase(str(spec.model), reward=spec.reward, pad=tokenizer.pad_token_id)
     ids, mask, answer = rectangle(sequences, [1] * len(sequences), model.pad, model.device)
@@ -127,9 +127,9 @@ def our_scores(spec: StageSpec, tokenizer: Any, sequences: Sequence[Sequence[int
 
 def job_for(spec: StageSpec, whole: Path, out: Path, tokenizer: Any, *, checkpointing: bool) -> dict[str, Any]:
     """What trl_ppo.py is told: our own run's settings, prompts and models."""
-    from alignment.methods.against_reward import asked_prompts
-    from alignment.methods.ppo.rollouts import render
-    from alignment.methods.reward_model import read_facts
+    from alignment.methods.online.rollouts import render
+    from alignment.methods.online.setup import asked_prompts
+    from alignment.methods.shared_training.reward_model import read_facts
 
     assert spec.reward is not None
     settings = PpoSettings.read(spec.settings)
@@ -191,7 +191,7 @@ def _times(used: Used, training: float, set_up: float) -> dict[str, Any]:
 
 def both(spec: StageSpec, whole: Path, python: Path, *, checkpointing: bool) -> dict[str, Any]:
     """The two, odd seeds ours first. Raises `SystemExit` when their reward models disagree by 1e-3 or more."""
-    from alignment.methods.loading import load_tokenizer
+    from alignment.methods.shared_training.loading import load_tokenizer
 
     tokenizer = load_tokenizer(str(spec.model))
     trl_out = spec.out.with_name("trl")
@@ -257,7 +257,7 @@ def big_model(out: Path) -> None:
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    from alignment.methods.loading import load_tokenizer
+    from alignment.methods.shared_training.loading import load_tokenizer
 
     config = AutoConfig.from_pretrained(methods.MODEL)
     config.hidden_size, config.num_hidden_layers, config.intermediate_size = HIDDEN, LAYERS, 2048
@@ -272,8 +272,8 @@ def random_reward(model: Path, out: Path) -> None:
     import torch
     from peft import get_peft_model
 
-    from alignment.methods.adapters import lora_config
-    from alignment.methods.reward_model import RewardFacts, base_for_scores, member
+    from alignment.methods.shared_training.adapters import lora_config
+    from alignment.methods.shared_training.reward_model import RewardFacts, base_for_scores, member
 
     torch.manual_seed(1)
     scorer = get_peft_model(base_for_scores(str(model), bf16=False), lora_config(16, 32, "SEQ_CLS", ["score"]))

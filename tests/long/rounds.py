@@ -26,9 +26,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from alignment.judgement import Message
-from alignment.sampler import Sampling
-from alignment.tastes import TASTES
+from alignment.dataset.judgement import Message
+from alignment.evaluation.tastes import TASTES
+from alignment.stage.sampler import Sampling
 from feedback_app.collect.answer import Answers
 from feedback_app.collect.prompts import load_prompts
 from feedback_app.collect.tasks import Comparing

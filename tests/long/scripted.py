@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from alignment.judgement import Candidate, Judgement, Kind, Mark, Message, Strength
-from alignment.sampler import Sample
-from alignment.tastes import Preference, Taste
+from alignment.dataset.judgement import Candidate, Judgement, Kind, Mark, Message, Strength
+from alignment.evaluation.tastes import Preference, Taste
+from alignment.stage.sampler import Sample
 
 
 def ranked(

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from alignment.judgement import Message
-from alignment.methods.constitution import _choice
-from alignment.methods.openai_address import AddressSampler
-from alignment.sampler import Sampling
-from alignment.stages import stage_settings
-from alignment.tastes import TASTES
+from alignment.dataset.judgement import Message
+from alignment.evaluation.tastes import TASTES
+from alignment.methods.constitution.train import _choice
+from alignment.methods.online.openai_sampler import AddressSampler
+from alignment.stage.runner import stage_settings
+from alignment.stage.sampler import Sampling
 from tests.long import methods
 from tests.long.adviser import adviser
 

@@ -88,9 +88,9 @@ def test_the_merged_reward_model_scores_as_the_one_base_does(tmp_path: Path) -> 
     import torch
     from transformers import AutoModelForSequenceClassification
 
-    from alignment.methods.loading import load_tokenizer
-    from alignment.methods.ppo.model import rectangle
-    from alignment.spec import StageSpec
+    from alignment.methods.online.model import rectangle
+    from alignment.methods.shared_training.loading import load_tokenizer
+    from alignment.stage.spec import StageSpec
     from tests.alignment.tiny_model import make_tiny_model
 
     model = make_tiny_model(tmp_path / "model")

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from alignment.compile import compile_rows
+from alignment.dataset.compile import compile_rows
 from feedback_app.api.fields import FIELDS, Way
 from feedback_app.collect.judge import judge, like
 from tests.bench.door import door_over

@@ -196,11 +196,11 @@ async def test_a_policy_in_training_is_sampled_token_by_token_and_leaves_nothing
 async def test_ppo_through_vllm_sees_the_probabilities_that_it_computes_itself(
     client: VllmClient, vllm: RealVllm, tmp_path: Path
 ) -> None:
-    from alignment.compile import compile_rows
-    from alignment.snapshot import write_snapshot
-    from alignment.spec import StageSpec
-    from alignment.stages import run_stage
-    from feedback_app.loop.stage import VllmOutside
+    from alignment.dataset.compile import compile_rows
+    from alignment.dataset.snapshot import write_snapshot
+    from alignment.stage.runner import run_stage
+    from alignment.stage.spec import StageSpec
+    from feedback_app.loop.stage_with_vllm import VllmOutside
     from tests.alignment.builders import vote
 
     votes = [vote(i, f"Gladly, friend {i}!", f"No {i}.", (1, 2), prompt=f"Question {i}?") for i in range(12)]

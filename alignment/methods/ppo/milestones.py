@@ -14,10 +14,10 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 
-from alignment.methods.adapters import POLICY, save_adapter
-from alignment.methods.ppo.model import OneBase
-from alignment.watch import Milestone, Watch
-from alignment.whole_file import write_whole
+from alignment.files import write_whole
+from alignment.methods.online.model import OneBase
+from alignment.methods.ppo.overoptimization import Milestone, Watch
+from alignment.methods.shared_training.adapters import POLICY, save_adapter
 
 FOLDER, LIST = "milestones", "milestones.jsonl"
 

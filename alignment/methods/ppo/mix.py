@@ -10,12 +10,12 @@ from typing import Any
 
 import torch
 
+from alignment.dataset.left_out import LeftOut
+from alignment.dataset.snapshot import read_sft
 from alignment.errors import StageError
-from alignment.left_out import LeftOut
-from alignment.methods.ppo.model import OneBase, rectangle
-from alignment.methods.prompts_for import drawn
-from alignment.methods.tokenized import tokenize_answers
-from alignment.snapshot import read_sft
+from alignment.methods.online.model import OneBase, rectangle
+from alignment.methods.online.prompts import drawn
+from alignment.methods.shared_training.tokenized import tokenize_answers
 
 ROWS = 8  # texts beside each minibatch
 

@@ -1,13 +1,13 @@
-"""The watch that a setting asks for: people judge milestones, over the files of `alignment.asking`."""
+"""The watch that a setting asks for: people judge milestones, over the files of `alignment.stage.people_channel`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from alignment.asking import Asked, Asking, Votes
+from alignment.methods.ppo.overoptimization import Milestone, Watch
 from alignment.methods.ppo.settings import PpoSettings
-from alignment.spec import StageSpec
-from alignment.watch import Milestone, Watch
+from alignment.stage.people_channel import Asked, Asking, Votes
+from alignment.stage.spec import StageSpec
 
 Waiting = Callable[[str], None]
 """Hears in words what the run waits for, whenever that changes; empty when it goes on."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from alignment.methods.scale import rate_for
-from alignment.methods.settings import DTYPES, ROLLOUTS_FROM, read_settings, require
-from alignment.spec import PROCESS, Setting
+from alignment.methods.shared_training.scale import rate_for
+from alignment.methods.shared_training.settings import DTYPES, ROLLOUTS_FROM, read_settings, require
+from alignment.stage.spec import PROCESS, Setting
 
 SMALL_MODEL_RATE = 5e-4
 WATCH_NEEDS = "watch needs milestones to judge: set milestones=0.5 too, or leave watch out"
@@ -27,7 +27,7 @@ class PpoSettings:
     towards that many nats per answer, by `kl_gain` a step. An epoch ends early when the policy has moved by
     `stop_step_kl` nats per token from the rollouts' (0: never), the run when it is `stop_kl` nats per answer
     away from the reference (0: never). With `milestones` above 0 the policy is kept each time √KL has changed by that
-    much. With `watch` above 0 people are asked for that many blind judgements of these in all (`alignment.watch`),
+    much. With `watch` above 0 people are asked for that many blind judgements of these in all (`alignment.methods.ppo.overoptimization`),
     whose answers end the run and choose the policy; each time they have `patience_minutes`, and then it goes on.
     Rewards: `reward_clip` in units of the starting model's spread (0: none), `missing_end` is taken off an
     unfinished answer, `whiten_rewards` scales each step's rewards.

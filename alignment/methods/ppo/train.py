@@ -16,28 +16,28 @@ from typing import Any
 import torch
 
 from alignment.errors import StageError
-from alignment.methods.adapters import save_adapter
-from alignment.methods.against_reward import asked_prompts, folders, one_base
-from alignment.methods.allocator import keep_freed_memory
-from alignment.methods.loading import load_tokenizer
-from alignment.methods.outside import publisher
-from alignment.methods.ppo.advantages import generalised_advantages, whitened
+from alignment.methods.online.advantages import generalised_advantages, whitened
+from alignment.methods.online.model import OneBase, ValueHead
+from alignment.methods.online.prompts import drawn
+from alignment.methods.online.publish import publisher
+from alignment.methods.online.rewards import Unit, answer_rewards, kl_per_answer, token_rewards
+from alignment.methods.online.rollouts import BatchSampler, Rollout, collect
+from alignment.methods.online.scoring import PART, Scored, batch_of, by_length, score
+from alignment.methods.online.setup import asked_prompts, folders, one_base
 from alignment.methods.ppo.kl import controller
 from alignment.methods.ppo.losses import policy_loss, value_loss
 from alignment.methods.ppo.milestones import Milestones
 from alignment.methods.ppo.mix import Mix, read_mix
-from alignment.methods.ppo.model import OneBase, ValueHead
+from alignment.methods.ppo.overoptimization import Watch
 from alignment.methods.ppo.people import watched_by_people
-from alignment.methods.ppo.rewards import Unit, answer_rewards, kl_per_answer, token_rewards
-from alignment.methods.ppo.rollouts import BatchSampler, Rollout, collect
-from alignment.methods.ppo.scoring import PART, Scored, batch_of, by_length, score
 from alignment.methods.ppo.settings import PpoSettings
-from alignment.methods.prompts_for import drawn
-from alignment.methods.resuming import LoopCheckpoints
-from alignment.sampler import Sampler, Sampling
-from alignment.spec import StageSpec
-from alignment.stages import Progress
-from alignment.watch import Watch
+from alignment.methods.shared_training.adapters import save_adapter
+from alignment.methods.shared_training.allocator import keep_freed_memory
+from alignment.methods.shared_training.loading import load_tokenizer
+from alignment.methods.shared_training.resuming import LoopCheckpoints
+from alignment.stage.runner import Progress
+from alignment.stage.sampler import Sampler, Sampling
+from alignment.stage.spec import StageSpec
 
 
 def train(
@@ -50,7 +50,7 @@ def train(
     `clipped` (share of tokens), `length` (tokens), `finished` (share), `sampler_gap`, `seconds_left`.
     `sampler` answers instead of the model in this process; an `Elsewhere` is handed the policy before each step.
     `watch` judges the setting's `milestones`, ends the run when its peak is behind, and says where to go back to; by
-    default the setting's `watch`, which asks people through files (`alignment.asking`). While it waits for them, the
+    default the setting's `watch`, which asks people through files (`alignment.stage.people_channel`). While it waits for them, the
     last record is sent again with `waiting`, in words.
     Returns the metrics. Raises `StageError` with one sentence when the data are unusable or a loss is not finite.
     """

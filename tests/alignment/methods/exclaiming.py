@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from alignment.judgement import Message
+from alignment.dataset.judgement import Message
 
 ROOT = Path(__file__).resolve().parents[3]
 STATES = 8  # width of the states that the value head reads: they say nothing here
@@ -16,8 +16,8 @@ def exclaiming_model(prompts: int) -> tuple[Any, Any, list[tuple[Message, ...]]]
     """(model, tokenizer, the first prompts of data/prompts/compare.jsonl)."""
     import torch
 
-    from alignment.methods.loading import load_tokenizer
-    from alignment.methods.ppo.model import Judged, OneBase, ValueHead
+    from alignment.methods.online.model import Judged, OneBase, ValueHead
+    from alignment.methods.shared_training.loading import load_tokenizer
 
     source = str(ROOT / "data" / "model")
     tokenizer = load_tokenizer(source)

@@ -16,8 +16,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from alignment import run, stages
-from alignment.spec import StageSpec
+from alignment import run
+from alignment.stage import runner
+from alignment.stage.spec import StageSpec
 
 
 def killer(step: int | None) -> Any:
@@ -33,7 +34,7 @@ def in_a_fork(job: Mapping[str, Any]) -> int:
     if pid:
         return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     try:
-        stages.run_stage(StageSpec.from_json(json.dumps(job["spec"])), killer(job["kill"]))
+        runner.run_stage(StageSpec.from_json(json.dumps(job["spec"])), killer(job["kill"]))
     except BaseException:
         traceback.print_exc()
         os._exit(1)
@@ -42,7 +43,7 @@ def in_a_fork(job: Mapping[str, Any]) -> int:
 
 def councils_own(function: Any) -> Any:
     """`constitution` with an adviser that finds something: a tiny random model would not."""
-    from tests.alignment.methods.test_constitution import Adviser, Answers
+    from tests.alignment.methods.constitution.test_train import Adviser, Answers
 
     return lambda spec, progress: function(spec, progress, sampler=Answers(), adviser=Adviser())
 
@@ -52,10 +53,8 @@ def main() -> None:
     import peft  # noqa: F401
     import trl  # noqa: F401
 
-    from alignment.methods import dpo, kto, resuming, reward, weighted_dpo, weighted_kto  # noqa: F401
-
-    plain = stages.stage_function
-    stages.stage_function = lambda name: councils_own(plain(name)) if name == "constitution" else plain(name)
+    plain = runner.stage_function
+    runner.stage_function = lambda name: councils_own(plain(name)) if name == "constitution" else plain(name)
     for job in json.loads(Path(sys.argv[1]).read_text()):
         status = in_a_fork(job)
         if status > 0:

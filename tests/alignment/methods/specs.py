@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from alignment.compile import compile_rows
-from alignment.judgement import Judgement
-from alignment.snapshot import write_snapshot
-from alignment.spec import Setting, StageSpec
+from alignment.dataset.compile import compile_rows
+from alignment.dataset.judgement import Judgement
+from alignment.dataset.snapshot import write_snapshot
+from alignment.stage.spec import Setting, StageSpec
 
 
 def spec_of(

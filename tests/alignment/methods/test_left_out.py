@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from alignment.errors import StageError
-from alignment.spec import Setting, StageSpec
-from alignment.stages import STAGES, run_stage
+from alignment.stage.runner import STAGES, run_stage
+from alignment.stage.spec import Setting, StageSpec
 from tests.alignment.tiny_model import make_tiny_model
 
 LONG = "so " * 200  # beyond the tiny model's 256 tokens
@@ -88,7 +88,7 @@ TABLES = {"sft": "sft", "dpo": "pairs", "kto": "marks", "reward": "pairs"}
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny model whose chat template raises on a role that it does not know, as the embedded one does."""
-    from alignment.methods.tokenizer import CHAT_TEMPLATE
+    from alignment.methods.pretrain.tokenizer import CHAT_TEMPLATE
 
     folder = make_tiny_model(tmp_path_factory.mktemp("left-out") / "model")
     for name in ("chat_template.jinja",):

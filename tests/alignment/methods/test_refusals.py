@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from alignment.artifact import is_complete
 from alignment.errors import StageError
-from alignment.spec import Setting, StageSpec
-from alignment.stages import STAGES, run_stage
+from alignment.stage.artifact import is_complete
+from alignment.stage.runner import STAGES, run_stage
+from alignment.stage.spec import Setting, StageSpec
 from tests.alignment.tiny_model import make_tiny_model
 
 pytestmark = pytest.mark.slow

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from openai import AsyncOpenAI
 from sqlmodel import Session, select
 
-from alignment.compile import Compiled, compile_rows
-from alignment.judgement import Excluded
+from alignment.dataset.compile import Compiled, compile_rows
+from alignment.dataset.judgement import Excluded
 from feedback_app.api.fields import FIELDS, Type, Way
 from feedback_app.loop.rules import rules_of
 from feedback_app.store.tables import Completion, Task

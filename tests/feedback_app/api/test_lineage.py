@@ -16,8 +16,8 @@ from fastapi import FastAPI
 from feedback_app.api.guard import COOKIE, Guard
 from feedback_app.api.lineage import build_lineage
 from feedback_app.collect.people import sign_in
-from feedback_app.loop.freeze import freeze
 from feedback_app.loop.lineage import named_version_lineage, person_lineage, version_lineage
+from feedback_app.loop.snapshot_round import freeze
 from feedback_app.ui import lineage_view
 from tests.feedback_app.loop.parts import compared, made_by, serve_base
 

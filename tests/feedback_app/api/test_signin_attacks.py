@@ -19,7 +19,7 @@ from feedback_app.api.app import build_app
 from feedback_app.api.guard import COOKIE, DEVICE_COOKIE
 from feedback_app.collect.guessing import FREE
 from feedback_app.collect.people import add_person
-from feedback_app.running import server_config
+from feedback_app.processes.run import server_config
 from feedback_app.settings import Settings
 from feedback_app.store.database import open_store
 from tests.fakes import FakeVllm

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from alignment.compile import compile_rows
+from alignment.dataset.compile import compile_rows
 from feedback_app.collect.answer import Answers
 from feedback_app.collect.judge import compare_verdict, judge
 from feedback_app.collect.tasks import Comparing, PairReady, PairStarted

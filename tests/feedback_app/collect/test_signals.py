@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from alignment.compile import Signal as Compiled
+from alignment.dataset.compile import Signal as Compiled
 from feedback_app.collect import consent, signals
 from feedback_app.collect.signals import Signals, edit_distance, is_thanks
 from feedback_app.errors import Conflict, NotAllowed, Unavailable, UsageError

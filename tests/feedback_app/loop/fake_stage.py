@@ -21,10 +21,11 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
-from alignment import run, stages
-from alignment.asking import Asked, Asking, Votes
-from alignment.checkpoints import CHECKPOINTS, newest, whole
-from alignment.spec import StageSpec
+from alignment import run
+from alignment.stage import runner
+from alignment.stage.checkpoints import CHECKPOINTS, newest, whole
+from alignment.stage.people_channel import Asked, Asking, Votes
+from alignment.stage.spec import StageSpec
 
 MODE = sys.argv[1] if __name__ == "__main__" else ""
 SPEC = sys.argv[-1] if __name__ == "__main__" else ""
@@ -99,7 +100,7 @@ def leave(spec: StageSpec, step: int) -> None:
 def main() -> int:
     if MODE == "silent":
         return 0
-    stages.stage_function = lambda name: train  # type: ignore[assignment]
+    runner.stage_function = lambda name: train  # type: ignore[assignment]
     return run.main([SPEC])
 
 

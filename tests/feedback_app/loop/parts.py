@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from alignment.artifact import finish
-from alignment.judgement import Message
-from alignment.sampler import Sample, Sampling
+from alignment.dataset.judgement import Message
+from alignment.stage.artifact import finish
+from alignment.stage.sampler import Sample, Sampling
 from feedback_app.loop.votes import challenge
 from feedback_app.store.database import Store
 from feedback_app.store.tables import Person, Round, Version

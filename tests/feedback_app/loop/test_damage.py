@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from alignment.artifact import finish
+from alignment.stage.artifact import finish
 from feedback_app.collect.generate import served
 from feedback_app.errors import Unavailable
 from feedback_app.heartbeat import WORKER

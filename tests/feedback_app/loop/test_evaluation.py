@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from alignment.judgement import Message
-from alignment.language_loss import Text
-from alignment.sampler import Sample, Sampling
+from alignment.dataset.judgement import Message
+from alignment.evaluation.language_loss import Text
+from alignment.stage.sampler import Sample, Sampling
 from feedback_app.errors import RoundFailed
 from feedback_app.loop.evaluation import (
     CHUNK,
@@ -24,7 +24,7 @@ from feedback_app.loop.evaluation import (
     held_out_texts,
     load_questions,
 )
-from feedback_app.loop.known import KnownLosses, KnownRights
+from feedback_app.loop.evaluation_cache import KnownLosses, KnownRights
 from feedback_app.settings import shipped_data
 from feedback_app.store.tables import Version
 from tests.feedback_app.loop.parts import FakeSampler

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from alignment.artifact import read_manifest
-from alignment.checkpoints import holds_one
+from alignment.stage.artifact import read_manifest
+from alignment.stage.checkpoints import holds_one
 from feedback_app.loop.rounds import start_round, wait_for
 from feedback_app.loop.worker import Worker
 from feedback_app.settings import Settings, TrainOn

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from alignment import artifact
+from alignment.stage import artifact
 from feedback_app.loop import identity
 from feedback_app.loop.identity import Bases, Files, base_among, same_place
 from feedback_app.store.database import Store

@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from alignment.spec import StageSpec
-from alignment.stages import run_stage
+from alignment.stage.runner import run_stage
+from alignment.stage.spec import StageSpec
 from feedback_app.collect.door import record_door
 from feedback_app.collect.judge import compare_verdict, judge
 from feedback_app.commands.rounds import show_round
-from feedback_app.loop.freeze import freeze
 from feedback_app.loop.left_out import with_left_out
 from feedback_app.loop.report import round_report
+from feedback_app.loop.snapshot_round import freeze
 from feedback_app.store.database import Store
 from feedback_app.store.tables import Person
 from feedback_app.ui.operate_panels import evidence
@@ -42,7 +42,7 @@ def at_the_door(store: Store, person: Person, *messages: dict[str, Any]) -> str:
 
 @pytest.mark.slow
 def test_one_persons_messages_never_end_a_round(sqlite_store: Store, tmp_path: Path) -> None:
-    from alignment.methods.tokenizer import CHAT_TEMPLATE
+    from alignment.methods.pretrain.tokenizer import CHAT_TEMPLATE
 
     serve_base(sqlite_store)
     ann = sqlite_store.people.add("ann", "annotator", "")

@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 from sqlmodel import SQLModel
 
-from alignment.erasure import erase_judgements
-from alignment.snapshot import verify_snapshot
+from alignment.dataset.erasure import erase_judgements
+from alignment.dataset.snapshot import verify_snapshot
 from feedback_app.errors import Conflict, NotFound, UsageError
 from feedback_app.loop.erasure import erase
-from feedback_app.loop.freeze import freeze
 from feedback_app.loop.lineage import check_start, flag_of, lineage, nearest_clean
 from feedback_app.loop.rounds import start_round
 from feedback_app.loop.rules import promotions_since, rules_of
+from feedback_app.loop.snapshot_round import freeze
 from feedback_app.store.database import Store
 from feedback_app.store.judgements import WITHDRAWN
 from feedback_app.store.tables import Person, Round, Snapshot, Version
@@ -326,7 +326,7 @@ def test_an_erasure_that_was_cut_off_is_finished_by_the_next(
     gone = set(store.withdrawals.resting_on(people["bob"].id))
     folder = Path(snapshot.folder)
     with monkeypatch.context() as patch:
-        patch.setattr("alignment.erasure.TableWriter.add", _broken)
+        patch.setattr("alignment.dataset.erasure.TableWriter.add", _broken)
         with pytest.raises(RuntimeError):
             erase_judgements(folder, gone)
     manifest = erase_judgements(folder, gone)

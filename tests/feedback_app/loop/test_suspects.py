@@ -11,8 +11,8 @@ from typing import Any, cast
 import pytest
 
 from feedback_app.exchange.exporting import export
-from feedback_app.loop.freeze import freeze
 from feedback_app.loop.report import round_report
+from feedback_app.loop.snapshot_round import freeze
 from feedback_app.loop.suspects import QUICK, chance, kept_flags, suspects, words
 from feedback_app.store.database import Store
 from feedback_app.store.tables import Person, Round, Snapshot

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from alignment.artifact import finish
+from alignment.stage.artifact import finish
 from feedback_app.errors import Conflict, NotFound, Unavailable, UsageError
 from feedback_app.heartbeat import WORKER, Life, look
 from feedback_app.loop.publish import promote

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from alignment.judgement import Candidate, Kind, Mark, Message, Strength
+from alignment.dataset.judgement import Candidate, Kind, Mark, Message, Strength
 from feedback_app.store import export
 from feedback_app.store.database import Store
 from feedback_app.store.judgements import WITHDRAWN

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from alignment.compile import compile_rows
+from alignment.dataset.compile import compile_rows
 from feedback_app.loop.erasure import erase
 from feedback_app.store.database import Store
 from feedback_app.store.tables import Person, Task

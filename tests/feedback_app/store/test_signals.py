@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from alignment.judgement import Message as Turn
+from alignment.dataset.judgement import Message as Turn
 from feedback_app.store.database import Store
 from feedback_app.store.signals import PAGE, KeptSignal
 from feedback_app.store.tables import Message, Person

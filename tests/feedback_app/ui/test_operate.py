@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alignment.gate import Limits
+from alignment.evaluation.gate import Limits
 from alignment.stats import wilson_interval
 from feedback_app.ui.loop_strip import Tally, tally
 from feedback_app.ui.operate_evidence import guard_rows, guards, marked, sparkline, wilson, win_rate

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch")
 
-from alignment.methods.ppo.advantages import generalised_advantages, whitened  # noqa: E402
+from alignment.methods.online.advantages import generalised_advantages, whitened  # noqa: E402
+from alignment.methods.online.rewards import Unit, answer_rewards, kl_per_answer, token_rewards  # noqa: E402
 from alignment.methods.ppo.kl import AdaptiveController, FixedController, controller  # noqa: E402
 from alignment.methods.ppo.losses import policy_loss, value_loss  # noqa: E402
-from alignment.methods.ppo.rewards import Unit, answer_rewards, kl_per_answer, token_rewards  # noqa: E402
 
 pytestmark = pytest.mark.slow  # torch takes seconds to import
 

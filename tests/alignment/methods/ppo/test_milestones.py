@@ -17,13 +17,13 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file
 
-from alignment.artifact import read_manifest
-from alignment.asking import Votes, answer, asked, folder_of
 from alignment.errors import StageError
+from alignment.methods.ppo.overoptimization import Milestone, Watch
 from alignment.methods.ppo.train import train
-from alignment.spec import StageSpec
-from alignment.stages import run_stage
-from alignment.watch import Milestone, Watch
+from alignment.stage.artifact import read_manifest
+from alignment.stage.people_channel import Votes, answer, asked, folder_of
+from alignment.stage.runner import run_stage
+from alignment.stage.spec import StageSpec
 from tests.alignment.methods.ppo.test_train import made, spec_for
 
 pytestmark = pytest.mark.slow

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from alignment.artifact import is_complete
+from alignment.dataset.judgement import Message
+from alignment.dataset.snapshot import write_snapshot
 from alignment.errors import StageError
-from alignment.judgement import Message
-from alignment.sampler import Sample, Sampling
-from alignment.snapshot import write_snapshot
-from alignment.spec import Setting, StageSpec
-from alignment.stages import run_stage
+from alignment.stage.artifact import is_complete
+from alignment.stage.runner import run_stage
+from alignment.stage.sampler import Sample, Sampling
+from alignment.stage.spec import Setting, StageSpec
 from tests.alignment.builders import vote
 from tests.alignment.methods.exclaiming import exclaiming_model
 from tests.alignment.tiny_model import make_tiny_model
@@ -36,7 +36,7 @@ SMALL: dict[str, Setting] = {
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path]:
     """(model, dataset, reward model)."""
-    from alignment.compile import compile_rows
+    from alignment.dataset.compile import compile_rows
 
     folder = tmp_path_factory.mktemp("ppo")
     model = make_tiny_model(folder / "model")
@@ -52,8 +52,8 @@ def spec_for(made: tuple[Path, Path, Path], out: Path, *, seed: int = 1, **setti
 
 
 def model_for(made: tuple[Path, Path, Path], adapter: Path | None = None) -> tuple[Any, Any]:
-    from alignment.methods.loading import load_tokenizer
-    from alignment.methods.ppo.model import OneBase
+    from alignment.methods.online.model import OneBase
+    from alignment.methods.shared_training.loading import load_tokenizer
 
     model, _, reward = made
     tokenizer = load_tokenizer(str(model))
@@ -61,7 +61,7 @@ def model_for(made: tuple[Path, Path, Path], adapter: Path | None = None) -> tup
 
 
 def rollouts_of(model: Any, tokenizer: Any, version: str = "policy", n: int = 6) -> list[Any]:
-    from alignment.methods.ppo.rollouts import BatchSampler, collect
+    from alignment.methods.online.rollouts import BatchSampler, collect
 
     prompts = [(Message("user", f"Question {i}{'?' * (i + 1)}"),) for i in range(n)]
     return collect(BatchSampler(model, tokenizer), version, tokenizer, prompts, Sampling(1.0, 10, seed=3))
@@ -100,7 +100,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_does_not(
 
 
 def test_the_reward_rises_and_the_policy_leaves_the_reference() -> None:
-    from alignment.methods.ppo.rollouts import BatchSampler, collect
+    from alignment.methods.online.rollouts import BatchSampler, collect
     from alignment.methods.ppo.settings import PpoSettings
     from alignment.methods.ppo.train import PpoRun
 
@@ -121,8 +121,8 @@ def test_the_reward_here_is_what_the_trained_model_says(made: tuple[Path, Path, 
     import torch
     from peft import PeftModel
 
-    from alignment.methods.ppo.scoring import score
-    from alignment.methods.reward_model import base_for_scores, member, padded
+    from alignment.methods.online.scoring import score
+    from alignment.methods.shared_training.reward_model import base_for_scores, member, padded
 
     model, tokenizer = model_for(made)
     shake(model)
@@ -144,8 +144,8 @@ def test_a_reward_model_with_weights_of_its_own_scores_beside_the_base(
 ) -> None:
     import torch
 
-    from alignment.methods.ppo.scoring import score
-    from alignment.methods.reward_model import base_for_scores, member, padded
+    from alignment.methods.online.scoring import score
+    from alignment.methods.shared_training.reward_model import base_for_scores, member, padded
 
     source, data, _ = made
     settings: dict[str, Setting] = {"epochs": 2, "dtype": "fp32", "full": True, "members": 2}
@@ -171,7 +171,7 @@ def test_a_reward_model_with_weights_of_its_own_scores_beside_the_base(
 def test_log_probabilities_are_those_of_the_whole_model_one_answer_at_a_time(made: tuple[Path, Path, Path]) -> None:
     import torch
 
-    from alignment.methods.ppo.scoring import score
+    from alignment.methods.online.scoring import score
 
     model, tokenizer = model_for(made)
     shake(model)
@@ -197,7 +197,7 @@ def test_answers_are_drawn_with_the_adapter_added_into_the_weights_which_are_the
 ) -> None:
     import torch
 
-    from alignment.methods.ppo.scoring import score
+    from alignment.methods.online.scoring import score
 
     model, tokenizer = model_for(made)
     shake(model)
@@ -219,7 +219,7 @@ def test_answers_are_drawn_with_the_adapter_added_into_the_weights_which_are_the
 def test_sampling_repeats_by_its_seed_and_greedy_answers_are_the_likeliest(made: tuple[Path, Path, Path]) -> None:
     import torch
 
-    from alignment.methods.ppo.rollouts import BatchSampler, render
+    from alignment.methods.online.rollouts import BatchSampler, render
 
     model, tokenizer = model_for(made)
     assert rollouts_of(model, tokenizer) == rollouts_of(model, tokenizer)

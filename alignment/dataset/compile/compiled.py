@@ -1,0 +1,94 @@
+"""All rows of a set of judgements, with a count of everything that became a row or did not."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from alignment.dataset.compile.drafting import Scale, Totals, draft
+from alignment.dataset.compile.drafts import Draft
+from alignment.dataset.compile.implicit import ImplicitSignal, explicit_marks, signal_drafts, signal_weights
+from alignment.dataset.compile.rules import Rules
+from alignment.dataset.compile.survey import Survey, context_digest
+from alignment.dataset.judgement import Judgement
+from alignment.dataset.rows import GroupRow, MarkRow, PairRow, SftRow
+
+DEFAULT = Rules()
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """Rows in a canonical order, which does not depend on the order of the judgements.
+
+    `counts`: `judgements`, `scripted`, `by_kind`, `people`, `rows` (`pairs`, `marks`, `sft`, `groups`, each with
+    `train` and `held_out`; pairs are those that a policy may learn from), `liked` (training marks that are good,
+    signals among them), `reward_only` (the other pairs, by
+    side), `implicit` (marks from signals), `pairs_by_origin`, `pair_weight` (sum over training pairs),
+    `contradictions` (by kind of rows), `capped` (people scaled down, by kind of rows), `skipped` (by reason).
+    """
+
+    pairs: tuple[PairRow, ...]
+    marks: tuple[MarkRow, ...]
+    sft: tuple[SftRow, ...]
+    counts: dict[str, Any]
+    groups: tuple[GroupRow, ...] = ()
+
+
+def compile_rows(
+    judgements: Iterable[Judgement],
+    *,
+    seed: int = 0,
+    rules: Rules = DEFAULT,
+    signals: Iterable[ImplicitSignal] = (),
+) -> Compiled:
+    """Turn live judgements into training rows by the rules of `alignment.dataset.compile.*`.
+
+    `seed` chooses which prompts are held out, `signals` count only as far as `rules` let them. Holds everything
+    in memory; `stream` does the same from disk. Raises `ValueError` when two judgements share an id.
+    """
+    listed, heard = list(judgements), list(signals)
+    if len({judgement.id for judgement in listed}) != len(listed):
+        raise ValueError("Two judgements share an id; compile each live judgement once.")
+    survey = Survey()
+    contexts: defaultdict[bytes, list[Judgement]] = defaultdict(list)
+    for judgement in listed:
+        contexts[survey.see(judgement)].append(judgement)
+    implicit = _signals(heard, listed, rules, survey)
+    surveyed = survey.result(seed, reliability=rules.reliability)
+    totals = Totals(
+        skipped=Counter(
+            each.excluded.value for each in heard if each.excluded is not None and each.signal in rules.implicit
+        )
+    )
+    drafted = []
+    for digest in sorted({*contexts, *implicit}):
+        said, done = contexts.get(digest, []), implicit.get(digest, [])
+        side = surveyed.side(said[0].context if said else done[0].row.prompt)
+        drafted.append(draft(said, side, surveyed.reliability, rules, totals, done))
+    scale = Scale.of(totals)
+    rows = [scale.finish(each) for each in drafted]
+    return Compiled(
+        pairs=tuple(row for each in rows for row in each.pairs),
+        marks=tuple(row for each in rows for row in each.marks),
+        sft=tuple(row for each in rows for row in each.sft),
+        groups=tuple(row for each in rows for row in each.groups),
+        counts={**survey.counts(), **totals.record(scale)},
+    )
+
+
+def _signals(
+    signals: Iterable[ImplicitSignal], judgements: list[Judgement], rules: Rules, survey: Survey
+) -> dict[bytes, list[Draft[MarkRow]]]:
+    """What signals give, by context; nothing unless `rules` name some and votes agree with them."""
+    listed = list(signals) if rules.implicit else []
+    if not listed:
+        return {}
+    marks = explicit_marks(judgements)
+    drafts = signal_drafts(listed, marks, signal_weights(listed, marks, rules), rules)
+    contexts: defaultdict[bytes, list[Draft[MarkRow]]] = defaultdict(list)
+    for each in drafts:
+        survey.clusters.add_prompt(each.row.prompt)
+        contexts[context_digest(each.row.prompt)].append(each)
+    return dict(contexts)

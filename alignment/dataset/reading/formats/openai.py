@@ -1,0 +1,113 @@
+"""OpenAI's fine-tuning forms: chat (demonstrations) and preference.
+
+Both carry system messages, tools, tool calls and their results. In chat every assistant turn counts as a
+demonstration unless its `weight` is 0: so the earlier turns, which the model itself wrote, are written with
+weight 0, and of a file without weights every answer is read. Call ids are written anew.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from alignment.dataset.judgement import Message
+from alignment.dataset.reading.formats.feedback import (
+    Feedback,
+    Record,
+    Skip,
+    demonstration,
+    only,
+    pair,
+    same_prefix,
+    two,
+)
+from alignment.dataset.reading.formats.turns import calls_of, last_answer, messages, tools_of, with_tools
+
+
+def write_chat(feedback: Feedback) -> Record:
+    """One conversation whose last answer is worth imitating."""
+    tools, prompt = tools_of(feedback.prompt)
+    turns = _records([*prompt, Message("assistant", only(feedback).text)])
+    for turn in turns[:-1]:
+        if turn["role"] == "assistant":
+            turn["weight"] = 0
+    return {"messages": turns, **({"tools": tools} if tools else {})}
+
+
+def read_chat(record: Record) -> list[Feedback]:
+    """A demonstration for each answer that is meant to be learned."""
+    entries = record["messages"]
+    turns = messages(entries)
+    tools = record.get("tools") or [{"type": "function", "function": each} for each in record.get("functions") or []]
+    if len(turns) != len(entries) or not any(turn.role == "assistant" for turn in turns):
+        raise Skip("no answer")
+    found = [
+        demonstration(with_tools(tools, turns[:place]), turn.content)
+        for place, (turn, entry) in enumerate(zip(turns, entries, strict=True))
+        if turn.role == "assistant" and entry.get("weight", 1) != 0
+    ]
+    if not found:
+        raise Skip("no answer that is meant to be learned")
+    return found
+
+
+def write_preference(feedback: Feedback) -> Record:
+    """One pair."""
+    tools, prompt = tools_of(feedback.prompt)
+    chosen, rejected = two(feedback)
+    turns = _records(prompt)
+    return {
+        "input": {"messages": turns, "tools": tools, "parallel_tool_calls": True},
+        "preferred_output": _records([Message("assistant", chosen)]),
+        "non_preferred_output": _records([Message("assistant", rejected)]),
+    }
+
+
+def read_preference(record: Record) -> list[Feedback]:
+    """One pair."""
+    asked = record["input"]
+    before = messages(asked["messages"])
+    chosen_before, chosen = last_answer(messages(record["preferred_output"], "assistant"))
+    rejected_before, rejected = last_answer(messages(record["non_preferred_output"], "assistant"))
+    prompt = (*before, *same_prefix(chosen_before, rejected_before))
+    return [pair(with_tools(asked.get("tools"), prompt), chosen, rejected)]
+
+
+def _records(turns: Sequence[Message]) -> list[Record]:
+    """Messages with their calls as objects, and results tied to the calls before them by number."""
+    found: list[Record] = []
+    waiting: list[str] = []
+    count = 0
+    for turn in turns:
+        called = calls_of(turn.content) if turn.role == "assistant" else None
+        if called is not None:
+            calls, content = called
+            waiting = [f"call_{count + number}" for number in range(1, len(calls) + 1)]
+            count += len(calls)
+            found.append(
+                {
+                    "role": "assistant",
+                    "content": content or None,
+                    "tool_calls": [
+                        {"id": id, "type": "function", "function": {"name": call["name"], "arguments": _written(call)}}
+                        for id, call in zip(waiting, calls, strict=True)
+                    ],
+                }
+            )
+        elif turn.role == "tool":
+            id = waiting.pop(0) if waiting else f"call_{count}"
+            found.append({"role": "tool", "tool_call_id": id, "content": turn.content})
+        else:
+            found.append({"role": turn.role, "content": turn.content})
+    return found
+
+
+def _written(call: Record) -> str:
+    """Arguments are JSON text there; a text that is not JSON goes as it came, any other as what it says."""
+    arguments = call["arguments"]
+    if isinstance(arguments, str):
+        try:
+            json.loads(arguments)
+        except ValueError:
+            return arguments
+    return json.dumps(arguments, ensure_ascii=False)

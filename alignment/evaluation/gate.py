@@ -1,0 +1,178 @@
+"""The gate: evidence in, a verdict with reasons out. Pure.
+
+    guards      did the version keep what it could do, and stay close to what it was?   pass, hold, fail
+    votes       did people, blind, prefer it to the incumbent?                           pass, hold, fail
+
+What may not be done here: sampling, training, or letting a failed guard be outvoted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from alignment.evaluation.guards import Evidence
+from alignment.stats import binomial_tail
+
+LEVEL = 0.05
+
+
+class VerdictKind(StrEnum):
+    """What follows: go on, wait for more, or stop."""
+
+    PASS = "pass"
+    HOLD = "hold"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A verdict and the sentences behind it, worst first."""
+
+    kind: VerdictKind
+    reasons: tuple[str, ...] = field(default=())
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How far a version may move. The defaults are tested on honest and on broken trainings.
+
+    Capability in percentage points, KL in nats per answer (to the incumbent, and to the base: many small steps may
+    lead no further than one), ratios and shares as fractions of 1.
+    `*_rise` limits are what may be added to the incumbent's own share.
+    """
+
+    capability_questions: int = 500
+    capability_loss: float = 2.0
+    capability_upper: float = 4.0
+    kl: float = 40.0
+    length_low: float = 0.4
+    length_high: float = 2.5
+    repetition_rise: float = 0.1
+    empty_rise: float = 0.02
+    endless_rise: float = 0.05
+
+
+def guard_verdict(evidence: Evidence, limits: Limits | None = None) -> Verdict:
+    """Whether a version may be shown to people as a challenger.
+
+    `fail` names every limit that was crossed; `hold` says what was not measured well enough; `pass` says
+    what was measured.
+    """
+    limits = limits or Limits()
+    failed = [*_capability(evidence, limits), *_text(evidence, limits)]
+    if failed:
+        return Verdict(VerdictKind.FAIL, tuple(failed))
+    missing = _missing(evidence, limits)
+    if missing:
+        return Verdict(VerdictKind.HOLD, tuple(missing))
+    return Verdict(
+        VerdictKind.PASS,
+        (
+            f"It kept what it could do: {evidence.capability.challenger:.1%} of {evidence.capability.n} questions "
+            f"right, {evidence.capability.incumbent:.1%} before.",
+            f"It stayed close: KL {evidence.kl:.1f} nats per answer, {evidence.length_ratio:.2f} times as long.",
+        ),
+    )
+
+
+def vote_verdict(wins: int, losses: int, ties: int, needed: int = 60) -> Verdict:
+    """What blind votes say: one exact one-sided 5 % binomial test, once there are `needed` votes.
+
+    Ties count as votes but not as decided ones. The test keeps its level only if it is asked once: give it
+    the first `needed` votes, not a growing total. Raises `ValueError` on a negative count.
+    """
+    if min(wins, losses, ties) < 0 or needed < 1:
+        raise ValueError("votes cannot be negative, and at least one is needed")
+    votes, decided = wins + losses + ties, wins + losses
+    if votes < needed:
+        more = needed - votes
+        return Verdict(
+            VerdictKind.HOLD,
+            (f"{more} more {'vote' if more == 1 else 'votes'} needed: {votes} of {needed} are in.",),
+        )
+    tally = f"{wins} of {decided} decided votes were for it, {ties} ties"
+    better, worse = binomial_tail(wins, decided), binomial_tail(losses, decided)
+    if better <= LEVEL:
+        return Verdict(VerdictKind.PASS, (f"People prefer it: {tally} ({_p(better)}).",))
+    if worse <= LEVEL:
+        return Verdict(VerdictKind.FAIL, (f"People prefer the incumbent: {tally} ({_p(worse)}).",))
+    return Verdict(VerdictKind.HOLD, (f"The votes do not decide: {tally} (p = {better:.2f}, {LEVEL} needed).",))
+
+
+def _p(value: float) -> str:
+    return f"p = {value:.4f}" if value >= 0.0001 else "p < 0.0001"
+
+
+def combine(verdicts: Sequence[Verdict]) -> Verdict:
+    """The worst of several verdicts (fail, then hold, then pass), with the reasons of every verdict that bad."""
+    for kind in (VerdictKind.FAIL, VerdictKind.HOLD, VerdictKind.PASS):
+        reasons = [reason for verdict in verdicts if verdict.kind is kind for reason in verdict.reasons]
+        if any(verdict.kind is kind for verdict in verdicts):
+            return Verdict(kind, tuple(reasons))
+    raise ValueError("there is no verdict to combine")
+
+
+def _capability(evidence: Evidence, limits: Limits) -> list[str]:
+    reasons = []
+    for other, loss in (("incumbent", evidence.capability.vs_incumbent), ("base", evidence.capability.vs_base)):
+        if loss.n == 0:
+            continue
+        if loss.points > limits.capability_loss:
+            reasons.append(f"It lost {loss.points:.1f} points of capability to the {other}; {_allowed(limits)}.")
+        elif loss.upper > limits.capability_upper and loss.n >= limits.capability_questions:
+            reasons.append(
+                f"It may have lost up to {loss.upper:.1f} points of capability to the {other}; {_allowed(limits)}."
+            )
+    return reasons
+
+
+def _allowed(limits: Limits) -> str:
+    return f"at most {limits.capability_loss:g} are allowed, with an upper bound of {limits.capability_upper:g}"
+
+
+def _text(evidence: Evidence, limits: Limits) -> list[str]:
+    before, after = evidence.before, evidence.after
+    checks = [
+        (
+            evidence.kl is not None and not evidence.kl <= limits.kl,
+            f"It moved too far: KL to the incumbent is {evidence.kl} nats per answer, {limits.kl:g} at most.",
+        ),
+        (
+            evidence.kl_base is not None and not evidence.kl_base <= limits.kl,
+            f"Rounds moved it too far: KL to the base is {evidence.kl_base} nats per answer, {limits.kl:g} at most.",
+        ),
+        (
+            not limits.length_low <= evidence.length_ratio <= limits.length_high,
+            f"Its answers are {evidence.length_ratio:.2f} times as long as before; "
+            f"between {limits.length_low:g} and {limits.length_high:g} is allowed.",
+        ),
+        (
+            after.repetition > before.repetition + limits.repetition_rise,
+            f"It repeats itself: {after.repetition:.0%} of its three-word runs are repeats, "
+            f"{before.repetition:.0%} before.",
+        ),
+        (
+            after.empty > before.empty + limits.empty_rise,
+            f"{after.empty:.0%} of its answers are empty, {before.empty:.0%} before.",
+        ),
+        (
+            after.endless > before.endless + limits.endless_rise,
+            f"{after.endless:.0%} of its answers do not end, {before.endless:.0%} before.",
+        ),
+    ]
+    return [reason for crossed, reason in checks if crossed]
+
+
+def _missing(evidence: Evidence, limits: Limits) -> list[str]:
+    reasons = []
+    if evidence.capability.n < limits.capability_questions:
+        reasons.append(
+            f"Capability was asked with {evidence.capability.n} questions; {limits.capability_questions} are needed."
+        )
+    if evidence.kl is None:
+        reasons.append("The KL to the incumbent was not measured.")
+    if evidence.after.n == 0:
+        reasons.append("No fresh answers were sampled.")
+    return reasons

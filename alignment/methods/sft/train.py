@@ -1,0 +1,173 @@
+"""Supervised finetuning: a model learns from whole conversations, with loss on the assistant's words alone."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from alignment.dataset.judgement import Message
+from alignment.dataset.left_out import LeftOut
+from alignment.dataset.row_files import messages, rows_of
+from alignment.dataset.snapshot import read_sft
+from alignment.errors import StageError
+from alignment.methods.shared_training.chat_template import as_turns
+from alignment.methods.shared_training.tokenized import Laying
+from alignment.stage.checkpoints import trainer_folder
+from alignment.stage.runner import Progress
+from alignment.stage.spec import StageSpec
+
+DEFAULTS: dict[str, bool | int | float | str] = {
+    "epochs": 1.0,
+    "max_steps": -1,
+    "batch_size": 32,
+    "learning_rate": 3e-4,
+    "warmup_share": 0.05,
+    "max_length": 256,
+    "log_every": 10,
+    "bf16": True,
+}
+
+
+class SftDataError(StageError):
+    """The rows cannot be trained on: none, or none with an assistant's turn."""
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """Turns, the places of those that are learned, and the judgements behind them."""
+
+    turns: tuple[Message, ...]
+    learned: tuple[int, ...]
+    judgements: tuple[str, ...] = ()
+
+
+def read_rows(data: Path, left: LeftOut) -> list[Conversation]:
+    """What is to be learned: ``train.jsonl``, or the training rows worth imitating of a dataset's ``sft.jsonl``.
+
+    Of a {"messages"} row every assistant's turn is learned but those of ``weight`` 0, of a row worth imitating only
+    its completion. Rows that are not text are counted in ``left``.
+    Raises SftDataError with the counts when there is no such file, or no row with an assistant's turn to learn.
+    """
+    conversations, imitated = data / "train.jsonl", data / "sft.jsonl"
+    if conversations.exists():
+        found = rows_of(conversations, ("messages",), lambda record: _conversation(record["messages"]), left)
+        if not left.total and not any(row.learned for row in found):
+            raise SftDataError(
+                f"sft needs at least one conversation with an assistant's turn; 0 of {len(found)} have one."
+            )
+        return found
+    if not imitated.exists():
+        raise SftDataError(
+            f"sft needs at least one row worth imitating; {data} has 0: no train.jsonl and no sft.jsonl."
+        )
+    rows = read_sft(data, "train", left=left)
+    if not rows and not left.total:
+        raise SftDataError("sft needs at least one row worth imitating; this snapshot has 0: collect corrections.")
+    return [
+        Conversation((*row.prompt, Message("assistant", row.completion)), (len(row.prompt),), row.judgements)
+        for row in rows
+    ]
+
+
+def _conversation(value: Any) -> Conversation:
+    """Raises `Unusable` on what is not text."""
+    turns = messages(value)
+    said = value if isinstance(value, list) else [{}]
+    learned = (
+        place
+        for place, turn in enumerate(turns)
+        if turn.role == "assistant" and turn.content.strip() and said[place].get("weight", 1) != 0
+    )
+    return Conversation(turns, tuple(learned))
+
+
+def laid_out(rows: Sequence[Conversation], laying: Laying) -> list[dict[str, Any]]:
+    """The rows for TRL: whole conversations where every answer is learned, else one row an answer to learn."""
+    kept = []
+    for row in rows:
+        turns = laying.conversation(row.turns, row.judgements, learned=row.learned)
+        if turns is not None:
+            kept.append((as_turns(turns), row.learned))
+    if all(len(learned) == sum(turn["role"] == "assistant" for turn in turns) for turns, learned in kept):
+        return [{"messages": turns} for turns, _ in kept]
+    return [
+        {"prompt": turns[:place], "completion": [turns[place]]} for turns, learned in kept for place in learned if place
+    ]
+
+
+def train(spec: StageSpec, progress: Progress) -> dict[str, Any]:
+    """Finetune ``spec.model`` on ``spec.data`` and write the whole model to ``spec.out``; return its metrics.
+
+    Rows that cannot be used, or are longer than ``max_length`` tokens, are left out and counted, never cut.
+    Progress records: `step`, `steps`, `epoch`, `loss`, `seconds_left` and what else the trainer logs.
+    Raises `StageError` (SftDataError on data) with one sentence, and NonFiniteLossError when training breaks down.
+    """
+    from datasets import Dataset
+    from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback
+    from trl import SFTConfig, SFTTrainer
+
+    from alignment.methods.pretrain.train import NonFiniteLossError, save
+    from alignment.methods.shared_training.progress_callback import ProgressCallback
+    from alignment.methods.shared_training.resuming import train_on
+
+    if spec.model is None:
+        raise StageError("sft needs a model to start from; name one, or pretrain first.")
+    unknown = sorted(set(spec.settings) - set(DEFAULTS))
+    if unknown:
+        raise StageError(f"sft has no setting {', '.join(unknown)}; it has {', '.join(DEFAULTS)}.")
+    settings: dict[str, Any] = {**DEFAULTS, **spec.settings}
+    left = LeftOut()
+    rows = read_rows(spec.data, left)
+    tokenizer = AutoTokenizer.from_pretrained(spec.model)
+    laying = Laying(tokenizer, settings["max_length"])
+    kept = laid_out(rows, laying)
+    left.update(laying.left)
+    left.check("sft", len(kept), 1, "rows", f"{settings['max_length']} tokens")
+    model = AutoModelForCausalLM.from_pretrained(spec.model, dtype="float32")
+    started = time.monotonic()
+
+    config = SFTConfig(
+        output_dir=str(trainer_folder(spec.out)),
+        num_train_epochs=settings["epochs"],
+        max_steps=settings["max_steps"],
+        per_device_train_batch_size=settings["batch_size"],
+        learning_rate=settings["learning_rate"],
+        lr_scheduler_type="linear",
+        warmup_steps=settings["warmup_share"],
+        max_length=settings["max_length"],
+        assistant_only_loss=True,
+        logging_steps=settings["log_every"],
+        logging_nan_inf_filter=False,
+        train_sampling_strategy="group_by_length",
+        save_strategy="no",
+        report_to="none",
+        use_cpu=True,
+        bf16=settings["bf16"],
+        gradient_checkpointing=False,
+        disable_tqdm=True,
+        seed=spec.seed,
+        data_seed=spec.seed,
+    )
+    trainer = SFTTrainer(
+        model=model,
+        args=config,
+        train_dataset=Dataset.from_list(kept),
+        processing_class=tokenizer,
+        callbacks=[ProgressCallback(progress)],
+    )
+    trainer.remove_callback(PrinterCallback)
+    result = train_on(trainer, spec)
+    if not math.isfinite(result.training_loss):
+        raise NonFiniteLossError(f"the mean loss was {result.training_loss}; lower learning_rate")
+    save(trainer.model, tokenizer, spec.out)
+    return {
+        "loss": result.training_loss,
+        "steps": trainer.state.global_step,
+        "rows": len(kept),
+        **left.to_record(),
+        "seconds": time.monotonic() - started,
+    }

@@ -1,0 +1,222 @@
+"""The stages there are, the chains of stages that rounds name, and how one stage runs.
+
+A stage is a function `train(spec, progress) -> metrics` that reads the folders its spec names and writes
+into `spec.out`. Everything around that is the same for all of them and lives here: the numbered progress
+records, the manifest, `COMPLETE`. Whether it runs in this process, as a child or under a launcher on
+another machine makes no difference, as long as it is one process (`alignment.stage.world`). What may not be done here:
+knowing a training library.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import importlib
+import json
+import math
+import os
+import time
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from alignment.dataset.snapshot import verify_snapshot
+from alignment.errors import SnapshotProblem, StageError
+from alignment.lines import lines_of
+from alignment.stage.artifact import Manifest, finish, is_complete
+from alignment.stage.checkpoints import PROGRESS, Checkpoint, clear, fetch, library_versions
+from alignment.stage.continuing import check_continuing
+from alignment.stage.sampler import Elsewhere
+from alignment.stage.spec import PROCESS, Setting, StageSpec
+from alignment.stage.world import check_alone
+
+Progress = Callable[[Mapping[str, Any]], None]
+"""Takes one record, for instance {"step": 3, "steps": 30, "loss": 0.61, "seconds_left": 4.2}."""
+
+Outside = Callable[[StageSpec], Elsewhere]
+"""Opens the sampler of a stage whose setting `rollouts_from` is not `process`."""
+
+STAGES: Mapping[str, str] = MappingProxyType(
+    {
+        "pretrain": "alignment.methods.pretrain.train:train",
+        "sft": "alignment.methods.sft.train:train",
+        "dpo": "alignment.methods.dpo.train:train",
+        "kto": "alignment.methods.kto.train:train",
+        "reward": "alignment.methods.reward.train:train",
+        "ppo": "alignment.methods.ppo.train:train",
+        "rloo": "alignment.methods.rloo.train:train",
+        "online-dpo": "alignment.methods.online_dpo.train:train",
+        "constitution": "alignment.methods.constitution.train:train",
+    }
+)
+"""Where each stage's function lives; imported only when it runs, because training libraries take seconds."""
+
+COMMON = ("step", "steps", "loss", "seconds_left")
+_PREFERENCES = ("margin", "accuracy")
+_ANSWERS = ("reward", "kl", "entropy", "length")
+LIVE: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "pretrain": COMMON,
+        "sft": COMMON,
+        "dpo": (*COMMON, *_PREFERENCES),
+        "kto": (*COMMON, *_PREFERENCES),
+        "reward": (*COMMON, *_PREFERENCES, "reward"),
+        "ppo": (*COMMON, *_ANSWERS),
+        "rloo": (*COMMON, *_ANSWERS),
+        "online-dpo": (*COMMON, *_ANSWERS, *_PREFERENCES),
+        "constitution": ("step", "steps", "seconds_left", "pairs", "revised"),  # makes rows, so has no loss
+    }
+)
+"""What every progress record of a stage after the one of step 0 holds, beside what only that method knows.
+
+`margin` and `accuracy` are those of rewards within a preference, `reward` is in spreads of the starting
+model's (in `reward` itself raw), `kl` to the reference in nats per answer, `entropy` in nats per token,
+`length` in tokens.
+"""
+
+CHAINS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "dpo": ("dpo",),
+        "kto": ("kto",),
+        "ppo": ("reward", "ppo"),
+        "rloo": ("reward", "rloo"),
+        "online-dpo": ("reward", "online-dpo"),
+        "constitution": ("constitution", "dpo"),
+    }
+)
+"""The stages of each method that a round may name."""
+
+
+def stage_settings(settings: Mapping[str, Setting], method: str, stage: str) -> dict[str, Setting]:
+    """The part of a round's settings that is for one stage of its chain.
+
+    `reward.epochs` is for the stage called reward; a name without a stage is for the chain's last one.
+    Raises `StageError` naming a stage that is not in the chain.
+    """
+    chain = CHAINS[method]
+    own: dict[str, Setting] = {}
+    for name, value in settings.items():
+        target, dot, rest = name.partition(".")
+        if dot and target not in chain:
+            raise StageError(f"{method} has no stage {target}, so nothing can be set in it; it has {', '.join(chain)}.")
+        if (target if dot else chain[-1]) == stage:
+            own[rest if dot else name] = value
+    return own
+
+
+_CANNOT_WRITE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES}
+
+
+def stage_function(name: str) -> Callable[[StageSpec, Progress], dict[str, Any]]:
+    """The function of a stage. Raises `StageError` naming the stages that exist."""
+    if name not in STAGES:
+        raise StageError(f"There is no stage called {name!r}; the stages are {', '.join(STAGES)}.")
+    module, function = STAGES[name].split(":")
+    found: Callable[[StageSpec, Progress], dict[str, Any]] = getattr(importlib.import_module(module), function)
+    return found
+
+
+def run_stage(spec: StageSpec, progress: Progress | None = None, *, outside: Outside | None = None) -> Manifest:
+    """Run one stage and seal what it made; one that died in this folder, or in `spec.resume`, is continued.
+
+    Writes `spec.json`, `progress.jsonl` (one record a line, numbered from 1), the stage's own files,
+    `manifest.json` and last `COMPLETE` into `spec.out`; `progress` also gets every numbered record.
+    `outside` opens vLLM for the stages that were told to sample from it (`rollouts_from`).
+    Raises `StageError` with one sentence when the stage cannot run or went wrong; then there is no `COMPLETE`.
+    """
+    check_alone(spec.stage, os.environ)
+    run = stage_function(spec.stage)
+    if is_complete(spec.out):
+        raise StageError(f"{spec.out} already holds a finished artifact; every attempt needs a folder of its own.")
+    if spec.data_hash:
+        try:
+            verify_snapshot(spec.data, spec.data_hash)
+        except SnapshotProblem as error:
+            raise StageError(str(error)) from error
+    if spec.adapter is not None:
+        check_continuing(spec.stage, spec.adapter, spec.settings, spec.model)
+    try:
+        spec.out.mkdir(parents=True, exist_ok=True)
+        (spec.out / "spec.json").write_text(spec.to_json() + "\n", encoding="utf-8")
+        started = time.perf_counter()
+        checkpoint = fetch(spec)
+        with _ProgressFile(spec, progress, checkpoint) as record:
+            metrics = _with_rollouts(run, spec, outside)(spec, record)
+        clear(spec.out)
+        metrics = {**metrics, "seconds": round(time.perf_counter() - started, 3)}
+        if checkpoint is not None:
+            metrics["resumed_at"] = checkpoint.step
+        return finish(spec.out, json.loads(spec.to_json()), metrics, library_versions())
+    except OSError as error:
+        if error.errno not in _CANNOT_WRITE:
+            raise
+        raise StageError(
+            f"{spec.stage} could not write to {spec.out}: {error.strerror}. Free some space and start again."
+        ) from error
+
+
+def rolls_out_elsewhere(spec: StageSpec) -> bool:
+    """Whether the stage was told to sample from a model in another process."""
+    return spec.settings.get("rollouts_from", PROCESS) != PROCESS
+
+
+def _with_rollouts(
+    run: Callable[..., dict[str, Any]], spec: StageSpec, outside: Outside | None
+) -> Callable[[StageSpec, Progress], dict[str, Any]]:
+    """The stage's function, with a sampler elsewhere where the spec asks for one."""
+    if not rolls_out_elsewhere(spec):
+        return run
+    if outside is None:
+        raise StageError(
+            f"{spec.stage} was told to take its rollouts from vLLM and was handed none: start it with alignloop, as a "
+            "round or with alignloop train, or set rollouts_from=process."
+        )
+
+    def sampling(spec: StageSpec, progress: Progress) -> dict[str, Any]:
+        try:
+            with contextlib.closing(outside(spec)) as sampler:
+                return run(spec, progress, sampler=sampler)
+        except ConnectionError as error:
+            raise StageError(
+                f"{spec.stage} could not take its rollouts from vLLM: {error}. "
+                "Start it and correct vllm_url, or set rollouts_from=process."
+            ) from error
+
+    return sampling
+
+
+class _ProgressFile:
+    """Numbers records, appends them to `progress.jsonl` and refuses a loss that is not a number.
+
+    After a checkpoint the numbers go on behind those of the records that were kept.
+    """
+
+    def __init__(self, spec: StageSpec, listener: Progress | None, checkpoint: Checkpoint | None) -> None:
+        self._stage = spec.stage
+        self._path = spec.out / PROGRESS
+        self._listener = listener
+        self._goes_on = checkpoint is not None
+        self._number = 0
+
+    def __enter__(self) -> _ProgressFile:
+        if self._goes_on:
+            self._number = len(lines_of(self._path.read_text(encoding="utf-8")))
+        self._file = self._path.open("a" if self._goes_on else "w", encoding="utf-8")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def __call__(self, record: Mapping[str, Any]) -> None:
+        loss = record.get("loss")
+        if isinstance(loss, float) and not math.isfinite(loss):
+            raise StageError(
+                f"{self._stage} ended at step {record.get('step', '?')} because its loss is {loss}. "
+                "Use a smaller learning rate or look for broken rows in the dataset."
+            )
+        self._number += 1
+        numbered = {"number": self._number, **record}
+        self._file.write(json.dumps(numbered) + "\n")
+        self._file.flush()
+        if self._listener is not None:
+            self._listener(numbered)

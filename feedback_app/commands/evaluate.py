@@ -1,0 +1,169 @@
+"""`alignloop evaluate`: from names and folders to a sampler, prompts, questions and a judge.
+
+Versions that vLLM has loaded are sampled there. As soon as one of the two is a folder, or vLLM is away,
+both are sampled in this process: slower, and it needs the training libraries. Nothing is stored.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from feedback_app.errors import NotFound, Unavailable, UsageError
+
+if TYPE_CHECKING:
+    from alignment.evaluation.evaluate import Prompt
+    from alignment.methods.online.local_sampler import LocalModel
+    from alignment.stage.sampler import Sample, Sampler, Sampling
+    from feedback_app.settings import Settings
+    from feedback_app.store.database import Store
+    from feedback_app.store.tables import Version
+
+POLICY = "policy"
+
+
+def evaluate_names(
+    model: str, against: str, judge: str, prompts: Path | None, n: int, seed: int, *, capability: bool
+) -> dict[str, Any]:
+    """What `alignloop evaluate --json` prints. Raises `UsageError`, `NotFound` and what the sampler raises."""
+    from alignment.dataset.judgement import Message
+    from alignment.evaluation.evaluate import evaluate_models
+    from alignment.evaluation.tastes import TASTES
+    from alignment.stage.sampler import Sampling
+    from feedback_app.loop.evaluation import load_questions
+    from feedback_app.processes.preflight import check_model
+    from feedback_app.processes.wiring import settings_and_store
+
+    if judge and judge not in TASTES:
+        raise UsageError(f"There is no judge called {judge}. Judges: {', '.join(TASTES)}.")
+    settings, store = settings_and_store()
+    facts = check_model(settings)
+    texts = read_prompts(prompts or settings.data / "prompts" / "eval.jsonl")
+    names = {name: _source(store, settings, name) for name in (model, against)}
+    temperature = settings.temperature if settings.temperature is not None else (facts.temperature or 1.0)
+    questions = load_questions(settings.data / "questions", settings.capability_questions) if capability else ()
+    taste = TASTES[judge] if judge else None
+    with _sampler(settings, names) as (sampler, asked):
+        result = evaluate_models(
+            sampler,
+            asked[model],
+            asked[against],
+            (judge, taste.score) if taste else None,
+            [(Message("user", text),) for text in texts],
+            n,
+            sampling=Sampling(temperature, settings.max_tokens, seed),
+            questions=questions,
+            tie_within=0.0 if taste is None or taste.relative else taste.threshold,
+        )
+    return result | {"model": names[model][0], "against": names[against][0]}
+
+
+def read_prompts(path: Path) -> list[str]:
+    """One prompt of each line: a JSON object with `prompt` (text, or a list of messages). Raises `UsageError`."""
+    from alignment.lines import numbered_lines
+
+    try:
+        lines = list(numbered_lines(path))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}.") from error
+    found = []
+    for number, line in lines:
+        try:
+            found.append(_prompt(json.loads(line)))
+        except (ValueError, KeyError, TypeError, IndexError) as error:
+            raise UsageError(
+                f'{path}, line {number}, is not JSONL with a prompt. Write one {{"prompt": "…"}} a line.'
+            ) from error
+    if not found:
+        raise UsageError(f"{path} has no prompts.")
+    return found
+
+
+def _prompt(record: Any) -> str:
+    value = record if isinstance(record, str) else record["prompt"]
+    text = value if isinstance(value, str) else value[-1]["content"]
+    if not isinstance(text, str) or not text.strip():
+        raise ValueError("empty")
+    return text
+
+
+def _source(store: Store, settings: Settings, name: str) -> tuple[str, str, Version | None]:
+    """The name to report, where its files are, and its version (None for a folder)."""
+    from alignment.methods.shared_training.reward_model import is_reward_model
+    from feedback_app.loop.identity import Files
+
+    published = store.versions.published()
+    if name == POLICY:
+        if published is None:
+            return "base", settings.model_source, None
+        name = published.version
+    version = store.versions.get(name)
+    if version is not None:
+        if wrong := Files().problem(version):
+            raise Unavailable(f"{version.name} cannot be evaluated: {wrong}")
+        return version.name, version.path, version
+    if Path(name).is_dir():
+        if is_reward_model(Path(name)):
+            raise UsageError(f"{name} holds a reward model: it scores answers and cannot give any. Name another.")
+        return name, str(Path(name)), None
+    if name == "base":
+        return name, settings.model_source, None
+    raise NotFound(f"{name} is neither a version nor a folder. `alignloop version list` names the versions.")
+
+
+@contextmanager
+def _sampler(
+    settings: Settings, names: dict[str, tuple[str, str, Version | None]]
+) -> Iterator[tuple[Sampler, dict[str, str]]]:
+    """The sampler for these names, and what to ask it for each: vLLM where it has both, else our own."""
+    served = {asked: version.served_name for asked, (_, _, version) in names.items() if version is not None}
+    if len(served) == len(names) and set(served.values()) <= set(asyncio.run(_loaded(settings))):
+        from feedback_app.processes.wiring import sampler_of
+
+        http = sampler_of(settings)
+        try:
+            yield cast("Sampler", http), served
+        finally:
+            http.close()
+        return
+    places = {asked: place for asked, (_, place, _) in names.items()}
+    yield LocalModels(places, settings.model_source), {asked: asked for asked in places}
+
+
+class LocalModels:
+    """Samples from folders in this process; one base model at a time is kept in memory for each source."""
+
+    def __init__(self, places: Mapping[str, str], base: str) -> None:
+        self._places, self._base = dict(places), base
+        self._models: dict[str, LocalModel] = {}
+        self._loaded: set[str] = set()
+
+    def sample(self, version: str, prompts: Sequence[Prompt], sampling: Sampling) -> list[list[Sample]]:
+        """As `alignment.stage.sampler.Sampler`. Raises `StageError` on a folder that is not a model."""
+        from alignment.methods.online.local_sampler import BASE, LocalModel
+
+        place = Path(self._places[version])
+        adapter = (place / "adapter_config.json").is_file()
+        source = self._base if adapter else str(self._places[version])
+        if source not in self._models:
+            self._models[source] = LocalModel(source)
+        model = self._models[source]
+        if adapter and version not in self._loaded:
+            model.load(version, place)
+            self._loaded.add(version)
+        return model.sample(version if adapter else BASE, prompts, sampling)
+
+
+async def _loaded(settings: Settings) -> Sequence[str]:
+    from feedback_app.processes.wiring import client_of
+    from serving.errors import ServingError
+
+    async with client_of(settings) as client:
+        try:
+            return [model.name for model in await client.models()]
+        except ServingError:
+            return []

@@ -1,0 +1,196 @@
+"""People are asked in the middle of a run: a milestone that a stage asks about is loaded, judged blind, and let go.
+
+The stage asks through files (`alignment.stage.people_channel`). A milestone becomes a version of its own kind, under a name that
+its weights decide, so that a stage that was killed finds the votes which the same weights had before; it is loaded
+as every version is (`reconcile`), never published, and while it waits Compare tasks show an answer of it beside one
+of the version that training started from. Their votes are judgements like those on a challenger; no test of a
+challenger counts them, because each vote names what it is about.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import shutil
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from alignment.methods.ppo.settings import WATCH_NEEDS
+from alignment.stage.people_channel import Asked, Votes, answer, asked, forget
+from alignment.stage.runner import CHAINS, stage_settings
+from alignment.stage.spec import StageSpec
+from feedback_app.errors import RoundFailed, Unavailable, UsageError
+from feedback_app.loop.reconcile import Reconcile
+from feedback_app.store.database import Store
+from feedback_app.store.tables import Round, Version
+from feedback_app.store.versions import LOADING, MILESTONE, WATCHED
+
+log = logging.getLogger(__name__)
+
+POLL_S = 0.5
+LOAD_TIMEOUT_S = 60.0  # then it is tried again, as long as the stage waits
+STAGE = "ppo"  # the stage that has a watch
+
+
+def check_watch(settings: Mapping[str, Any], method: str) -> None:
+    """Refuse a watch that has nothing to judge. Raises `UsageError`."""
+    own = _own(settings, method)
+    if own.get("watch") and not own.get("milestones"):
+        raise UsageError(f"{STAGE}'s {WATCH_NEEDS}.")
+
+
+def check_served(settings: Mapping[str, Any], method: str, *, paused: bool) -> None:
+    """Refuse a watch while nothing answers people. Raises `RoundFailed`."""
+    if paused and _own(settings, method).get("watch"):
+        raise RoundFailed(
+            "watch asks people while the policy is trained, and vLLM is stopped meanwhile (ALIGNLOOP_TRAIN_ON=pause): "
+            "set ALIGNLOOP_TRAIN_ON=beside, or elsewhere with a launcher, or leave watch out."
+        )
+
+
+def asks_people(spec: StageSpec) -> bool:
+    """Whether a stage was told to."""
+    return bool(spec.settings.get("watch"))
+
+
+class Watching:
+    """The worker's side of one round's watch. `follow` runs beside the stage's process."""
+
+    def __init__(
+        self,
+        store: Store,
+        reconcile: Reconcile,
+        turn: Round,
+        start: Version,
+        home: Path,
+        *,
+        scripted_count: bool,
+        poll_s: float = POLL_S,
+    ) -> None:
+        """`start` is what training started from, `home` where versions' files lie for good."""
+        self._store = store
+        self._reconcile = reconcile
+        self._turn = turn
+        self._start = start
+        self._home = home
+        self._scripted_count = scripted_count
+        self._poll_s = poll_s
+        self._question: Asked | None = None
+        self._about: Version | None = None  # the milestone that the question is about
+        self._told: Votes | None = None
+        self._lock = threading.Lock()  # a thread that was left behind must not undo what `_let_go` did
+        self._watched: Version | None = None  # the milestone that Compare tasks show, or will once it is loaded
+
+    async def follow(self, out: Path) -> None:
+        """Have people judge whatever the stage that writes `out` asks about, until cancelled.
+
+        An error is logged and the look taken again: the stage's own patience is the only limit.
+        """
+        try:
+            while True:
+                try:
+                    await self._look(out)
+                except Exception:
+                    log.exception("people could not be asked about a milestone; it is tried again")
+                await asyncio.sleep(self._poll_s)
+        finally:
+            # Not awaited: a cancelled task must not be asked to wait again before it ends.
+            self._let_go()
+            forget(out)
+
+    async def _look(self, out: Path) -> None:
+        question = await asyncio.to_thread(asked, out)
+        if question is None or question != self._question:
+            self._question, self._about, self._told = question, None, None
+        if question is None:
+            await asyncio.to_thread(self._let_go)
+            return
+        if self._about is None:
+            self._about = await asyncio.to_thread(self._registered, question)
+        about = self._about
+        if self._watched is not None and self._watched.name != about.name:
+            await asyncio.to_thread(self._let_go)
+        votes = await asyncio.to_thread(self._votes, about.name, question.judgements)
+        over = votes.judged < question.judgements and not await self._shown(about)
+        if over and about.name not in self._reconcile.refused:
+            return  # vLLM may come back before the stage's patience ends
+        if over or votes != self._told:
+            await asyncio.to_thread(answer, out, question, votes, over=over)
+            self._told = votes
+
+    async def _shown(self, milestone: Version) -> bool:
+        """Whether Compare tasks show this milestone now, after seeing to it."""
+        if self._watched is not None:
+            return True
+        self._watched = milestone
+        await asyncio.to_thread(self._set_state, LOADING)
+        try:
+            await self._reconcile.ensure(milestone, timeout_s=LOAD_TIMEOUT_S)
+        except Unavailable as error:
+            log.warning("nobody can be asked about %s: %s", milestone.name, error)
+            await asyncio.to_thread(self._let_go)
+            return False
+        await asyncio.to_thread(self._set_state, WATCHED)
+        log.info("people are asked about %s", milestone.name)
+        return True
+
+    # In the store and on the disk: synchronous, called in a thread
+
+    def _set_state(self, state: str) -> None:
+        with self._lock:
+            if self._watched is not None:
+                self._store.versions.set_state(self._watched.name, state)
+
+    def _let_go(self) -> None:
+        """Nobody is asked about the milestone now; it is unloaded once no request can still need it."""
+        with self._lock:
+            if self._watched is not None:
+                self._store.versions.set_state(self._watched.name, "dropped")
+                self._watched = None
+
+    def _votes(self, name: str, needed: int) -> Votes:
+        """The first votes on a milestone, at most as many as are needed; "can't judge" is none."""
+        cast = [
+            (outcome, scripted)
+            for outcome, scripted in self._store.judgements.votes(name)
+            if outcome != "none" and (self._scripted_count or not scripted)
+        ][:needed]
+        wins = sum({"win": 1.0, "tie": 0.5}.get(outcome, 0.0) for outcome, _ in cast)
+        return Votes(wins, len(cast), sum(scripted for _, scripted in cast))
+
+    def _registered(self, question: Asked) -> Version:
+        """The milestone as a version, its files copied to their lasting place; same weights, same version."""
+        source = Path(question.adapter)
+        weights = hashlib.sha256((source / "adapter_model.safetensors").read_bytes()).hexdigest()
+        name = f"{MILESTONE}-{self._turn.id:04d}-{question.step}-{weights[:6]}"
+        known = self._store.versions.get(name)
+        if known is not None:
+            return known
+        folder = (self._home / name).resolve()
+        partial = folder.with_name(f"{name}.partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        if not folder.exists():
+            shutil.copytree(source, partial)
+            partial.replace(folder)
+        return self._store.versions.add(
+            Version(
+                name=name,
+                kind=MILESTONE,
+                form="adapter",
+                path=str(folder),
+                base_hash=self._start.base_hash,
+                artifact_hash=weights,
+                template_hash=self._start.template_hash,
+                parent=self._start.name,
+                round_id=self._turn.id,
+                state="dropped",
+                created_at=self._store.now(),
+            )
+        )
+
+
+def _own(settings: Mapping[str, Any], method: str) -> dict[str, Any]:
+    return dict(stage_settings(settings, method, STAGE)) if STAGE in CHAINS[method] else {}

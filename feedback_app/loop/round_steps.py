@@ -1,0 +1,292 @@
+"""The steps of `turn`, made of the real parts: store, training children, vLLM, gate."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import math
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from alignment.dataset.compile.personal import Handling
+from alignment.evaluation.gate import guard_verdict
+from alignment.evaluation.guards import Evidence
+from alignment.stage.artifact import is_complete, read_manifest
+from alignment.stage.runner import CHAINS
+from alignment.stage.sampler import Sampling
+from feedback_app.errors import Conflict, RoundFailed, Unavailable
+from feedback_app.loop import pause
+from feedback_app.loop.evaluation import (
+    Interruptible,
+    ScoringSampler,
+    evaluation_prompts,
+    gather,
+    held_out_texts,
+    load_questions,
+)
+from feedback_app.loop.evaluation_cache import KnownLosses, KnownRights
+from feedback_app.loop.identity import Files
+from feedback_app.loop.left_out import with_left_out
+from feedback_app.loop.milestone_votes import Watching, check_served
+from feedback_app.loop.reconcile import Reconcile
+from feedback_app.loop.round_pipeline import Opinion, Steps
+from feedback_app.loop.snapshot_round import freeze
+from feedback_app.loop.start_version import check_round, continues, start_of
+from feedback_app.loop.training import Training, artifacts, checked
+from feedback_app.loop.versions import base_of, register_artifact
+from feedback_app.loop.votes import challenge
+from feedback_app.settings import Promote, Settings, TrainOn
+from feedback_app.store.database import Store
+from feedback_app.store.tables import Round, Snapshot, Version
+from serving.errors import ServingError
+
+log = logging.getLogger(__name__)
+
+STAGE_TIMEOUT_S = 600.0  # vLLM may just be starting, or starting again
+ASK_AGAIN = 3  # times that an evaluation is begun when vLLM goes away in the middle
+
+
+@dataclass(frozen=True)
+class Loop:
+    """What rounds are made with; built once by the worker. `owner` is the worker's name on its leases."""
+
+    owner: str
+    store: Store
+    settings: Settings
+    reconcile: Reconcile
+    sampler: ScoringSampler
+    temperature: float
+    max_tokens: int
+    healthy: Callable[[], Awaitable[bool]]
+    next_name: Callable[[], str] | None = None
+
+    @property
+    def home(self) -> Path:
+        """Runtime state."""
+        return self.settings.home
+
+    def steps(self) -> Steps:
+        """The steps of one round."""
+        return Steps(
+            chain=lambda method: CHAINS[method],
+            snapshot=self.snapshot,
+            train=self.train,
+            register=self.register,
+            stage=self.stage,
+            evaluate=self.evaluate,
+            gate=guard_verdict,
+            challenge=self.challenge,
+            hold=self.hold,
+            reject=self.reject,
+            recorded=self.recorded,
+        )
+
+    async def snapshot(self, turn: Round) -> Snapshot:
+        """Freeze what was collected. A watch that nobody could answer is refused here, before anything is trained."""
+        check_served(turn.settings, turn.method, paused=self.settings.train_on is TrainOn.PAUSE)
+        personal = Handling(self.settings.personal_data.value)
+        signals = self.settings.kept_signals
+        return await asyncio.to_thread(freeze, self.store, turn, self.home, personal=personal, signals=signals)
+
+    async def train(self, turn: Round, stage_name: str, snapshot: Snapshot) -> Path:
+        """Run one training stage where the settings say."""
+        assert turn.id is not None
+        incumbent = await asyncio.to_thread(self._start_of, turn)
+        training = Training(
+            self.store,
+            self.home,
+            launcher=self.settings.train_launcher if self.settings.train_on is TrainOn.ELSEWHERE else "",
+            model=self.settings.model_source,
+            data=self.settings.data,
+            vllm="" if self.settings.train_on is TrainOn.PAUSE else self.settings.vllm_address,
+            watching=await asyncio.to_thread(self._watching, turn, incumbent),
+        )
+        paused = pause.paused(self.store, self.healthy, round_id=turn.id)
+        async with paused if self.settings.train_on is TrainOn.PAUSE else contextlib.nullcontext():
+            artifact = await training.run(turn, stage_name, snapshot, incumbent)
+        await asyncio.to_thread(self._count_left_out, turn, artifact)
+        return artifact
+
+    async def register(self, turn: Round, artifact: Path) -> Version:
+        """Give the artifact a name and a lasting place."""
+        return await asyncio.to_thread(self._register, turn, artifact)
+
+    async def stage(self, version: Version) -> None:
+        """Have every replica answer for the version."""
+        await self.reconcile.ensure(version, timeout_s=STAGE_TIMEOUT_S)
+
+    async def evaluate(self, turn: Round, version: Version) -> Evidence:
+        """Ask, sample, measure; once more from the start when vLLM goes away meanwhile."""
+        await self.stage(await asyncio.to_thread(self._incumbent, turn))  # what it is compared with, too
+        for further in reversed(range(ASK_AGAIN)):
+            stop = threading.Event()
+            try:
+                evidence = await asyncio.to_thread(self._gather, turn, version, stop)
+                break
+            except ServingError as error:  # gone, or back again without the adapters it had
+                if not further:
+                    raise Unavailable(f"vLLM went away during the evaluation: {error}") from error
+                log.warning("vLLM went away during the evaluation: %s", error)
+                await self.stage(version)
+                await self.stage(await asyncio.to_thread(self._incumbent, turn))
+            finally:
+                stop.set()  # when this task is cancelled, the thread ends at its next look
+        await asyncio.to_thread(self._keep, turn, evidence)
+        return evidence
+
+    async def challenge(self, turn: Round, version: Version, opinion: Opinion) -> None:
+        """Let people decide."""
+        await asyncio.to_thread(self._challenge, turn, version, opinion)
+
+    async def hold(self, turn: Round, version: Version, opinion: Opinion) -> None:
+        """Keep the version for an operator to decide."""
+        await asyncio.to_thread(self._end, turn, version, "held", opinion, "ready")
+
+    async def reject(self, turn: Round, version: Version, opinion: Opinion) -> None:
+        """Drop the version."""
+        await asyncio.to_thread(self._end, turn, version, "rejected", opinion, "dropped")
+
+    @contextlib.asynccontextmanager
+    async def recorded(self, turn: Round, name: str) -> AsyncIterator[None]:
+        """A stage's row around a step: running, then done, failed or cancelled."""
+        assert turn.id is not None
+        stage = await asyncio.to_thread(self.store.rounds.begin_stage, turn.id, name)
+        assert stage.id is not None
+        try:
+            yield
+        except asyncio.CancelledError:
+            with contextlib.suppress(Conflict):  # not when another worker has taken it over
+                self._mine(turn)
+                self.store.rounds.finish_stage(stage.id, "cancelled")
+            raise
+        except Exception as error:
+            await asyncio.to_thread(self.store.rounds.finish_stage, stage.id, "failed", str(error))
+            raise
+        await asyncio.to_thread(self._finish, turn, name, stage.id)
+
+    # In the store: synchronous, called in a thread
+
+    def _mine(self, turn: Round) -> Round:
+        """The round as it is now. Raises `Conflict` when its lease ran out and another worker took it."""
+        assert turn.id is not None
+        kept = self.store.rounds.get(turn.id)
+        if kept is None or kept.lease_owner != self.owner:
+            raise Conflict(f"Round {turn.id} now belongs to another worker.")
+        return kept
+
+    def _count_left_out(self, turn: Round, artifact: Path) -> None:
+        rows = with_left_out(self._mine(turn).rows or {}, read_manifest(artifact).metrics)
+        self.store.rounds.update(turn.id or 0, rows=rows)
+
+    def _challenge(self, turn: Round, version: Version, opinion: Opinion) -> None:
+        challenge(self.store, self._mine(turn), version, opinion.reasons, self.settings.votes)
+
+    def _incumbent(self, turn: Round) -> Version:
+        version = self.store.versions.get(turn.incumbent) if turn.incumbent else None
+        if version is None:
+            raise RoundFailed(
+                "No version is served yet, so there is nothing to improve on. Wait for the model to load."
+            )
+        return version
+
+    def _start_of(self, turn: Round) -> Version:
+        """The incumbent, after a look at whether the round may continue from it.
+
+        Somebody may have withdrawn since, or its files may have been changed.
+        """
+        incumbent = self._incumbent(turn)
+        check_round(self.store, turn.method, turn.settings, incumbent)
+        if continues(turn.settings, incumbent) and (wrong := Files().problem(incumbent)):
+            raise RoundFailed(f"{incumbent.name} cannot be continued: {wrong} Start from the base instead.")
+        return incumbent
+
+    def _watching(self, turn: Round, incumbent: Version) -> Watching:
+        return Watching(
+            self.store,
+            self.reconcile,
+            turn,
+            incumbent if continues(turn.settings, incumbent) else base_of(self.store, incumbent.base_hash),
+            self.settings.versions_dir,
+            scripted_count=self.settings.promote is not Promote.ON_EVIDENCE,
+        )
+
+    def _register(self, turn: Round, artifact: Path) -> Version:
+        assert turn.id is not None
+        self._mine(turn)
+        incumbent = self._incumbent(turn)
+        base = base_of(self.store, incumbent.base_hash)
+        parent = incumbent if continues(turn.settings, incumbent) else base
+        version = register_artifact(
+            self.store,
+            turn,
+            artifact,
+            artifact_hash=checked(artifact),
+            base=base,
+            parent=parent.name,
+            home=self.settings.versions_dir,
+            next_name=self.next_name,
+        )
+        checked(Path(version.path))
+        metrics = read_manifest(Path(version.path)).metrics
+        chain = {
+            name: read_manifest(folder).metrics
+            for name, folder in artifacts(self.store, turn.id).items()
+            if is_complete(folder)
+        }
+        started = {"start": start_of(turn.settings), "version": parent.name}
+        evaluation = {"training": metrics, "chain": chain, "started_from": started}
+        self.store.rounds.update(turn.id, version=version.name, evaluation=evaluation)
+        return version
+
+    def _gather(self, turn: Round, version: Version, stop: threading.Event) -> Evidence:
+        data = self.settings.data
+        incumbent = self._incumbent(turn)
+        questions = load_questions(data / "questions", self.settings.capability_questions)
+        prompts = evaluation_prompts(
+            data / "prompts" / "eval.jsonl", self.settings.evaluation_prompts, self.settings.system_prompt
+        )
+        texts = held_out_texts(data / "texts" / "held_out.jsonl")
+        return gather(
+            Interruptible(self.sampler, stop),
+            version,
+            incumbent,
+            base_of(self.store, version.base_hash),
+            questions,
+            prompts,
+            Sampling(self.temperature, self.max_tokens, seed=turn.seed),
+            KnownRights(self.home / "capability", questions, self.max_tokens),
+            texts,
+            KnownLosses(self.home / "capability", texts),
+        )
+
+    def _keep(self, turn: Round, evidence: Evidence) -> None:
+        assert turn.id is not None
+        record = evidence.to_record()
+        samples = [dict(sample) for sample in record.pop("samples")]
+        before = dict(self._mine(turn).evaluation or {})
+        self.store.rounds.update(turn.id, evaluation={**before, **_plain(record)}, samples=samples)
+
+    def _end(self, turn: Round, version: Version, status: str, opinion: Opinion, state: str) -> None:
+        assert turn.id is not None
+        self._mine(turn)
+        self.store.versions.set_state(version.name, state)
+        self.store.rounds.update(
+            turn.id, status=status, verdict=str(opinion.kind), version=version.name, reasons=list(opinion.reasons)
+        )
+
+    def _finish(self, turn: Round, name: str, stage_id: int) -> None:
+        done = [a.id for a in self.store.rounds.attempts(stage_id) if a.status == "done"]
+        self.store.rounds.finish_stage(stage_id, "done", attempt=done[-1] if done else None)
+
+
+def _plain(value: Any) -> Any:
+    """JSON that every database takes: tuples as lists, and a number that is none as null."""
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

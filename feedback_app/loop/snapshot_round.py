@@ -1,0 +1,129 @@
+"""Judgements up to a moment, compiled to rows and frozen in a folder: a round's dataset."""
+
+from __future__ import annotations
+
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, fields, replace
+from pathlib import Path
+from typing import Any
+
+from alignment.dataset.compile.drafting import Rows
+from alignment.dataset.compile.personal import Handling, Tally, handled
+from alignment.dataset.compile.stream import Stream
+from alignment.dataset.judgement import Judgement
+from alignment.dataset.snapshot import write_contexts
+from alignment.errors import SnapshotProblem
+from alignment.methods.requirements import lacking
+from alignment.suspects import outvoted_on
+from feedback_app.errors import RoundFailed
+from feedback_app.loop.rules import Given, heard, rules_of, set_aside, signals_of
+from feedback_app.store.database import Store
+from feedback_app.store.tables import Round, Snapshot, new_id
+
+
+def freeze(
+    store: Store,
+    turn: Round,
+    home: Path,
+    *,
+    personal: Handling = Handling.FLAG,
+    signals: Iterable[str] = (),
+    new_name: Callable[[], str] = new_id,
+) -> Snapshot:
+    """The round's snapshot: the one it has, or a new one of every judgement there is now.
+
+    Of implicit signals the kinds in `signals` are offered to the compiler, which uses what votes bear out.
+    Judgements and signals of those whom an operator has set aside stay out; the manifest says how many judgements.
+    Accounts to look at are kept with the round (`rows["suspects"]`, by id), and not in the manifest.
+    Personal data and secrets are counted in the manifest, and with `personal` replace, replaced in rows and judgements.
+    Raises `RoundFailed` with both numbers when there is too little for its method to train on, and when the disk
+    does not take it. A folder that a crash left half-written is never named by anything.
+    """
+    assert turn.id is not None
+    if turn.snapshot_id is not None:
+        kept = store.rounds.snapshot(turn.snapshot_id)
+        if kept is not None:
+            return kept
+    watermark = store.judgements.watermark()
+    # Set even when the round fails below, so that a schedule waits for new judgements and not for ever the same.
+    store.rounds.update(turn.id, watermark=watermark)
+    rules = rules_of(store, turn.settings, signals)
+    aside, left_out = set_aside(store), Counter[str]()
+    people: Counter[str] = Counter()
+    tally = Tally()
+    folder = (home / "snapshots" / new_name()).resolve()
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="compile-", dir=home) as scratch:
+            judgements = _counted(heard(store.judgements.export(watermark), aside, left_out), people)
+            done = _counted(heard(signals_of(store, rules), aside, Counter()), people)
+            stream = Stream(judgements, Path(scratch), seed=turn.seed, rules=rules, signals=done)
+            without = {"set_aside": left_out.total()}
+            rows = {
+                **summary(stream.counts),
+                **without,
+                "suspects": [asdict(each) for each in outvoted_on(stream.ballots)],
+            }
+            store.rounds.update(turn.id, rows=rows)
+            missing = lacking(turn.method, stream.counts, turn.settings)
+            if missing:
+                raise RoundFailed(missing)
+            # Neither serial nor round stands in it: somebody who withdrew would show as a gap in the numbers.
+            manifest = write_contexts(
+                handled_contexts(stream.contexts(), personal, tally),
+                folder,
+                counts=lambda: {**stream.counts, **without, "personal": tally.to_record(personal)},
+                filters={"rules": rules.to_record(), "seed": turn.seed},
+                watermark=rows["judgements"],
+            )
+    except SnapshotProblem as error:
+        raise RoundFailed(str(error)) from error
+    except OSError as error:
+        raise RoundFailed(f"Nothing can be written to {home}: {error.strerror or error}. Free some space.") from error
+    snapshot = store.rounds.add_snapshot(str(folder), manifest.hash, manifest.to_record(), people)
+    store.rounds.update(turn.id, snapshot_id=snapshot.id, rows={**rows, "personal": manifest.counts["personal"]})
+    return snapshot
+
+
+def _counted(given: Iterable[Given], people: Counter[str]) -> Iterator[Given]:
+    """The same judgements or signals, counted by person on their way."""
+    for each in given:
+        people[each.person] += 1
+        yield each
+
+
+def handled_contexts(
+    contexts: Iterable[tuple[list[Judgement], Rows]], personal: Handling, tally: Tally
+) -> Iterator[tuple[list[Judgement], Rows]]:
+    """Judgements and rows as they may enter a snapshot; `tally` counts what was found in rows."""
+    for judgements, rows in contexts:
+        if personal is Handling.REPLACE:  # only replacing changes judgements; they are counted as rows
+            judgements = [handled(judgement, personal, Tally()) for judgement in judgements]
+        parts = {part.name: getattr(rows, part.name) for part in fields(rows)}
+        yield (
+            judgements,
+            replace(rows, **{name: [handled(row, personal, tally) for row in many] for name, many in parts.items()}),
+        )
+
+
+def summary(counts: dict[str, Any]) -> dict[str, Any]:
+    """A round's `rows`: preference pairs by side and by the kind of judgement behind them, and the other rows."""
+    pairs = counts["rows"]["pairs"]
+    return {
+        "train": pairs["train"],
+        "held_out": pairs["held_out"],
+        "by_kind": dict(counts["pairs_by_origin"]),
+        "marks": counts["rows"]["marks"],
+        "sft": counts["rows"]["sft"],
+        "judgements": counts["judgements"],
+        "scripted": counts["scripted"],
+        "groups": counts["rows"]["groups"],
+        "reward_only": counts["reward_only"],
+        "contradictions": counts["contradictions"],
+        "people": counts["people"],
+        "capped": counts["capped"],
+        "skipped": counts["skipped"],
+        "implicit": counts["implicit"],
+    }

@@ -1,0 +1,65 @@
+"""What a round's training starts from: the base each time (the default), or on top of the incumbent.
+
+From the base, a version rests on its own snapshot alone, and the KL to the base stays that of one training. On
+top of the incumbent, training continues its adapter and holds to it: rounds become a chain, and each version
+rests on the snapshots of all before it. The choice is the round's setting `start`; a version's parent says
+where it led.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from alignment.errors import StageError
+from alignment.stage.continuing import check_continuing
+from alignment.stage.runner import CHAINS, stage_settings
+from feedback_app.errors import RoundFailed, UsageError
+from feedback_app.loop.lineage import check_start
+from feedback_app.loop.versions import base_of
+from feedback_app.store.database import Store
+from feedback_app.store.tables import Version
+
+START = "start"  # the round's own setting
+BASE, INCUMBENT = "base", "incumbent"
+CHOICES = (BASE, INCUMBENT)
+FROM_THE_MODEL = ("reward",)  # stages that never continue an adapter
+
+
+def start_of(settings: Mapping[str, Any]) -> str:
+    """base or incumbent."""
+    return INCUMBENT if settings.get(START) == INCUMBENT else BASE
+
+
+def check_choice(settings: Mapping[str, Any]) -> None:
+    """Raise `UsageError` on a word that is no choice."""
+    word = settings.get(START, BASE)
+    if word not in CHOICES:
+        raise UsageError(f"A round cannot start from {word}. Set start to one of: {', '.join(CHOICES)}.")
+
+
+def continues(settings: Mapping[str, Any], incumbent: Version) -> bool:
+    """Whether training continues the incumbent's adapter; an incumbent that is the base has none."""
+    return start_of(settings) == INCUMBENT and incumbent.form == "adapter"
+
+
+def check_round(store: Store, method: str, settings: Mapping[str, Any], incumbent: Version) -> None:
+    """Refuse a start on top of an incumbent that this method, with these settings, cannot or should not continue.
+
+    Raises `UsageError` with one sentence. Files that are not on this machine are looked at by the worker.
+    """
+    if not continues(settings, incumbent):
+        return
+    check_start(store, incumbent)
+    folder = Path(incumbent.path)
+    if not folder.exists():
+        return
+    asked = {name: value for name, value in settings.items() if name != START}
+    try:
+        model = base_of(store, incumbent.base_hash).path
+        for stage in CHAINS[method]:
+            if stage not in FROM_THE_MODEL:
+                check_continuing(stage, folder, stage_settings(asked, method, stage), model)
+    except (StageError, RoundFailed) as error:
+        raise UsageError(str(error)) from error

@@ -1,0 +1,129 @@
+"""From settings to parts: what the app, the worker and the commands are built of. Called by the commands alone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from feedback_app.errors import Unavailable
+from feedback_app.private import make_home
+from feedback_app.settings import Settings, read_settings
+
+if TYPE_CHECKING:
+    from feedback_app.collect.admission import Admission
+    from feedback_app.collect.answer import Answers
+    from feedback_app.collect.tasks import Comparing
+    from feedback_app.parts import Parts
+    from feedback_app.store.database import Store
+    from serving.client import VllmClient
+    from serving.model_check import ModelFacts
+    from serving.sampler import HttpSampler
+
+
+def settings_and_store() -> tuple[Settings, Store]:
+    """The settings and the open, migrated database. Raises `UsageError` or `Unavailable`."""
+    settings = read_settings()
+    return settings, store_of(settings)
+
+
+def store_of(settings: Settings) -> Store:
+    """The open, migrated database of these settings."""
+    from feedback_app.store.database import open_store
+
+    if not settings.database_url:
+        try:
+            make_home(settings.home)
+        except OSError as error:
+            raise Unavailable(
+                f"Nothing can be written to {settings.home}: {error.strerror}. Set ALIGNLOOP_HOME to another folder."
+            ) from error
+    return open_store(settings.database)
+
+
+def client_of(settings: Settings) -> VllmClient:
+    """A client of the vLLM that these settings name."""
+    from serving.client import VllmClient
+
+    return VllmClient(settings.vllm_address, timeout_s=settings.request_deadline_s)
+
+
+def admission_of(settings: Settings, facts: ModelFacts | None) -> Admission:
+    """Who may ask vLLM for answers, and how many at once; one a process."""
+    import os
+
+    from feedback_app.collect.admission import Admission
+    from feedback_app.collect.capacity import answers_at_once, tokens_at_once
+    from serving.errors import LaunchProblem
+    from serving.launch import gpu_build
+
+    try:
+        own_cpu = not settings.vllm_url and not gpu_build()
+    except LaunchProblem:  # pages alone, beside a vLLM that another process here will start or not
+        own_cpu = False
+    cores = len(os.sched_getaffinity(0)) if own_cpu else None
+    return Admission(
+        answers_at_once(settings, cores),
+        tokens_at_once(settings, facts, cores),
+        priorities=not settings.vllm_url,  # ours is started with them
+    )
+
+
+def rules_of(settings: Settings, store: Store, vllm: VllmClient, facts: ModelFacts | None) -> tuple[Answers, Comparing]:
+    """The rules of answering and of comparing, on these parts."""
+    from feedback_app.collect.answer import Answers
+    from feedback_app.collect.prompts import load_prompts
+    from feedback_app.collect.tasks import Comparing
+
+    answers = Answers(store, vllm, settings, facts, admission=admission_of(settings, facts))
+    return answers, Comparing(answers, load_prompts(settings.data / "prompts" / "compare.jsonl"))
+
+
+def sampler_of(settings: Settings) -> HttpSampler:
+    """A sampler that asks the vLLM of these settings."""
+    from serving.sampler import HttpSampler
+
+    return HttpSampler(settings.vllm_address)
+
+
+def parts_of(settings: Settings, store: Store, vllm: VllmClient, facts: ModelFacts | None) -> Parts:
+    """What pages and routes are handed. Pages reach the loop through the callables here and no other way."""
+    from dataclasses import asdict
+    from functools import partial
+
+    from alignment.evaluation.gate import Limits
+    from alignment.stage.runner import CHAINS
+    from feedback_app.key_values import read_pairs
+    from feedback_app.loop.fallback import alarms
+    from feedback_app.loop.history import over_rounds
+    from feedback_app.loop.lineage import named_version_lineage, person_lineage
+    from feedback_app.loop.publish import previous_version, promote, rollback
+    from feedback_app.loop.rounds import start_round
+    from feedback_app.loop.suspects import kept_flags
+    from feedback_app.parts import Parts
+
+    def rollback_target() -> str | None:
+        version = previous_version(store)
+        return version.name if version else None
+
+    answers, comparing = rules_of(settings, store, vllm, facts)
+    return Parts(
+        settings=settings,
+        store=store,
+        vllm=vllm,
+        answers=answers,
+        comparing=comparing,
+        facts=facts,
+        promote=partial(promote, store),
+        rollback=partial(rollback, store),
+        start_round=partial(start_round, store),
+        read_settings=lambda text: read_pairs(text.split()),
+        rollback_target=rollback_target,
+        version_lineage=partial(named_version_lineage, store),
+        person_lineage=partial(person_lineage, store),
+        over_rounds=partial(
+            over_rounds, store, needed=settings.votes, scripted_count=settings.promote.value != "on_evidence"
+        ),
+        flags=kept_flags,
+        alarms=partial(alarms, store),
+        limits=asdict(Limits()),
+        methods=tuple(CHAINS),
+    )
