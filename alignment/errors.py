@@ -3,7 +3,8 @@
     AlignmentError        a sentence that names what is wrong and the next step
     ├── StageError        a stage cannot run, or ended without an artifact
     ├── ArtifactProblem   a folder is not a complete, unchanged artifact
-    └── SnapshotProblem   a dataset folder is missing, changed or not readable
+    ├── SnapshotProblem   a dataset folder is missing, changed or not readable
+    └── ReadingProblem    a file of feedback is in no format that can be read
 
 The message is shown to people as it is; tracebacks go to the stage's log.
 """
@@ -25,3 +26,7 @@ class ArtifactProblem(AlignmentError):
 
 class SnapshotProblem(AlignmentError):
     """A folder that should hold a dataset does not, or it is not the one that was named."""
+
+
+class ReadingProblem(AlignmentError):
+    """A file of feedback cannot be read by any format, or not by the one that was named."""

@@ -59,7 +59,7 @@ def main(arguments: list[str], outside: Outside | None = None) -> int:
     quiet_environment()
     # Libraries print to standard output at will; whoever reads ours as JSON must not see that.
     os.dup2(2, 1)
-    from alignment.stage.runner import run_stage
+    from alignment.methods.registry import run_stage
     from alignment.stage.spec import StageSpec
 
     try:

@@ -1,23 +1,20 @@
-"""The stages there are, the chains of stages that rounds name, and how one stage runs.
+"""How one stage runs: what is the same for all of them.
 
 A stage is a function `train(spec, progress) -> metrics` that reads the folders its spec names and writes
-into `spec.out`. Everything around that is the same for all of them and lives here: the numbered progress
-records, the manifest, `COMPLETE`. Whether it runs in this process, as a child or under a launcher on
-another machine makes no difference, as long as it is one process (`alignment.stage.world`). What may not be done here:
-knowing a training library.
+into `spec.out`. Everything around that lives here: the numbered progress records, the manifest, `COMPLETE`.
+Whether it runs in this process, as a child or under a launcher on another machine makes no difference, as long as it
+is one process (`world`). What may not be done here: knowing a method or a training library.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import importlib
 import json
 import math
 import os
 import time
 from collections.abc import Callable, Mapping
-from types import MappingProxyType
 from typing import Any
 
 from alignment.dataset.snapshot import verify_snapshot
@@ -27,105 +24,32 @@ from alignment.stage.artifact import Manifest, finish, is_complete
 from alignment.stage.checkpoints import PROGRESS, Checkpoint, clear, fetch, library_versions
 from alignment.stage.continuing import check_continuing
 from alignment.stage.sampler import Elsewhere
-from alignment.stage.spec import PROCESS, Setting, StageSpec
+from alignment.stage.spec import PROCESS, Progress, StageSpec
 from alignment.stage.world import check_alone
-
-Progress = Callable[[Mapping[str, Any]], None]
-"""Takes one record, for instance {"step": 3, "steps": 30, "loss": 0.61, "seconds_left": 4.2}."""
 
 Outside = Callable[[StageSpec], Elsewhere]
 """Opens the sampler of a stage whose setting `rollouts_from` is not `process`."""
-
-STAGES: Mapping[str, str] = MappingProxyType(
-    {
-        "pretrain": "alignment.methods.pretrain.train:train",
-        "sft": "alignment.methods.sft.train:train",
-        "dpo": "alignment.methods.dpo.train:train",
-        "kto": "alignment.methods.kto.train:train",
-        "reward": "alignment.methods.reward.train:train",
-        "ppo": "alignment.methods.ppo.train:train",
-        "rloo": "alignment.methods.rloo.train:train",
-        "online-dpo": "alignment.methods.online_dpo.train:train",
-        "constitution": "alignment.methods.constitution.train:train",
-    }
-)
-"""Where each stage's function lives; imported only when it runs, because training libraries take seconds."""
-
-COMMON = ("step", "steps", "loss", "seconds_left")
-_PREFERENCES = ("margin", "accuracy")
-_ANSWERS = ("reward", "kl", "entropy", "length")
-LIVE: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {
-        "pretrain": COMMON,
-        "sft": COMMON,
-        "dpo": (*COMMON, *_PREFERENCES),
-        "kto": (*COMMON, *_PREFERENCES),
-        "reward": (*COMMON, *_PREFERENCES, "reward"),
-        "ppo": (*COMMON, *_ANSWERS),
-        "rloo": (*COMMON, *_ANSWERS),
-        "online-dpo": (*COMMON, *_ANSWERS, *_PREFERENCES),
-        "constitution": ("step", "steps", "seconds_left", "pairs", "revised"),  # makes rows, so has no loss
-    }
-)
-"""What every progress record of a stage after the one of step 0 holds, beside what only that method knows.
-
-`margin` and `accuracy` are those of rewards within a preference, `reward` is in spreads of the starting
-model's (in `reward` itself raw), `kl` to the reference in nats per answer, `entropy` in nats per token,
-`length` in tokens.
-"""
-
-CHAINS: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {
-        "dpo": ("dpo",),
-        "kto": ("kto",),
-        "ppo": ("reward", "ppo"),
-        "rloo": ("reward", "rloo"),
-        "online-dpo": ("reward", "online-dpo"),
-        "constitution": ("constitution", "dpo"),
-    }
-)
-"""The stages of each method that a round may name."""
-
-
-def stage_settings(settings: Mapping[str, Setting], method: str, stage: str) -> dict[str, Setting]:
-    """The part of a round's settings that is for one stage of its chain.
-
-    `reward.epochs` is for the stage called reward; a name without a stage is for the chain's last one.
-    Raises `StageError` naming a stage that is not in the chain.
-    """
-    chain = CHAINS[method]
-    own: dict[str, Setting] = {}
-    for name, value in settings.items():
-        target, dot, rest = name.partition(".")
-        if dot and target not in chain:
-            raise StageError(f"{method} has no stage {target}, so nothing can be set in it; it has {', '.join(chain)}.")
-        if (target if dot else chain[-1]) == stage:
-            own[rest if dot else name] = value
-    return own
 
 
 _CANNOT_WRITE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES}
 
 
-def stage_function(name: str) -> Callable[[StageSpec, Progress], dict[str, Any]]:
-    """The function of a stage. Raises `StageError` naming the stages that exist."""
-    if name not in STAGES:
-        raise StageError(f"There is no stage called {name!r}; the stages are {', '.join(STAGES)}.")
-    module, function = STAGES[name].split(":")
-    found: Callable[[StageSpec, Progress], dict[str, Any]] = getattr(importlib.import_module(module), function)
-    return found
+def run_stage(
+    run: Callable[..., dict[str, Any]],
+    spec: StageSpec,
+    progress: Progress | None = None,
+    *,
+    outside: Outside | None = None,
+) -> Manifest:
+    """Run one stage, whose function is `run`, and seal what it made; one that died is continued.
 
-
-def run_stage(spec: StageSpec, progress: Progress | None = None, *, outside: Outside | None = None) -> Manifest:
-    """Run one stage and seal what it made; one that died in this folder, or in `spec.resume`, is continued.
-
+    What is continued lies in this folder or in `spec.resume`.
     Writes `spec.json`, `progress.jsonl` (one record a line, numbered from 1), the stage's own files,
     `manifest.json` and last `COMPLETE` into `spec.out`; `progress` also gets every numbered record.
     `outside` opens vLLM for the stages that were told to sample from it (`rollouts_from`).
     Raises `StageError` with one sentence when the stage cannot run or went wrong; then there is no `COMPLETE`.
     """
     check_alone(spec.stage, os.environ)
-    run = stage_function(spec.stage)
     if is_complete(spec.out):
         raise StageError(f"{spec.out} already holds a finished artifact; every attempt needs a folder of its own.")
     if spec.data_hash:

@@ -6,11 +6,14 @@ A stage reads a folder and writes a folder; it never sees the database or the ne
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 Setting = bool | int | float | str
+Progress = Callable[[Mapping[str, Any]], None]
+"""Takes one record, for instance {"step": 3, "steps": 30, "loss": 0.61, "seconds_left": 4.2}."""
 PROCESS = "process"  # rollouts from the very model that is trained
 VLLM = "vllm"  # or from vLLM, which is handed the policy before each step
 CHECKPOINT_S = 20.0  # seconds between two checkpoints at least: a short run writes none

@@ -34,17 +34,17 @@ def train(
     as_json: AsJson = False,
 ) -> None:
     """Run one stage alone, without a database."""
+    from alignment.methods.registry import CARDS, run_stage
     from alignment.run import quiet_environment
-    from alignment.stage.runner import STAGES, run_stage
     from alignment.stage.spec import StageSpec
     from feedback_app.loop.stage_with_vllm import VllmOutside
 
-    if stage not in STAGES:
-        raise UsageError(f"There is no stage called {stage}. Stages: {', '.join(STAGES)}.")
+    if stage not in CARDS:
+        raise UsageError(f"There is no stage called {stage}. Stages: {', '.join(CARDS)}.")
     for folder, option in ((data, "--data"), (adapter, "--adapter"), (reward, "--reward")):
         if folder is not None and not folder.is_dir():
             raise UsageError(f"{option} {folder} is not a folder. Name one that exists.")
-    if not model and stage != "pretrain":
+    if not model and CARDS[stage].needs_model:
         raise UsageError(f"{stage} needs a model to start from. Name one with --model.")
     settings = read_pairs(set_ or [])
     if settings.get("watch"):

@@ -169,8 +169,8 @@ def _source(path: Path, lines: Iterator[Line], format: str) -> tuple[list[Line],
                 raise UsageError(f"{path}, line {line.number}, {line.detail}. {NEXT_STEP}")
             found = detect(line.record)
             return ahead, Source(found, FORMATS[found].read)
-        except UsageError as error:
-            problem = problem or error
+        except (UsageError, ReadingProblem) as error:
+            problem = problem or UsageError(str(error))
         if len(ahead) == LOOK_AHEAD:
             break
     raise problem or UsageError(f"{path} is empty. {NEXT_STEP}")

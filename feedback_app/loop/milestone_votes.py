@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from alignment.methods.ppo.settings import WATCH_NEEDS
+from alignment.methods.registry import chain_of, stage_settings
 from alignment.stage.people_channel import Asked, Votes, answer, asked, forget
-from alignment.stage.runner import CHAINS, stage_settings
 from alignment.stage.spec import StageSpec
 from feedback_app.errors import RoundFailed, Unavailable, UsageError
 from feedback_app.loop.reconcile import Reconcile
@@ -193,4 +193,4 @@ class Watching:
 
 
 def _own(settings: Mapping[str, Any], method: str) -> dict[str, Any]:
-    return dict(stage_settings(settings, method, STAGE)) if STAGE in CHAINS[method] else {}
+    return dict(stage_settings(settings, method, STAGE)) if STAGE in chain_of(method) else {}

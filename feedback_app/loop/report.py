@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from alignment.stage.runner import STAGES
+from alignment.methods.registry import CARDS
 from feedback_app.loop.history import figures
 from feedback_app.loop.start_version import start_of
 from feedback_app.store.database import Store
@@ -80,7 +80,7 @@ def _seconds(turn: Round, stages: list[Stage], now: float) -> dict[str, float]:
     trainer = sum(float(made.get("seconds_training") or made.get("seconds") or 0.0) for made in chain.values())
     waited = sum(float(made.get("seconds_waiting") or 0.0) for made in chain.values())
     if not trainer:  # not known (yet): the whole stage then counts as training
-        trainer = sum(_length(stage, now) for stage in stages if stage.name in STAGES)
+        trainer = sum(_length(stage, now) for stage in stages if stage.name in CARDS)
     return {
         "training": round(trainer, 3),
         "sampling": round(sampling, 3),

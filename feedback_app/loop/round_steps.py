@@ -15,8 +15,8 @@ from typing import Any
 from alignment.dataset.compile.personal import Handling
 from alignment.evaluation.gate import guard_verdict
 from alignment.evaluation.guards import Evidence
+from alignment.methods.registry import chain_of
 from alignment.stage.artifact import is_complete, read_manifest
-from alignment.stage.runner import CHAINS
 from alignment.stage.sampler import Sampling
 from feedback_app.errors import Conflict, RoundFailed, Unavailable
 from feedback_app.loop import pause
@@ -72,7 +72,7 @@ class Loop:
     def steps(self) -> Steps:
         """The steps of one round."""
         return Steps(
-            chain=lambda method: CHAINS[method],
+            chain=chain_of,
             snapshot=self.snapshot,
             train=self.train,
             register=self.register,

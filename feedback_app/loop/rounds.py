@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from alignment.errors import StageError
-from alignment.stage.runner import CHAINS, stage_settings
+from alignment.methods.registry import METHODS, chain_of, stage_settings
 from feedback_app.errors import NotFound, UsageError
 from feedback_app.loop.milestone_votes import check_watch
 from feedback_app.loop.rules import contradictions_of
@@ -15,7 +15,6 @@ from feedback_app.loop.start_version import check_choice, check_round
 from feedback_app.store.database import Store
 from feedback_app.store.tables import Round
 
-METHODS = tuple(CHAINS)
 ENDED = ("passed", "promoted", "held", "rejected", "failed", "cancelled")
 EXIT_CODES = {"passed": 0, "promoted": 0, "held": 3, "rejected": 3, "failed": 1, "cancelled": 1}
 
@@ -34,13 +33,13 @@ def start_round(
     without milestones, and a start from an incumbent that cannot be continued (`start`); `Conflict` when a round is
     queued or running.
     """
-    if method not in CHAINS:
+    if method not in METHODS:
         raise UsageError(f"There is no method called {method!r}. A round can be: {', '.join(METHODS)}.")
     chosen = dict(settings or {})
     contradictions_of(chosen)
     check_choice(chosen)
     try:
-        stage_settings(chosen, method, CHAINS[method][-1])
+        stage_settings(chosen, method, chain_of(method)[-1])
         check_watch(chosen, method)
     except StageError as error:
         raise UsageError(str(error)) from error

@@ -15,7 +15,7 @@ from alignment.dataset.compile.stream import Stream
 from alignment.dataset.judgement import Judgement
 from alignment.dataset.snapshot import write_contexts
 from alignment.errors import SnapshotProblem
-from alignment.methods.requirements import lacking
+from alignment.methods.registry import lacking
 from alignment.suspects import outvoted_on
 from feedback_app.errors import RoundFailed
 from feedback_app.loop.rules import Given, heard, rules_of, set_aside, signals_of

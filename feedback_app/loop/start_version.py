@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from alignment.errors import StageError
+from alignment.methods.registry import CARDS, chain_of, stage_settings
 from alignment.stage.continuing import check_continuing
-from alignment.stage.runner import CHAINS, stage_settings
 from feedback_app.errors import RoundFailed, UsageError
 from feedback_app.loop.lineage import check_start
 from feedback_app.loop.versions import base_of
@@ -24,7 +24,6 @@ from feedback_app.store.tables import Version
 START = "start"  # the round's own setting
 BASE, INCUMBENT = "base", "incumbent"
 CHOICES = (BASE, INCUMBENT)
-FROM_THE_MODEL = ("reward",)  # stages that never continue an adapter
 
 
 def start_of(settings: Mapping[str, Any]) -> str:
@@ -58,8 +57,8 @@ def check_round(store: Store, method: str, settings: Mapping[str, Any], incumben
     asked = {name: value for name, value in settings.items() if name != START}
     try:
         model = base_of(store, incumbent.base_hash).path
-        for stage in CHAINS[method]:
-            if stage not in FROM_THE_MODEL:
+        for stage in chain_of(method):
+            if CARDS[stage].continues:
                 check_continuing(stage, folder, stage_settings(asked, method, stage), model)
     except (StageError, RoundFailed) as error:
         raise UsageError(str(error)) from error

@@ -18,15 +18,16 @@ from pathlib import Path
 from typing import Any
 
 from alignment.errors import ArtifactProblem
+from alignment.methods.registry import CARDS, stage_settings
 from alignment.stage.artifact import is_complete, verify
 from alignment.stage.checkpoints import clear, holds_one
-from alignment.stage.runner import rolls_out_elsewhere, stage_settings
+from alignment.stage.runner import rolls_out_elsewhere
 from alignment.stage.spec import VLLM, Setting, StageSpec
 from feedback_app.errors import RoundFailed, StageKilled, Unavailable
 from feedback_app.loop.child import clear_left_over, run_child
 from feedback_app.loop.milestone_votes import Watching, asks_people
 from feedback_app.loop.rules import CONTRADICTIONS
-from feedback_app.loop.start_version import FROM_THE_MODEL, START, continues
+from feedback_app.loop.start_version import START, continues
 from feedback_app.store.database import Store
 from feedback_app.store.tables import Round, Snapshot, Version
 from serving.errors import ServingError
@@ -199,7 +200,7 @@ class Training:
                     "(ALIGNLOOP_TRAIN_ON=pause): set rollouts_from=process."
                 )
             settings.setdefault("vllm_url", self._vllm)
-        go_on = continues(turn.settings, incumbent) and stage_name not in FROM_THE_MODEL
+        go_on = continues(turn.settings, incumbent) and CARDS[stage_name].continues
         assert turn.id is not None
         made = artifacts(self._store, turn.id)
         rows = made.get("constitution") if stage_name != "constitution" else None

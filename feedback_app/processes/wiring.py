@@ -90,7 +90,7 @@ def parts_of(settings: Settings, store: Store, vllm: VllmClient, facts: ModelFac
     from functools import partial
 
     from alignment.evaluation.gate import Limits
-    from alignment.stage.runner import CHAINS
+    from alignment.methods.registry import METHODS
     from feedback_app.key_values import read_pairs
     from feedback_app.loop.fallback import alarms
     from feedback_app.loop.history import over_rounds
@@ -125,5 +125,5 @@ def parts_of(settings: Settings, store: Store, vllm: VllmClient, facts: ModelFac
         flags=kept_flags,
         alarms=partial(alarms, store),
         limits=asdict(Limits()),
-        methods=tuple(CHAINS),
+        methods=METHODS,
     )

@@ -22,8 +22,8 @@ from alignment.dataset.judgement import Judgement
 from alignment.dataset.snapshot import write_snapshot
 from alignment.evaluation.evaluate import WinRate, win_rate
 from alignment.evaluation.tastes import Taste
+from alignment.methods.registry import run_stage
 from alignment.run import quiet_environment
-from alignment.stage.runner import run_stage
 from alignment.stage.sampler import Sample
 from alignment.stage.spec import Setting
 from tests.long.lines import RESULTS, provenance, read_lines, seeds_of

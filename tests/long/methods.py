@@ -33,9 +33,9 @@ from alignment.evaluation.capability import check, load_questions
 from alignment.evaluation.evaluate import win_rate
 from alignment.evaluation.guards import mean_kl, paired_loss
 from alignment.evaluation.tastes import TASTES, Taste
+from alignment.methods.registry import METHODS, chain_of, stage_settings
 from alignment.run import quiet_environment
 from alignment.stage.artifact import read_manifest
-from alignment.stage.runner import CHAINS, stage_settings
 from alignment.stage.sampler import Sampling
 from alignment.stage.spec import Setting, StageSpec
 from tests.long.adviser import adviser
@@ -148,7 +148,7 @@ def labels(
 def chain(method: str, seed: int, folder: Path, settings: Mapping[str, Setting]) -> Iterator[StageSpec]:
     """The method's stages in `folder`, one after the other: run each before asking for the next."""
     data, reward = folder / "data", None
-    for stage in CHAINS[method]:
+    for stage in chain_of(method):
         own = stage_settings(settings, method, stage)
         if stage in SAMPLING:
             own.setdefault("prompts", str(DATA / "prompts" / "compare.jsonl"))
@@ -246,7 +246,7 @@ def setting(text: str) -> tuple[str, Setting]:
 def main(words: Sequence[str] | None = None) -> int:
     """Run the seeds that are not done, appending a line for each as it ends."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--method", required=True, choices=sorted(CHAINS))
+    parser.add_argument("--method", required=True, choices=sorted(METHODS))
     parser.add_argument("--seeds", default="1-5")
     parser.add_argument("--labels", type=int, default=400)
     parser.add_argument("--out", type=Path, default=RESULTS / "methods.jsonl")

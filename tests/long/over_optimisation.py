@@ -27,8 +27,8 @@ from alignment.evaluation.evaluate import win_rate
 from alignment.evaluation.tastes import TASTES
 from alignment.methods.ppo.overoptimization import Milestone, Watch
 from alignment.methods.ppo.train import train
+from alignment.methods.registry import run_stage
 from alignment.stage.people_channel import Votes
-from alignment.stage.runner import run_stage
 from alignment.stage.spec import StageSpec
 from tests.long.lab import PROMPTS, Lab, study
 from tests.long.methods import MODEL, Model

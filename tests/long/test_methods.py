@@ -12,7 +12,7 @@ from alignment.dataset.judgement import Message
 from alignment.evaluation.tastes import TASTES
 from alignment.methods.constitution.train import _choice
 from alignment.methods.online.openai_sampler import AddressSampler
-from alignment.stage.runner import stage_settings
+from alignment.methods.registry import stage_settings
 from alignment.stage.sampler import Sampling
 from tests.long import methods
 from tests.long.adviser import adviser

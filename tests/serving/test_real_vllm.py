@@ -198,7 +198,7 @@ async def test_ppo_through_vllm_sees_the_probabilities_that_it_computes_itself(
 ) -> None:
     from alignment.dataset.compile import compile_rows
     from alignment.dataset.snapshot import write_snapshot
-    from alignment.stage.runner import run_stage
+    from alignment.methods.registry import run_stage
     from alignment.stage.spec import StageSpec
     from feedback_app.loop.stage_with_vllm import VllmOutside
     from tests.alignment.builders import vote

@@ -1,1 +1,1 @@
-"""ROOM"""
+"""Constitutional AI: principles instead of people; it makes rows, not a model."""

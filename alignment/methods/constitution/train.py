@@ -15,7 +15,7 @@ import random
 import re
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -26,53 +26,13 @@ from alignment.dataset.rows import PairRow, Row, SftRow, to_record
 from alignment.dataset.snapshot import read_pairs, read_sft
 from alignment.errors import StageError
 from alignment.lines import lines_of
+from alignment.methods.constitution.settings import ConstitutionSettings
 from alignment.methods.online.prompts import Prompt, prompts_for, usable_prompts
-from alignment.methods.shared_training.settings import read_settings, require
-from alignment.stage.runner import Progress
 from alignment.stage.sampler import Sample, Sampler, Sampling
-from alignment.stage.spec import Setting, StageSpec
+from alignment.stage.spec import Progress, StageSpec
 
 PART = 64  # prompts between two progress records
 _CHOICE = re.compile(r"\b(A|B)\b")
-
-
-@dataclass(frozen=True, slots=True)
-class ConstitutionSettings:
-    """Settings of one run.
-
-    `principles` is the text file; `url` and `adviser` name the model that advises (empty: the start model
-    itself), its key is read from OPENAI_API_KEY; `count` prompts at most are answered, those of the dataset
-    and of the JSONL file `prompts`; `revise` and `choose` switch the two halves; `people` adds the dataset's
-    own pairs and rows worth imitating.
-    """
-
-    principles: str = ""
-    url: str = ""
-    adviser: str = "default"
-    prompts: str = ""
-    count: int = 256
-    revise: bool = True
-    choose: bool = True
-    people: bool = False
-    temperature: float = 1.0
-    max_tokens: int = 192
-    dtype: str = "auto"
-    min_prompts: int = 8
-    threads: int = 0
-
-    @classmethod
-    def read(cls, values: Mapping[str, Setting]) -> ConstitutionSettings:
-        """Settings from a spec. Raises `StageError` naming a setting that does not exist or has no sense."""
-        settings = read_settings(cls, "constitution", values)
-        require(
-            "constitution",
-            {
-                "revise and choose cannot both be off": settings.revise or settings.choose,
-                "count and max_tokens must be at least 1": min(settings.count, settings.max_tokens) >= 1,
-                "temperature must be above 0, so that two answers differ": settings.temperature > 0,
-            },
-        )
-        return settings
 
 
 def train(

@@ -1,1 +1,1 @@
-"""ROOM"""
+"""Direct preference optimisation, with weighted rows and soft labels."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 from alignment.errors import StageError
 from alignment.methods.shared_training.scale import CYCLES, passes_for, rate_for
-from alignment.methods.shared_training.settings import DTYPES, read_settings, require
+from alignment.methods.shared_training.settings import DTYPES, Loss, read_settings, require
 from alignment.stage.spec import Setting
 
 MIN_PAIRS = 8
@@ -18,7 +18,6 @@ MAX_EPOCHS = 20
 MOVED = 3.5  # nats; see `DpoSettings`
 SMALL_MODEL_RATE = 1e-3
 
-Loss = Literal["sigmoid", "ipo", "robust", "length-normalised"]
 # What a loss has by itself where nothing else is said. On 20 pairs, 8 passes, sigmoid at 0.2 pulled the answers 37
 # nats apart and length-normalised at 5 (Tülu 3, arXiv:2411.15124) 36; ipo stops at 1 / (2β), here a nat per token.
 # The paper of robust (arXiv:2403.00409) has 0.1.

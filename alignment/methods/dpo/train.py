@@ -24,8 +24,7 @@ from alignment.methods.dpo.settings import MOVED, DpoSettings, check_enough
 from alignment.methods.shared_training.adapters import policy_lora, save_adapter, trainer_arguments, wants_bf16
 from alignment.methods.shared_training.loading import load_model, load_tokenizer, window
 from alignment.methods.shared_training.tokenized import TokenizedAnswer, TokenizedPair, tokenize_answers, tokenize_pairs
-from alignment.stage.runner import Progress
-from alignment.stage.spec import StageSpec
+from alignment.stage.spec import Progress, StageSpec
 
 if TYPE_CHECKING:
     from alignment.methods.dpo.trainer import WeightedDpoTrainer

@@ -1,1 +1,1 @@
-"""ROOM"""
+"""Kahneman–Tversky optimisation: single answers, liked or disliked."""

@@ -19,8 +19,7 @@ from alignment.methods.kto.settings import MOVED, KtoSettings, check_marks
 from alignment.methods.shared_training.adapters import policy_lora, save_adapter, trainer_arguments, wants_bf16
 from alignment.methods.shared_training.loading import load_model, load_tokenizer, window
 from alignment.methods.shared_training.tokenized_labels import TokenizedMark, tokenize_marks
-from alignment.stage.runner import Progress
-from alignment.stage.spec import StageSpec
+from alignment.stage.spec import Progress, StageSpec
 
 if TYPE_CHECKING:
     from alignment.methods.kto.trainer import WeightedKtoTrainer

@@ -1,1 +1,1 @@
-"""ROOM"""
+"""Online DPO: fresh answers, ordered by the reward model."""

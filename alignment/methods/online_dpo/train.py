@@ -28,9 +28,8 @@ from alignment.methods.online_dpo.settings import OnlineDpoSettings
 from alignment.methods.shared_training.adapters import save_adapter
 from alignment.methods.shared_training.loading import load_tokenizer
 from alignment.methods.shared_training.resuming import LoopCheckpoints
-from alignment.stage.runner import Progress
 from alignment.stage.sampler import Sampler, Sampling
-from alignment.stage.spec import StageSpec
+from alignment.stage.spec import Progress, StageSpec
 
 
 @dataclass(frozen=True, slots=True)

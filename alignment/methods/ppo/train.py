@@ -35,9 +35,8 @@ from alignment.methods.shared_training.adapters import save_adapter
 from alignment.methods.shared_training.allocator import keep_freed_memory
 from alignment.methods.shared_training.loading import load_tokenizer
 from alignment.methods.shared_training.resuming import LoopCheckpoints
-from alignment.stage.runner import Progress
 from alignment.stage.sampler import Sampler, Sampling
-from alignment.stage.spec import StageSpec
+from alignment.stage.spec import Progress, StageSpec
 
 
 def train(

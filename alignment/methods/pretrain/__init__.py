@@ -1,1 +1,1 @@
-"""ROOM"""
+"""Pretraining: a small Llama from nothing, and its tokenizer."""

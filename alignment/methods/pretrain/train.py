@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,9 +18,9 @@ from alignment.dataset.left_out import LeftOut, Reason, Unusable
 from alignment.dataset.row_files import messages, rows_of
 from alignment.errors import StageError
 from alignment.methods.pretrain.packing import PackedRow, batches, pack
+from alignment.methods.pretrain.settings import PretrainSettings
 from alignment.methods.pretrain.tokenizer import MAX_LENGTH, ROLES, encode_chats, train_tokenizer
 from alignment.methods.shared_training.chat_template import SAME_AS, as_turns
-from alignment.methods.shared_training.settings import read_settings
 
 if TYPE_CHECKING:
     import torch
@@ -30,37 +29,6 @@ if TYPE_CHECKING:
     from alignment.stage.spec import StageSpec
 
 TOKENIZER_ROWS = 40_000  # conversations the tokenizer is trained on; more change nothing in so small a language
-
-
-@dataclass(frozen=True)
-class PretrainSettings:
-    """What a pretraining run may be told. Lengths in tokens, rates per step."""
-
-    vocabulary: int = 2048
-    hidden_size: int = 256
-    intermediate_size: int = 704
-    layers: int = 6
-    heads: int = 4
-    row_length: int = 256
-    batch_rows: int = 16
-    steps: int = 2400
-    warmup_share: float = 0.02
-    decay_share: float = 0.6
-    muon_rate: float = 0.02
-    adam_rate: float = 3e-3
-    weight_decay: float = 0.01
-    prompt_weight: float = 0.1
-    clip: float = 1.0
-    threads: int = 2
-    log_every: int = 20
-    checkpoint_every: int = 200
-    temperature: float = 0.8
-    top_p: float = 0.95
-
-    @classmethod
-    def read(cls, values: Mapping[str, Any]) -> PretrainSettings:
-        """Return settings from ``values``; raises StageError for a name that does not exist."""
-        return read_settings(cls, "pretrain", values)
 
 
 class NonFiniteLossError(StageError):

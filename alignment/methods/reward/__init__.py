@@ -1,1 +1,1 @@
-"""ROOM"""
+"""The reward model: pairs by Bradley–Terry, rankings by Plackett–Luce."""

@@ -24,8 +24,7 @@ from alignment.methods.shared_training.adapters import lora_config, tidy, traine
 from alignment.methods.shared_training.loading import load_tokenizer, window
 from alignment.methods.shared_training.reward_model import RewardFacts, base_for_scores, member
 from alignment.stage.checkpoints import newest
-from alignment.stage.runner import Progress
-from alignment.stage.spec import StageSpec
+from alignment.stage.spec import Progress, StageSpec
 
 if TYPE_CHECKING:
     from alignment.methods.reward.trainer import RankingTrainer

@@ -1,1 +1,1 @@
-"""ROOM"""
+"""RLOO by TRL, on our reward model."""

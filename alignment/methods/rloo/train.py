@@ -23,9 +23,8 @@ from alignment.methods.rloo.settings import RlooSettings
 from alignment.methods.shared_training.adapters import policy_lora, save_adapter, trainer_arguments, wants_bf16
 from alignment.methods.shared_training.loading import load_model, load_tokenizer
 from alignment.stage.checkpoints import newest
-from alignment.stage.runner import Progress
 from alignment.stage.sampler import Sampler
-from alignment.stage.spec import StageSpec
+from alignment.stage.spec import Progress, StageSpec
 
 
 def train(spec: StageSpec, progress: Progress, *, sampler: Sampler | None = None) -> dict[str, Any]:

@@ -1,1 +1,1 @@
-"""ROOM"""
+"""Supervised fine-tuning on whole conversations."""

@@ -14,22 +14,11 @@ from alignment.dataset.left_out import LeftOut
 from alignment.dataset.row_files import messages, rows_of
 from alignment.dataset.snapshot import read_sft
 from alignment.errors import StageError
+from alignment.methods.sft.settings import SftSettings
 from alignment.methods.shared_training.chat_template import as_turns
 from alignment.methods.shared_training.tokenized import Laying
 from alignment.stage.checkpoints import trainer_folder
-from alignment.stage.runner import Progress
-from alignment.stage.spec import StageSpec
-
-DEFAULTS: dict[str, bool | int | float | str] = {
-    "epochs": 1.0,
-    "max_steps": -1,
-    "batch_size": 32,
-    "learning_rate": 3e-4,
-    "warmup_share": 0.05,
-    "max_length": 256,
-    "log_every": 10,
-    "bf16": True,
-}
+from alignment.stage.spec import Progress, StageSpec
 
 
 class SftDataError(StageError):
@@ -116,14 +105,11 @@ def train(spec: StageSpec, progress: Progress) -> dict[str, Any]:
 
     if spec.model is None:
         raise StageError("sft needs a model to start from; name one, or pretrain first.")
-    unknown = sorted(set(spec.settings) - set(DEFAULTS))
-    if unknown:
-        raise StageError(f"sft has no setting {', '.join(unknown)}; it has {', '.join(DEFAULTS)}.")
-    settings: dict[str, Any] = {**DEFAULTS, **spec.settings}
+    settings = SftSettings.read(spec.settings)
     left = LeftOut()
     rows = read_rows(spec.data, left)
     tokenizer = AutoTokenizer.from_pretrained(spec.model)
-    laying = Laying(tokenizer, settings["max_length"])
+    laying = Laying(tokenizer, settings.max_length)
     kept = laid_out(rows, laying)
     left.update(laying.left)
     left.check("sft", len(kept), 1, "rows", f"{settings['max_length']} tokens")
@@ -132,21 +118,21 @@ def train(spec: StageSpec, progress: Progress) -> dict[str, Any]:
 
     config = SFTConfig(
         output_dir=str(trainer_folder(spec.out)),
-        num_train_epochs=settings["epochs"],
-        max_steps=settings["max_steps"],
-        per_device_train_batch_size=settings["batch_size"],
-        learning_rate=settings["learning_rate"],
+        num_train_epochs=settings.epochs,
+        max_steps=settings.max_steps,
+        per_device_train_batch_size=settings.batch_size,
+        learning_rate=settings.learning_rate,
         lr_scheduler_type="linear",
-        warmup_steps=settings["warmup_share"],
-        max_length=settings["max_length"],
+        warmup_steps=settings.warmup_share,
+        max_length=settings.max_length,
         assistant_only_loss=True,
-        logging_steps=settings["log_every"],
+        logging_steps=settings.log_every,
         logging_nan_inf_filter=False,
         train_sampling_strategy="group_by_length",
         save_strategy="no",
         report_to="none",
         use_cpu=True,
-        bf16=settings["bf16"],
+        bf16=settings.bf16,
         gradient_checkpointing=False,
         disable_tqdm=True,
         seed=spec.seed,

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch.nn.functional import logsigmoid
 
-from alignment.methods.dpo.settings import Loss
+from alignment.methods.shared_training.settings import Loss
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 from transformers import TrainerCallback
 
-from alignment.stage.runner import Progress
+from alignment.stage.spec import Progress
 
 NAMES = (
     "loss",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from alignment.errors import StageError
 from alignment.stage.spec import PROCESS, VLLM, Setting
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _WORDS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 DTYPES = ("auto", "bf16", "fp32")
 ROLLOUTS_FROM = (PROCESS, VLLM)
+Loss = Literal["sigmoid", "ipo", "robust", "length-normalised"]  # of pairs; see `preference_losses`
 
 
 def read_settings(kind: type[Settings], stage: str, values: Mapping[str, Setting]) -> Settings:

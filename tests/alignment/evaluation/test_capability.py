@@ -19,7 +19,7 @@ from alignment.evaluation.capability import (
     sentences,
 )
 
-QUESTIONS = Path(__file__).resolve().parents[2] / "data" / "questions"
+QUESTIONS = Path(__file__).resolve().parents[3] / "data" / "questions"
 
 
 def write(path: Path, *rows: dict[str, object]) -> Path:

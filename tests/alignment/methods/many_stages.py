@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from alignment import run
-from alignment.stage import runner
+from alignment.methods import registry
 from alignment.stage.spec import StageSpec
 
 
@@ -34,7 +34,7 @@ def in_a_fork(job: Mapping[str, Any]) -> int:
     if pid:
         return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     try:
-        runner.run_stage(StageSpec.from_json(json.dumps(job["spec"])), killer(job["kill"]))
+        registry.run_stage(StageSpec.from_json(json.dumps(job["spec"])), killer(job["kill"]))
     except BaseException:
         traceback.print_exc()
         os._exit(1)
@@ -53,8 +53,8 @@ def main() -> None:
     import peft  # noqa: F401
     import trl  # noqa: F401
 
-    plain = runner.stage_function
-    runner.stage_function = lambda name: councils_own(plain(name)) if name == "constitution" else plain(name)
+    plain = registry.stage_function
+    registry.stage_function = lambda name: councils_own(plain(name)) if name == "constitution" else plain(name)
     for job in json.loads(Path(sys.argv[1]).read_text()):
         status = in_a_fork(job)
         if status > 0:

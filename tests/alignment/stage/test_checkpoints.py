@@ -12,8 +12,7 @@ import pytest
 
 from alignment.stage import runner
 from alignment.stage.checkpoints import CHECKPOINTS, clear, fetch, holds_one, newest, whole
-from alignment.stage.runner import Progress, run_stage
-from alignment.stage.spec import StageSpec
+from alignment.stage.spec import Progress, StageSpec
 
 STEPS = 6
 
@@ -44,8 +43,7 @@ def keep(spec: StageSpec, step: int, text: str) -> Path:
 
 
 @pytest.fixture
-def spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StageSpec:
-    monkeypatch.setattr(runner, "STAGES", {"counts": f"{__name__}:counts"})
+def spec(tmp_path: Path) -> StageSpec:
     return StageSpec("counts", tmp_path / "data", "model", tmp_path / "out", {"beta": 0.1}, 3)
 
 
@@ -64,12 +62,12 @@ def numbered(folder: Path) -> list[tuple[int, int]]:
 
 def test_the_same_spec_again_goes_on_in_the_same_folder(spec: StageSpec) -> None:
     with pytest.raises(Dies):
-        run_stage(spec, die_at(5))
+        runner.run_stage(counts, spec, die_at(5))
     assert numbered(spec.out)[-1] == (5, 5)
     with (spec.out / "progress.jsonl").open("a") as file:
         file.write('{"number": 6, "st')  # killed while it wrote
     heard: list[Mapping[str, Any]] = []
-    manifest = run_stage(spec, heard.append)
+    manifest = runner.run_stage(counts, spec, heard.append)
     assert [record["step"] for record in heard] == [5, 6]
     assert numbered(spec.out) == [(number, number) for number in range(1, STEPS + 1)]
     assert (spec.out / "total").read_text() == "21"
@@ -79,9 +77,9 @@ def test_the_same_spec_again_goes_on_in_the_same_folder(spec: StageSpec) -> None
 
 def test_another_folder_goes_on_and_leaves_the_first_as_it_was(spec: StageSpec, tmp_path: Path) -> None:
     with pytest.raises(Dies):
-        run_stage(spec, die_at(3))
+        runner.run_stage(counts, spec, die_at(3))
     again = replace(spec, out=tmp_path / "again", resume=spec.out, checkpoint_s=3.0)
-    assert run_stage(again).metrics["resumed_at"] == 2
+    assert runner.run_stage(counts, again).metrics["resumed_at"] == 2
     assert numbered(again.out) == [(number, number) for number in range(1, STEPS + 1)]
     assert numbered(spec.out) == [(1, 1), (2, 2), (3, 3)]
     assert holds_one(spec.out)
@@ -92,10 +90,10 @@ def test_another_folder_goes_on_and_leaves_the_first_as_it_was(spec: StageSpec, 
 @pytest.mark.parametrize("change", [{"seed": 4}, {"settings": {"beta": 0.2}}, {"model": "other"}])
 def test_a_checkpoint_of_another_run_is_not_gone_on_from(spec: StageSpec, change: dict[str, Any]) -> None:
     with pytest.raises(Dies):
-        run_stage(spec, die_at(5))
+        runner.run_stage(counts, spec, die_at(5))
     other = replace(spec, **change)
     assert newest(other) is None
-    assert "resumed_at" not in run_stage(other).metrics
+    assert "resumed_at" not in runner.run_stage(counts, other).metrics
     assert numbered(spec.out) == [(number, number) for number in range(1, STEPS + 1)]
 
 

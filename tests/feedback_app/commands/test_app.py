@@ -20,7 +20,7 @@ from tests.feedback_app.loop.parts import real_adapter, serve_base
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[3]
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 

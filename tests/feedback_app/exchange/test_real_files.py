@@ -13,7 +13,7 @@ from feedback_app.exchange import bring_in, export
 from feedback_app.loop.rules import rules_of
 from feedback_app.store.database import Store
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 REAL = Path(os.environ.get("ALIGNLOOP_TEST_REAL") or ROOT.parent / "shared" / "real")
 
 pytestmark = [

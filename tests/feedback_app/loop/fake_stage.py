@@ -22,7 +22,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
 from alignment import run
-from alignment.stage import runner
+from alignment.methods import registry
 from alignment.stage.checkpoints import CHECKPOINTS, newest, whole
 from alignment.stage.people_channel import Asked, Asking, Votes
 from alignment.stage.spec import StageSpec
@@ -100,7 +100,7 @@ def leave(spec: StageSpec, step: int) -> None:
 def main() -> int:
     if MODE == "silent":
         return 0
-    runner.stage_function = lambda name: train  # type: ignore[assignment]
+    registry.stage_function = lambda name: train  # type: ignore[assignment]
     return run.main([SPEC])
 
 

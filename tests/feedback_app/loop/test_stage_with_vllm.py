@@ -13,8 +13,8 @@ import pytest
 
 from alignment.dataset.compile import compile_rows
 from alignment.dataset.snapshot import write_snapshot
+from alignment.methods.registry import run_stage
 from alignment.stage.artifact import read_manifest, verify
-from alignment.stage.runner import run_stage
 from alignment.stage.spec import StageSpec
 from feedback_app.loop.training import stage_command
 from tests.alignment.builders import vote

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from alignment.errors import StageError
+from alignment.methods.registry import run_stage
 from alignment.stage.continuing import check_continuing
-from alignment.stage.runner import run_stage
 from alignment.stage.spec import StageSpec
 from feedback_app.commands import evaluate as evaluating
 from feedback_app.errors import Unavailable, UsageError

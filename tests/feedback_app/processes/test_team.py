@@ -18,7 +18,7 @@ from feedback_app.processes.team import Child, Team
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def until(condition: Callable[[], object], timeout_s: float = 30.0) -> None:

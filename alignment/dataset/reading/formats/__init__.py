@@ -24,7 +24,7 @@ from alignment.dataset.reading.formats import (
     ultrafeedback,
 )
 from alignment.dataset.reading.formats.feedback import Feedback, Kind, Record, Skip
-from feedback_app.errors import UsageError
+from alignment.errors import ReadingProblem
 
 __all__ = ["FORMATS", "Feedback", "Format", "Kind", "Record", "Skip", "detect"]
 
@@ -104,11 +104,11 @@ FORMATS: Mapping[str, Format] = {
 
 
 def detect(record: Record) -> str:
-    """The format of a file by one of its records. Raises `UsageError` when it is none that can be read."""
+    """The format of a file by one of its records. Raises `ReadingProblem` when it is none that can be read."""
     for name, format in FORMATS.items():
         if format.shows(record):
             return name
-    raise UsageError(
+    raise ReadingProblem(
         f"The format of this file cannot be told from its keys ({', '.join(sorted(record)) or 'none'}). "
         f"Name it with --format: {', '.join(FORMATS)}."
     )

@@ -11,7 +11,7 @@ from alignment.dataset.judgement import Message
 from alignment.dataset.reading.formats import FORMATS, Feedback, Record, Skip, detect
 from alignment.dataset.reading.formats.feedback import Answer, checked, demonstration, mark, pair, ranking
 from alignment.dataset.reading.formats.turns import calls_text, tools_text
-from feedback_app.errors import UsageError
+from alignment.errors import ReadingProblem
 
 USER, BOT = (lambda text: Message("user", text)), (lambda text: Message("assistant", text))
 SYSTEM, TOOL = (lambda text: Message("system", text)), (lambda text: Message("tool", text))
@@ -347,5 +347,5 @@ def test_a_record_that_says_nothing_is_skipped_with_the_reason(format: str, reco
     ],
 )
 def test_what_is_none_of_ours_is_said_with_its_keys(record: Record) -> None:
-    with pytest.raises(UsageError, match="cannot be told from its keys"):
+    with pytest.raises(ReadingProblem, match="cannot be told from its keys"):
         detect(record)

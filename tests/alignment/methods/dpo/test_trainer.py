@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alignment.dataset.judgement import Strength
-from alignment.stage.runner import run_stage
+from alignment.methods.registry import run_stage
 from alignment.stage.spec import StageSpec
 from tests.alignment.builders import vote, warm_votes
 from tests.alignment.methods.specs import spec_of

@@ -12,8 +12,8 @@ import pytest
 
 from alignment.dataset.judgement import Judgement, Mark
 from alignment.errors import StageError
+from alignment.methods.registry import run_stage
 from alignment.stage.artifact import is_complete, verify
-from alignment.stage.runner import run_stage
 from alignment.stage.spec import Setting, StageSpec
 from tests.alignment.builders import like
 from tests.alignment.methods.specs import spec_of

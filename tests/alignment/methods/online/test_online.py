@@ -10,7 +10,7 @@ import pytest
 from alignment.dataset.compile import compile_rows
 from alignment.dataset.snapshot import write_snapshot
 from alignment.errors import StageError
-from alignment.stage.runner import run_stage
+from alignment.methods.registry import run_stage
 from alignment.stage.spec import Setting, StageSpec
 from tests.alignment.builders import vote
 from tests.alignment.methods.exclaiming import exclaiming_model

@@ -20,9 +20,9 @@ from safetensors.torch import load_file
 from alignment.errors import StageError
 from alignment.methods.ppo.overoptimization import Milestone, Watch
 from alignment.methods.ppo.train import train
+from alignment.methods.registry import run_stage
 from alignment.stage.artifact import read_manifest
 from alignment.stage.people_channel import Votes, answer, asked, folder_of
-from alignment.stage.runner import run_stage
 from alignment.stage.spec import StageSpec
 from tests.alignment.methods.ppo.test_train import made, spec_for
 

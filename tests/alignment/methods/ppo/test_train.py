@@ -11,8 +11,8 @@ import pytest
 from alignment.dataset.judgement import Message
 from alignment.dataset.snapshot import write_snapshot
 from alignment.errors import StageError
+from alignment.methods.registry import run_stage
 from alignment.stage.artifact import is_complete
-from alignment.stage.runner import run_stage
 from alignment.stage.sampler import Sample, Sampling
 from alignment.stage.spec import Setting, StageSpec
 from tests.alignment.builders import vote

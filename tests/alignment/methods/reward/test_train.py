@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from alignment.errors import SnapshotProblem, StageError
+from alignment.methods.registry import run_stage
 from alignment.stage.artifact import is_complete, verify
-from alignment.stage.runner import run_stage
 from alignment.stage.spec import Setting, StageSpec
 from tests.alignment.builders import warm_votes
 from tests.alignment.methods.specs import spec_of

@@ -18,16 +18,16 @@ import pytest
 
 from alignment.dataset.judgement import Mark
 from alignment.dataset.snapshot import write_snapshot
+from alignment.methods.registry import CARDS
 from alignment.stage.artifact import read_manifest, verify
 from alignment.stage.checkpoints import CHECKPOINTS, holds_one
-from alignment.stage.runner import LIVE
 from alignment.stage.spec import Setting, StageSpec
 from tests.alignment.builders import like, ranking, vote
 from tests.alignment.tiny_model import TEMPLATE, make_tiny_model
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]  # the first test waits for them all
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[4]
 FP32: dict[str, Setting] = {"dtype": "fp32"}
 ANSWERING: dict[str, Setting] = {**FP32, "max_tokens": 6, "rate": 1e-3}
 ANSWERS_TEMPLATE = TEMPLATE.replace(
@@ -200,9 +200,9 @@ def test_every_method_reports_the_live_metrics(ran: Ran, name: str) -> None:
     assert first["step"] == 0
     assert first["steps"] == others[-1]["step"] == others[-1]["steps"]
     for record in others:
-        assert set(LIVE[CASES[name].stage]) <= set(record), record
+        assert set(CARDS[CASES[name].stage].live) <= set(record), record
     assert others[-1]["seconds_left"] == 0
 
 
 def test_no_method_lacks_a_case(ran: Ran) -> None:
-    assert {case.stage for case in CASES.values()} | {"pretrain"} == set(LIVE)
+    assert {case.stage for case in CASES.values()} | {"pretrain"} == set(CARDS)

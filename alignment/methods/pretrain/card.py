@@ -1,0 +1,15 @@
+"""Pretraining's card."""
+
+from __future__ import annotations
+
+from alignment.methods.card import Card
+from alignment.methods.pretrain.settings import PretrainSettings
+
+PRETRAIN = Card(
+    name="pretrain",
+    learns_from="conversations (`train.jsonl`) or plain text (`corpus.txt`), from nothing",
+    train="alignment.methods.pretrain.train:train",
+    settings=PretrainSettings,
+    needs_model=False,
+    continues=False,
+)

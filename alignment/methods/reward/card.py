@@ -1,0 +1,27 @@
+"""The reward model's card."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from alignment.methods.card import COMMON, PREFERENCES, Card, few_pairs
+from alignment.methods.reward.settings import MIN_PAIRS, RewardSettings
+from alignment.stage.spec import Setting
+
+
+def _lacking(counts: Mapping[str, Any], settings: Mapping[str, Setting]) -> str | None:
+    rows = counts["rows"]
+    usable = rows["pairs"]["train"] + rows.get("groups", {}).get("train", 0)
+    return few_pairs(usable, int(settings.get("min_pairs", MIN_PAIRS)), counts["judgements"])
+
+
+REWARD = Card(
+    name="reward",
+    learns_from="preference pairs and rankings",
+    train="alignment.methods.reward.train:train",
+    settings=RewardSettings,
+    live=(*COMMON, *PREFERENCES, "reward"),
+    continues=False,
+    lacking=_lacking,
+)
