@@ -36,6 +36,10 @@ class Question:
     prompt: str
     check: Mapping[str, Any]
 
+    def right(self, answer: str) -> bool:
+        """Whether the answer is right."""
+        return check(answer, self.check)
+
 
 def load_questions(path: Path) -> tuple[Question, ...]:
     """Return the questions of a file.

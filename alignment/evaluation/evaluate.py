@@ -11,10 +11,10 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from statistics import fmean
-from typing import Any, Protocol
+from typing import Any
 
 from alignment.dataset.judgement import Message
-from alignment.evaluation.capability import check
+from alignment.evaluation.capability import Question
 from alignment.evaluation.guards import (
     Evidence,
     LanguageLoss,
@@ -38,19 +38,6 @@ TextLoss = Callable[[str], float]
 
 CAPABILITY_SEED = 0  # greedy answers use no chance; the sampler still wants a seed
 SHOWN_SAMPLES = 8
-
-
-class Question(Protocol):
-    """A capability question: what is asked, and how an answer is checked."""
-
-    @property
-    def category(self) -> str: ...
-
-    @property
-    def prompt(self) -> str: ...
-
-    @property
-    def check(self) -> Mapping[str, Any]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +96,7 @@ def ask_capability(
     prompts = [(Message("user", question.prompt),) for question in questions]
     sampling = Sampling(temperature=0.0, max_tokens=max_tokens, seed=CAPABILITY_SEED)
     answers = sampler.sample(version, prompts, sampling) if prompts else []
-    return tuple(check(samples[0].text, question.check) for question, samples in zip(questions, answers, strict=True))
+    return tuple(question.right(samples[0].text) for question, samples in zip(questions, answers, strict=True))
 
 
 def collect_evidence(

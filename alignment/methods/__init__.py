@@ -1,4 +1,4 @@
-"""One folder a method; `registry` holds a card of each, and nothing outside this room knows more of a method than its card.
+"""One folder a method; `registry` holds a card of each, which is all that the other rooms know of it.
 
     card.py            what a card says            registry.py    all cards, and running a stage by its name
     shared_training/   what several methods share  online/        what the methods that sample share

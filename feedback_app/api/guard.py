@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 COOKIE = "alignloop"
 DEVICE_COOKIE = "alignloop_device"  # outlives the session: which people have signed in in this browser
-OPEN = ("/sign-in", "/look.css", "/favicon.svg", "/healthz", "/readyz", "/v1")
+OPEN = ("/sign-in", "/theme.css", "/favicon.svg", "/healthz", "/readyz", "/v1")
 ROLES: Mapping[str, Role] = {
     "/compare": Role.ANNOTATOR,
     "/rank": Role.ANNOTATOR,

@@ -80,8 +80,8 @@ def locked(lock: Path) -> Iterator[tuple[str, str]]:
 def lock_file(gpu: bool) -> Path | None:
     """The lock in a checkout, or the copy inside the installed package."""
     name = "nvidia.txt" if gpu else "cpu.txt"
-    here = Path(__file__).resolve().parent
-    return next((path for path in (here.parent / "locks" / name, here / "_locks" / name) if path.is_file()), None)
+    package = Path(__file__).resolve().parents[1]
+    return next((path for path in (package.parent / "locks" / name, package / "_locks" / name) if path.is_file()), None)
 
 
 def _has(name: str) -> bool:

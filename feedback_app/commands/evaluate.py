@@ -34,7 +34,7 @@ def evaluate_names(
     from alignment.evaluation.evaluate import evaluate_models
     from alignment.evaluation.tastes import TASTES
     from alignment.stage.sampler import Sampling
-    from feedback_app.loop.evaluation import load_questions
+    from feedback_app.loop.evaluation import chosen_questions
     from feedback_app.processes.preflight import check_model
     from feedback_app.processes.wiring import settings_and_store
 
@@ -45,7 +45,7 @@ def evaluate_names(
     texts = read_prompts(prompts or settings.data / "prompts" / "eval.jsonl")
     names = {name: _source(store, settings, name) for name in (model, against)}
     temperature = settings.temperature if settings.temperature is not None else (facts.temperature or 1.0)
-    questions = load_questions(settings.data / "questions", settings.capability_questions) if capability else ()
+    questions = chosen_questions(settings.data / "questions", settings.capability_questions) if capability else ()
     taste = TASTES[judge] if judge else None
     with _sampler(settings, names) as (sampler, asked):
         result = evaluate_models(

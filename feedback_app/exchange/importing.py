@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from alignment.dataset.reading.formats import FORMATS, Feedback, Record, Skip, detect, llama_factory
 from alignment.dataset.reading.formats.feedback import Answer, Ranks, checked, two
+from alignment.errors import ReadingProblem
 from feedback_app.errors import Conflict, UsageError
 from feedback_app.exchange.files import NEXT_STEP, Line, is_table, plain_name, read_lines
 

@@ -10,12 +10,11 @@ import hashlib
 import json
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from alignment.dataset.judgement import Message
-from alignment.evaluation import capability
+from alignment.evaluation.capability import Question, load_questions
 from alignment.evaluation.evaluate import Prompt, TextLoss, collect_evidence
 from alignment.evaluation.guards import Evidence, mean_kl
 from alignment.evaluation.language_loss import Text, TextFileError, encoded, language_loss, load_texts
@@ -43,24 +42,10 @@ class Stopped(Exception):
     """The round was cancelled while its version was being asked."""
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """A capability question with its check, as `alignment.evaluation.evaluate` wants it."""
-
-    id: str
-    category: str
-    prompt: str
-    check: Any
-
-    def right(self, answer: str) -> bool:
-        """Whether the answer is right."""
-        return capability.check(answer, self.check)
-
-
-def load_questions(folder: Path, at_most: int) -> tuple[Asked, ...]:
+def chosen_questions(folder: Path, at_most: int) -> tuple[Question, ...]:
     """The frozen capability questions, at most so many, the same ones every time and every category in turn."""
-    questions = [question for path in sorted(folder.glob("*.jsonl")) for question in capability.load_questions(path)]
-    by_category: dict[str, list[capability.Question]] = {}
+    questions = [question for path in sorted(folder.glob("*.jsonl")) for question in load_questions(path)]
+    by_category: dict[str, list[Question]] = {}
     for question in sorted(questions, key=lambda question: hashlib.sha256(question.id.encode()).hexdigest()):
         by_category.setdefault(question.category, []).append(question)
     order = {
@@ -69,7 +54,7 @@ def load_questions(folder: Path, at_most: int) -> tuple[Asked, ...]:
         for place, question in enumerate(members)
     }
     chosen = sorted(questions, key=lambda question: order[question.id])[:at_most]
-    return tuple(Asked(q.id, q.category, q.prompt, q.check) for q in sorted(chosen, key=lambda q: q.id))
+    return tuple(sorted(chosen, key=lambda question: question.id))
 
 
 class Interruptible:
@@ -107,7 +92,7 @@ def gather(
     challenger: Version,
     incumbent: Version,
     base: Version,
-    questions: Sequence[Asked],
+    questions: Sequence[Question],
     prompts: Sequence[Prompt],
     sampling: Sampling,
     rights: KnownRights,

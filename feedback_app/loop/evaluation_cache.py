@@ -10,14 +10,12 @@ import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from alignment.evaluation.capability import Question
 from alignment.evaluation.language_loss import Text
 from alignment.stage.sampler import Sample
 from feedback_app.store.tables import Version
-
-if TYPE_CHECKING:
-    from feedback_app.loop.evaluation import Asked
 
 
 class Kept:
@@ -49,7 +47,7 @@ class Kept:
 class KnownRights(Kept):
     """Right/wrong vectors over capability questions."""
 
-    def __init__(self, folder: Path, questions: Sequence[Asked], max_tokens: int) -> None:
+    def __init__(self, folder: Path, questions: Sequence[Question], max_tokens: int) -> None:
         super().__init__(folder, [[[q.id, q.prompt, dict(q.check)] for q in questions], max_tokens])
         self._n = len(questions)
 

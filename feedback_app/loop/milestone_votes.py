@@ -1,6 +1,6 @@
 """People are asked in the middle of a run: a milestone that a stage asks about is loaded, judged blind, and let go.
 
-The stage asks through files (`alignment.stage.people_channel`). A milestone becomes a version of its own kind, under a name that
+The stage asks through files (`people_channel`). A milestone becomes a version of its own kind, under a name that
 its weights decide, so that a stage that was killed finds the votes which the same weights had before; it is loaded
 as every version is (`reconcile`), never published, and while it waits Compare tasks show an answer of it beside one
 of the version that training started from. Their votes are judgements like those on a challenger; no test of a

@@ -23,10 +23,10 @@ from feedback_app.loop import pause
 from feedback_app.loop.evaluation import (
     Interruptible,
     ScoringSampler,
+    chosen_questions,
     evaluation_prompts,
     gather,
     held_out_texts,
-    load_questions,
 )
 from feedback_app.loop.evaluation_cache import KnownLosses, KnownRights
 from feedback_app.loop.identity import Files
@@ -245,7 +245,7 @@ class Loop:
     def _gather(self, turn: Round, version: Version, stop: threading.Event) -> Evidence:
         data = self.settings.data
         incumbent = self._incumbent(turn)
-        questions = load_questions(data / "questions", self.settings.capability_questions)
+        questions = chosen_questions(data / "questions", self.settings.capability_questions)
         prompts = evaluation_prompts(
             data / "prompts" / "eval.jsonl", self.settings.evaluation_prompts, self.settings.system_prompt
         )

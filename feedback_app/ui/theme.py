@@ -13,7 +13,7 @@ from importlib.resources import files
 
 from feedback_app.ui.markup import attributes, button, esc, icon
 
-STYLES = ("look.css", "chat.css", "judge.css", "operate.css")
+STYLES = ("theme.css", "chat.css", "judge.css", "operate.css")
 ROLES = ("chatter", "annotator", "operator")  # each includes what stands before it
 PAGES = (
     ("/", "Chat", "chatter"),
@@ -54,7 +54,7 @@ def head() -> str:
     return (
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         '<link rel="icon" href="/favicon.svg" type="image/svg+xml">'
-        f'<link rel="stylesheet" href="/look.css?v={style_version()}"><script>{THEME_SCRIPT}</script>'
+        f'<link rel="stylesheet" href="/theme.css?v={style_version()}"><script>{THEME_SCRIPT}</script>'
     )
 
 

@@ -1,5 +1,6 @@
-"""What the methods that sample while they train share (ppo, rloo, online-dpo, constitution): one frozen base with several
-adapters, rollouts, rewards per token, prompts, and publishing the policy to vLLM.
+"""What the methods that sample while they train share (ppo, rloo, online-dpo, constitution).
+
+One frozen base with several adapters, rollouts, rewards per token, prompts, and publishing the policy to vLLM.
 
 What may not be done here: an update of the weights; that is each method's own.
 """

@@ -27,7 +27,7 @@ class PpoSettings:
     towards that many nats per answer, by `kl_gain` a step. An epoch ends early when the policy has moved by
     `stop_step_kl` nats per token from the rollouts' (0: never), the run when it is `stop_kl` nats per answer
     away from the reference (0: never). With `milestones` above 0 the policy is kept each time √KL has changed by that
-    much. With `watch` above 0 people are asked for that many blind judgements of these in all (`alignment.methods.ppo.overoptimization`),
+    much. With `watch` above 0 people are asked for that many blind judgements of these in all (`overoptimization`),
     whose answers end the run and choose the policy; each time they have `patience_minutes`, and then it goes on.
     Rewards: `reward_clip` in units of the starting model's spread (0: none), `missing_end` is taken off an
     unfinished answer, `whiten_rewards` scales each step's rewards.

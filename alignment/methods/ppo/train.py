@@ -49,7 +49,7 @@ def train(
     `clipped` (share of tokens), `length` (tokens), `finished` (share), `sampler_gap`, `seconds_left`.
     `sampler` answers instead of the model in this process; an `Elsewhere` is handed the policy before each step.
     `watch` judges the setting's `milestones`, ends the run when its peak is behind, and says where to go back to; by
-    default the setting's `watch`, which asks people through files (`alignment.stage.people_channel`). While it waits for them, the
+    default the setting's `watch`, which asks people through files (`people_channel`). While it waits for them, the
     last record is sent again with `waiting`, in words.
     Returns the metrics. Raises `StageError` with one sentence when the data are unusable or a loss is not finite.
     """

@@ -42,7 +42,7 @@ def lora_config(
 
 
 def policy_lora(model: Any, rank: int, alpha: int, share: float) -> Any:
-    """LoRA for a policy, on a share of the layers of `model`; 0: by its size (`alignment.methods.shared_training.scale`)."""
+    """LoRA for a policy, on a share of the layers of `model`; 0: by its size (`scale`)."""
     text = model.config.get_text_config()
     layers = layers_for(int(text.hidden_size), int(text.num_hidden_layers), share)
     return lora_config(rank, alpha, layers=layers, names=linear_names(model))

@@ -22,7 +22,7 @@ from alignment.methods.shared_training.chat_template import ChatTemplate
 class TokenizedPair:
     """One pair: `prompt`, `chosen` and `rejected` are token ids; both answers end with the template's end of turn.
 
-    `weight`, `margin` and `target` are the row's (`alignment.dataset.rows.PairRow`); `imitate` is the part of the weight
+    `weight`, `margin` and `target` are the row's (`rows.PairRow`); `imitate` is the part of the weight
     that the chosen answer has as one worth imitating.
     """
 

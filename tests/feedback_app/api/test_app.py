@@ -91,7 +91,7 @@ async def test_the_app_answers_while_its_pages_load_and_then_serves_them(
             assert time.monotonic() < deadline
         moved = await browser.get("/compare?x=1")
         assert (moved.status_code, moved.headers["location"]) == (307, "/compare/?x=1")
-        assert "/look.css" in (await browser.get("/compare/")).text
+        assert "/theme.css" in (await browser.get("/compare/")).text
 
 
 async def test_pages_that_cannot_be_loaded_say_so(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,7 +122,7 @@ def test_the_document_loses_what_is_about_gradio_and_gains_our_head() -> None:
     assert "twitter" not in ours
     assert "manifest" not in ours
     assert '<meta charset="utf-8" />' in ours
-    assert ours.index("/look.css") < ours.index("</head>")
+    assert ours.index("/theme.css") < ours.index("</head>")
 
 
 async def test_only_whole_pages_are_rewritten() -> None:
@@ -135,13 +135,13 @@ async def test_only_whole_pages_are_rewritten() -> None:
     transport = httpx.ASGITransport(app=OwnDocument(pages))
     async with httpx.AsyncClient(transport=transport, base_url="http://app") as browser:
         assert (await browser.get("/data")).json() == {"html": "<head></head>"}
-        assert "look.css" not in (await browser.get("/missing")).text
+        assert "theme.css" not in (await browser.get("/missing")).text
 
 
 async def test_the_style_sheet_is_one_file_without_other_hosts(parts: Parts) -> None:
     app = build_app(parts)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://app") as browser:
-        style = await browser.get("/look.css")
+        style = await browser.get("/theme.css")
         assert style.headers["content-type"].startswith("text/css")
         assert "@import" not in style.text
         assert "http" not in style.text.replace("http://www.w3.org/2000/svg", "")

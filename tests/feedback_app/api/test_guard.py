@@ -79,7 +79,7 @@ async def test_without_a_session_pages_lead_to_sign_in_and_posts_are_refused(cli
     assert (await browser.post(f"/{JOIN}", json={})).status_code == 401
 
 
-@pytest.mark.parametrize("path", ["/sign-in", "/look.css", "/favicon.svg", "/healthz", "/readyz", "/v1/models"])
+@pytest.mark.parametrize("path", ["/sign-in", "/theme.css", "/favicon.svg", "/healthz", "/readyz", "/v1/models"])
 async def test_open_paths_need_no_session(client: Client, path: str) -> None:
     assert (await (await client(None)).get(path)).status_code == 200
 

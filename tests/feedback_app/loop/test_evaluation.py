@@ -19,10 +19,10 @@ from feedback_app.loop.evaluation import (
     Asked,
     Interruptible,
     Stopped,
+    chosen_questions,
     evaluation_prompts,
     gather,
     held_out_texts,
-    load_questions,
 )
 from feedback_app.loop.evaluation_cache import KnownLosses, KnownRights
 from feedback_app.settings import shipped_data
@@ -145,9 +145,9 @@ def test_a_cancelled_round_stops_asking_and_seeds_do_not_depend_on_parts() -> No
 
 def test_fewer_questions_are_the_same_ones_from_every_category() -> None:
     folder = shipped_data() / "questions"
-    everything = load_questions(folder, 10_000)
-    some = load_questions(folder, 120)
-    assert some == load_questions(folder, 120)
+    everything = chosen_questions(folder, 10_000)
+    some = chosen_questions(folder, 120)
+    assert some == chosen_questions(folder, 120)
     assert {question.id for question in some} <= {question.id for question in everything}
     sizes = Counter(question.category for question in some)
     assert max(sizes.values()) - min(sizes.values()) <= 1
