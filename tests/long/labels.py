@@ -25,8 +25,7 @@ from alignment.dataset.compile import Rules, compile_rows
 from alignment.dataset.judgement import Judgement
 from alignment.errors import StageError
 from alignment.evaluation.tastes import TASTES
-from alignment.methods.dpo.settings import MAX_EPOCHS, PAIRS_SEEN
-from alignment.methods.shared_training.scale import passes_for
+from alignment.methods.dpo.settings import DpoSettings
 from tests.long.lab import Lab, study
 from tests.long.scripted import ranked, ranks_by
 
@@ -63,7 +62,7 @@ def win_rate(lab: Lab, seed: int, arm: str, clicks: int) -> float:
     rules, settings = Rules(), {}
     if arm == "plain":
         rows = compile_rows(said, seed=seed).counts["rows"]["pairs"]["train"]
-        rules, settings = Rules(reliability=False), {"epochs": passes_for(rows, PAIRS_SEEN, MAX_EPOCHS)}
+        rules, settings = Rules(reliability=False), {"epochs": DpoSettings().epochs_for(rows)}
     with tempfile.TemporaryDirectory(prefix="alignloop-labels-") as folder:
         try:
             adapter, _ = lab.train(method, said, seed, Path(folder), settings, rules=rules)

@@ -6,7 +6,7 @@ The labels have a flaw planted: the taste is for warm answers and against any th
 every word counts for an answer, however long it is. A reward model learns that, and `ppo` presses it without a KL
 penalty, 24 steps of 64 rollouts. A policy is kept each time √KL has changed by 0.7. For each of them: the proxy
 reward, and the true gain (win rate minus ½ against the start on 400 prompts, by the taste without the bonus). The
-watch (`alignment.methods.ppo.overoptimization`) sees none of that: it asks for at most 100 blind judgements, each of fresh answers to one
+watch (`overoptimization`) sees none of that: it asks for at most 100 blind judgements, each of fresh answers to one
 prompt that the 400 do not hold. `reached` is the true gain of the policy it chose over the largest of the run;
 `stopped_at` says after which step it would have ended the run. The run itself goes on, to know the rest of the curve.
 Every verdict that could have been asked for is kept too, so that another watch can be tried on the same runs.

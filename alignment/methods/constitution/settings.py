@@ -4,45 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
-from alignment.methods.shared_training.settings import read_settings, require
-from alignment.stage.spec import Setting
+from alignment.methods.shared_training.settings import AnsweringSettings, setting
 
 
-@dataclass(frozen=True, slots=True)
-class ConstitutionSettings:
-    """Settings of one run.
+@dataclass(frozen=True)
+class ConstitutionSettings(AnsweringSettings):
+    """Settings of one run."""
 
-    `principles` is the text file; `url` and `adviser` name the model that advises (empty: the start model
-    itself), its key is read from OPENAI_API_KEY; `count` prompts at most are answered, those of the dataset
-    and of the JSONL file `prompts`; `revise` and `choose` switch the two halves; `people` adds the dataset's
-    own pairs and rows worth imitating.
-    """
+    STAGE: ClassVar[str] = "constitution"
 
-    principles: str = ""
-    url: str = ""
-    adviser: str = "default"
-    prompts: str = ""
-    count: int = 256
-    revise: bool = True
-    choose: bool = True
-    people: bool = False
-    temperature: float = 1.0
-    max_tokens: int = 192
-    dtype: str = "auto"
-    min_prompts: int = 8
-    threads: int = 0
+    principles: str = setting("", "a text file of principles, one a line; a round takes those that ship")
+    url: str = setting("", "OpenAI-compatible address of the model that advises", zero="the start model advises")
+    adviser: str = setting("default", "the adviser's name at that address")
+    count: int = setting(256, "prompts that are answered, at most", least=1)
+    revise: bool = setting(True, "criticise and revise answers, which gives rows worth imitating")
+    choose: bool = setting(True, "choose between two answers, in both orders, which gives preferences")
+    people: bool = setting(False, "add the dataset's own pairs and rows worth imitating")
+    max_tokens: int = setting(192, "longest answer", unit="tokens", least=1)
 
-    @classmethod
-    def read(cls, values: Mapping[str, Setting]) -> ConstitutionSettings:
-        """Settings from a spec. Raises `StageError` naming a setting that does not exist or has no sense."""
-        settings = read_settings(cls, "constitution", values)
-        require(
-            "constitution",
-            {
-                "revise and choose cannot both be off": settings.revise or settings.choose,
-                "count and max_tokens must be at least 1": min(settings.count, settings.max_tokens) >= 1,
-                "temperature must be above 0, so that two answers differ": settings.temperature > 0,
-            },
-        )
-        return settings
+    def conditions(self) -> Mapping[str, bool]:
+        """See `StageSettings`."""
+        return {"revise and choose cannot both be off": self.revise or self.choose}

@@ -3,83 +3,35 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 from alignment.errors import StageError
-from alignment.methods.shared_training.scale import CYCLES, passes_for, rate_for
-from alignment.methods.shared_training.settings import DTYPES, read_settings, require
-from alignment.stage.spec import Setting
+from alignment.methods.shared_training.settings import PassesSettings, PolicySettings, setting
 
 MIN_MARKS = 8
-ROWS_SEEN = 960  # rows × epochs that a run aims at: 640 pleased the taste less, 1,280 cost 4.8 points of capability
-MAX_EPOCHS = 10
-MOVED = 1.5  # nats; see `KtoSettings`
-SMALL_MODEL_RATE = 1e-3
+MOVED = 1.5  # nats by which the answers' log-probabilities change, root mean square: how far a run is topped up
 
 
-@dataclass(frozen=True, slots=True)
-class KtoSettings:
-    """Settings of one KTO run; 0 means: chosen from the rows or the model.
+@dataclass(frozen=True)
+class KtoSettings(PassesSettings, PolicySettings):
+    """Settings of one KTO run. Unless `epochs` is set, it is topped up as in `dpo`, until it has moved by `MOVED`."""
 
-    `rate` is the peak learning rate, decaying linearly to 0, and again in each top-up; `batch` counts marked answers
-    per step; `desirable` and `undesirable` weigh likes and dislikes (0: so that both weigh the same in sum, equation 8
-    of the paper); `max_length` is in tokens, prompt and answer together; `layers` is the share of layers that get an
-    adapter, counted from the last; `dtype` is auto, bf16 or fp32.
+    STAGE: ClassVar[str] = "kto"
+    ROWS_SEEN: ClassVar[int] = 960  # 640 pleased the taste less, 1,280 cost 4.8 points of capability
+    MAX_EPOCHS: ClassVar[int] = 10
 
-    Unless `epochs` is set, a run is topped up as in `dpo`, until it has changed the answers' log-probabilities by
-    `MOVED` (root mean square).
-    """
-
-    beta: float = 0.1
-    rate: float = 0.0
-    epochs: float = 0.0
-    batch: int = 16
-    rank: int = 16
-    alpha: int = 32
-    desirable: float = 0.0
-    undesirable: float = 0.0
-    layers: float = 0.0
-    max_length: int = 0
-    dtype: str = "auto"
-    min_marks: int = MIN_MARKS
-    threads: int = 0
-
-    @classmethod
-    def read(cls, values: Mapping[str, Setting]) -> KtoSettings:
-        """Settings from a spec. Raises `StageError` naming a setting that does not exist or has no sense."""
-        settings = read_settings(cls, "kto", values)
-        require(
-            "kto",
-            {
-                "beta must be above 0": settings.beta > 0,
-                "batch must be at least 2, because the KL estimate pairs the answers of a batch": settings.batch >= 2,
-                "rate, epochs, desirable and undesirable must not be negative": min(
-                    settings.rate, settings.epochs, settings.desirable, settings.undesirable
-                )
-                >= 0,
-                f"layers is a share between 0 and 1, not {settings.layers:g}": 0 <= settings.layers <= 1,
-                f"dtype must be one of {', '.join(DTYPES)}": settings.dtype in DTYPES,
-            },
-        )
-        return settings
-
-    def epochs_for(self, rows: int) -> float:
-        """Passes over the data: about `ROWS_SEEN` marked answers in all, between 1 and `MAX_EPOCHS` passes."""
-        return self.epochs or passes_for(rows, ROWS_SEEN, MAX_EPOCHS)
+    beta: float = setting(0.1, "how strongly the policy is held to the reference model", above=0)
+    batch: int = setting(16, "marked answers a step; the KL estimate pairs the answers of a batch", least=2)
+    desirable: float = setting(
+        0.0, "weight of likes", zero="so that both sides weigh the same in sum (equation 8 of the paper)", least=0
+    )
+    undesirable: float = setting(0.0, "weight of dislikes", zero="so that both sides weigh the same in sum", least=0)
+    min_marks: int = setting(MIN_MARKS, "marked answers that are needed", least=1)
 
     def steps_for(self, rows: int) -> int:
         """Optimiser steps of the first cycle; an incomplete batch at its end is one too."""
         return math.ceil(rows * self.epochs_for(rows) / self.batch)
-
-    @property
-    def cycles(self) -> int:
-        """How many times as long as its first cycle a run may become."""
-        return 1 if self.epochs else CYCLES
-
-    def rate_for(self, hidden: int) -> float:
-        """Peak learning rate for a model of this hidden size."""
-        return self.rate or rate_for(hidden, SMALL_MODEL_RATE)
 
     def sides_for(self, liked: float, disliked: float) -> tuple[float, float]:
         """(desirable, undesirable): the rarer side is raised until both weigh the same, by sums of row weights."""

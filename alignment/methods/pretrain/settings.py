@@ -2,39 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import ClassVar
 
-from alignment.methods.shared_training.settings import read_settings
+from alignment.methods.shared_training.settings import StageSettings, setting
 
 
 @dataclass(frozen=True)
-class PretrainSettings:
-    """What a pretraining run may be told. Lengths in tokens, rates per step."""
+class PretrainSettings(StageSettings):
+    """Settings of one run: the model's shape, and how it is trained."""
 
-    vocabulary: int = 2048
-    hidden_size: int = 256
-    intermediate_size: int = 704
-    layers: int = 6
-    heads: int = 4
-    row_length: int = 256
-    batch_rows: int = 16
-    steps: int = 2400
-    warmup_share: float = 0.02
-    decay_share: float = 0.6
-    muon_rate: float = 0.02
-    adam_rate: float = 3e-3
-    weight_decay: float = 0.01
-    prompt_weight: float = 0.1
-    clip: float = 1.0
-    threads: int = 2
-    log_every: int = 20
-    checkpoint_every: int = 200
-    temperature: float = 0.8
-    top_p: float = 0.95
+    STAGE: ClassVar[str] = "pretrain"
 
-    @classmethod
-    def read(cls, values: Mapping[str, Any]) -> PretrainSettings:
-        """Return settings from ``values``; raises StageError for a name that does not exist."""
-        return read_settings(cls, "pretrain", values)
+    vocabulary: int = setting(2048, "tokens of the vocabulary", least=1)
+    hidden_size: int = setting(256, "width of the model", least=1)
+    intermediate_size: int = setting(704, "width inside a layer's feed-forward part", least=1)
+    layers: int = setting(6, "layers", least=1)
+    heads: int = setting(4, "attention heads", least=1)
+    row_length: int = setting(256, "length of a packed row", unit="tokens", least=1)
+    batch_rows: int = setting(16, "packed rows a step", least=1)
+    steps: int = setting(2400, "steps", least=1)
+    warmup_share: float = setting(0.02, "share of the steps in which the rates rise", least=0, most=1)
+    decay_share: float = setting(0.6, "share of the steps, the last ones, in which the rates fall", least=0, most=1)
+    muon_rate: float = setting(0.02, "learning rate of the hidden matrices (Muon)", least=0)
+    adam_rate: float = setting(3e-3, "learning rate of everything else (AdamW)", least=0)
+    weight_decay: float = setting(0.01, "weight decay", least=0)
+    prompt_weight: float = setting(0.1, "weight of what a person wrote; what the assistant wrote weighs 1", least=0)
+    clip: float = setting(1.0, "largest norm of a gradient", above=0)
+    threads: int = setting(2, "processors used", least=1)
+    log_every: int = setting(20, "steps between two progress records", least=1)
+    checkpoint_every: int = setting(200, "steps between two checkpoints", least=1)
+    temperature: float = setting(0.8, "sampling temperature written into the model's generation settings", above=0)
+    top_p: float = setting(0.95, "top-p written into the model's generation settings", above=0, most=1)

@@ -2,76 +2,36 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 from alignment.errors import StageError
-from alignment.methods.shared_training.scale import passes_for, rate_for
-from alignment.methods.shared_training.settings import DTYPES, read_settings, require
-from alignment.stage.spec import Setting
+from alignment.methods.shared_training.scale import rate_for
+from alignment.methods.shared_training.settings import PassesSettings, setting
 
 MIN_PAIRS = 8
-ROWS_SEEN = 800  # rows × epochs that a run aims at
-MAX_EPOCHS = 10
-SMALL_MODEL_RATE = 1e-3
 
 
-@dataclass(frozen=True, slots=True)
-class RewardSettings:
-    """Settings of one reward-model run; 0 means: chosen from the rows or the model.
+@dataclass(frozen=True)
+class RewardSettings(PassesSettings):
+    """Settings of one reward-model run. It is never topped up."""
 
-    `margin` scales the rows' margins in the loss (0 leaves them out); `centre` is the coefficient that keeps
-    the mean reward near zero; `listwise` learns from ranked groups as a whole where the dataset has them;
-    `full` trains every weight instead of an adapter; `members` is the size of the ensemble, whose rewards
-    are averaged; `rate` peaks and decays linearly to 0; `batch` counts rows per step; `max_length` is in
-    tokens, prompt and answer together; `dtype` is auto, bf16 or fp32.
-    """
+    STAGE: ClassVar[str] = "reward"
+    ROWS_SEEN: ClassVar[int] = 800
+    MAX_EPOCHS: ClassVar[int] = 10
 
-    rate: float = 0.0
-    epochs: float = 0.0
-    batch: int = 16
-    margin: float = 1.0
-    centre: float = 0.01
-    listwise: bool = True
-    full: bool = False
-    members: int = 1
-    rank: int = 16
-    alpha: int = 32
-    max_length: int = 0
-    dtype: str = "auto"
-    min_pairs: int = MIN_PAIRS
-    threads: int = 0
-
-    @classmethod
-    def read(cls, values: Mapping[str, Setting]) -> RewardSettings:
-        """Settings from a spec. Raises `StageError` naming a setting that does not exist or has no sense."""
-        settings = read_settings(cls, "reward", values)
-        require(
-            "reward",
-            {
-                "batch must be at least 1": settings.batch >= 1,
-                "members must be 1 to 8": 1 <= settings.members <= 8,
-                "rate, epochs, margin and centre must not be negative": min(
-                    settings.rate, settings.epochs, settings.margin, settings.centre
-                )
-                >= 0,
-                f"dtype must be one of {', '.join(DTYPES)}": settings.dtype in DTYPES,
-            },
-        )
-        return settings
-
-    def epochs_for(self, rows: int) -> float:
-        """Passes over the data: about `ROWS_SEEN` rows in all, between 1 and `MAX_EPOCHS` passes."""
-        return self.epochs or passes_for(rows, ROWS_SEEN, MAX_EPOCHS)
-
-    def steps_for(self, rows: int) -> int:
-        """Optimiser steps in all."""
-        return math.ceil(math.ceil(rows / self.batch) * self.epochs_for(rows))
+    batch: int = setting(16, "rows a step", least=1)
+    epochs: float = setting(0.0, "passes over the rows", zero="by their number", least=0)
+    margin: float = setting(1.0, "scales the rows' margins in the loss", zero="no margins", least=0)
+    centre: float = setting(0.01, "coefficient of the term that keeps the mean reward near zero", least=0)
+    listwise: bool = setting(True, "learn from ranked groups as a whole, where the dataset has them")
+    full: bool = setting(False, "train every weight instead of an adapter; the judge then takes memory of its own")
+    members: int = setting(1, "models of the ensemble, whose rewards are averaged", least=1, most=8)
+    min_pairs: int = setting(MIN_PAIRS, "pairs and rankings that are needed", least=1)
 
     def rate_for(self, hidden: int) -> float:
         """Peak learning rate for a model of this hidden size; a tenth of the adapter's where `full` is set."""
-        return self.rate or rate_for(hidden, SMALL_MODEL_RATE) * (0.1 if self.full else 1.0)
+        return self.rate or rate_for(hidden, self.SMALL_MODEL_RATE) * (0.1 if self.full else 1.0)
 
 
 def check_rows(rows: int, needed: int) -> None:

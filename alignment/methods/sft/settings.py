@@ -2,32 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
-from alignment.methods.shared_training.settings import read_settings
-from alignment.stage.spec import Setting
+from alignment.methods.shared_training.settings import StageSettings, setting
 
 
-@dataclass(frozen=True, slots=True)
-class SftSettings:
-    """Settings of one run.
+@dataclass(frozen=True)
+class SftSettings(StageSettings):
+    """Settings of one run."""
 
-    `max_steps` ends it before its `epochs` (-1: not); `batch_size` counts conversations; `learning_rate` is the peak,
-    reached after `warmup_share` of the steps, decaying linearly to 0; a conversation longer than `max_length` tokens
-    is left out; `log_every` steps a progress record is written; `bf16` computes in bfloat16 where it can.
-    """
+    STAGE: ClassVar[str] = "sft"
 
-    epochs: float = 1.0
-    max_steps: int = -1
-    batch_size: int = 32
-    learning_rate: float = 3e-4
-    warmup_share: float = 0.05
-    max_length: int = 256
-    log_every: int = 10
-    bf16: bool = True
-
-    @classmethod
-    def read(cls, values: Mapping[str, Setting]) -> SftSettings:
-        """Settings from a spec. Raises `StageError` naming a setting that does not exist or has no sense."""
-        return read_settings(cls, "sft", values)
+    epochs: float = setting(1.0, "passes over the conversations", above=0)
+    max_steps: int = setting(-1, "steps after which the run ends before its epochs; -1: none")
+    batch_size: int = setting(32, "conversations a step", least=1)
+    learning_rate: float = setting(3e-4, "peak learning rate; it decays linearly to 0", above=0)
+    warmup_share: float = setting(0.05, "share of the steps until the peak is reached", least=0, most=1)
+    max_length: int = setting(256, "longest conversation; longer ones are left out", unit="tokens", least=1)
+    log_every: int = setting(10, "steps between two progress records", least=1)
+    bf16: bool = setting(True, "compute in bfloat16")

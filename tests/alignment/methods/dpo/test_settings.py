@@ -61,5 +61,5 @@ def test_a_small_model_trains_its_last_quarter_and_a_large_one_every_layer() -> 
     assert layers_for(2048, 24, 0) is None
     assert layers_for(2048, 24, 0.5) == list(range(12, 24))
     assert layers_for(256, 4, 1) is None
-    with pytest.raises(StageError, match=r"layers is a share between 0 and 1, not 3"):
+    with pytest.raises(StageError, match=r"layers must be between 0 and 1, not 3"):
         DpoSettings.read({"layers": 3})
