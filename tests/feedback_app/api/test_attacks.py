@@ -24,7 +24,7 @@ CALL, JOIN = "gradio_api/component_server/", "gradio_api/queue/join"
 ROUTES = (
     "/", "/sign-in", "/sign-out", "/account", "/account/password", "/account/key", "/lineage", "/lineage/find",
     "/lineage/version/x", "/lineage/version/%00", "/lineage/version/" + "x" * 3000, "/lineage/person/%ff",
-    "/lineage/find?name=%00%ff", "/lineage/version/x?start=" + "9" * 50, "/healthz", "/readyz", "/look.css", "/docs",
+    "/lineage/find?name=%00%ff", "/lineage/version/x?start=" + "9" * 50, "/healthz", "/readyz", "/theme.css", "/docs",
     "/redoc", "/openapi.json", "/v1", "/v1/models", "/v1/models/policy", "/v1/models/%00", "/v1/chat/completions",
     "/v1/feedback", "/compare", "/compare?x=%0d%0aset-cookie:a", "/rank", "/operate", "//", "//evil.example/",
     "/%2e%2e/", "/%00", "/sign-in?next=//evil.example", "/sign-in?next=%0d%0a", "/nowhere", "/.env", "/metrics",
