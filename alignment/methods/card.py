@@ -50,13 +50,3 @@ class Card:
     def needs_reward(self) -> bool:
         """Whether it learns from a reward model, made by the stage before it."""
         return "reward" in self.chain
-
-
-def few_pairs(usable: int, needed: int, judgements: int) -> str | None:
-    """The sentence for people who collect when there are fewer pairs to train on than are needed."""
-    if usable >= needed:
-        return None
-    return (
-        f"There are {usable} pairs to train on and {needed} are needed: {judgements} judgements "
-        "gave no more, as ties and answers that were stopped or cut off never become pairs. Compare more."
-    )
