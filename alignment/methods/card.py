@@ -31,7 +31,8 @@ class Card:
     within a preference, `reward` is in spreads of the starting model's (in the reward stage itself raw), `kl` to the
     reference in nats per answer, `entropy` in nats per token, `length` in tokens.
     `samples` says that it samples answers while it trains, `needs_model` that it starts from one, `continues` that
-    it may go on from an adapter, `lacking` looks at a compiled dataset's counts before anything starts.
+    it may go on from an adapter, `lacking` looks at a compiled dataset's counts before anything starts,
+    `asks_address` that it may ask a model at an address, whose key its function is handed as `key`.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Card:
     needs_model: bool = True
     continues: bool = True
     lacking: Lacking | None = None
+    asks_address: bool = False
 
     @property
     def needs_reward(self) -> bool:
