@@ -154,10 +154,10 @@ def child(spec: StageSpec, tmp_path: Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_failed_child_says_why_in_a_file_and_nothing_on_standard_output(spec: StageSpec, tmp_path: Path) -> None:
-    done = child(other(spec, "grpo"), tmp_path)
+    done = child(other(spec, "reinforce"), tmp_path)
     assert (done.returncode, done.stdout) == (1, "")
     message = json.loads((spec.out / "error.json").read_text())["message"]
-    assert message.startswith("There is no stage called 'grpo'; the stages are")
+    assert message.startswith("There is no stage called 'reinforce'; the stages are")
 
 
 def test_a_spec_that_is_none_is_wrong_usage(tmp_path: Path) -> None:
