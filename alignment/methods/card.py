@@ -10,9 +10,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from alignment.dataset.counts import Counts
 from alignment.stage.spec import Setting
 
-Lacking = Callable[[Mapping[str, Any], Mapping[str, Setting]], str | None]
+Lacking = Callable[[Counts, Mapping[str, Setting]], str | None]
 """What a compiled dataset's counts lack for a stage with these settings, in a sentence; None when it can train."""
 
 COMMON = ("step", "steps", "loss", "seconds_left")

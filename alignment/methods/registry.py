@@ -11,6 +11,7 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any
 
+from alignment.dataset.counts import Counts
 from alignment.errors import StageError
 from alignment.methods.card import Card
 from alignment.methods.constitution.card import CONSTITUTION
@@ -66,7 +67,7 @@ def stage_settings(settings: Mapping[str, Setting], method: str, stage: str) -> 
     return own
 
 
-def lacking(method: str, counts: Mapping[str, Any], settings: Mapping[str, Setting]) -> str | None:
+def lacking(method: str, counts: Counts, settings: Mapping[str, Setting]) -> str | None:
     """What is missing for a round by this method, in a sentence; None when its first stage can train.
 
     `counts` are a compiled dataset's, `settings` the round's. The stages refuse by themselves too, as they also run

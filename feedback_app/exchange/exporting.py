@@ -103,7 +103,7 @@ class Exported:
         self._said = scratch / "said"
         with self._said.open("wb") as file:
             self._stream = Stream(_kept(judgements, file), scratch, rules=rules)
-        self.judgements: int = self._stream.counts["judgements"]
+        self.judgements: int = self._stream.counts.judgements
 
     def feedback(self, kind: Kind, split: str) -> Iterator[Feedback]:
         """The rows of a kind and side. Rankings and votes are whole verdicts, not the pairs made of them."""

@@ -16,7 +16,8 @@ from typing import Protocol
 from alignment.dataset.judgement import Message
 from alignment.evaluation.capability import Question, load_questions
 from alignment.evaluation.evaluate import Prompt, TextLoss, collect_evidence
-from alignment.evaluation.guards import Evidence, mean_kl
+from alignment.evaluation.guards import Evidence
+from alignment.evaluation.kl import kl_by
 from alignment.evaluation.language_loss import Text, TextFileError, encoded, language_loss, load_texts
 from alignment.lines import numbered_lines
 from alignment.stage.sampler import Sample, Sampling
@@ -111,15 +112,10 @@ def gather(
     }
     asking = _Remembering(sampler)
 
-    def kl(challenger_name: str, incumbent_name: str, asked: Sequence[Prompt], answers: Sequence[Sample]) -> float:
-        theirs = sampler.score(incumbent_name, asked, answers)
-        ours = [answer.logprobs for answer in answers]
-        return mean_kl([sum(logps) for logps in ours], [sum(logps) for logps in theirs])
-
     by_name = {version.served_name: version for version in (challenger, incumbent, base)}
     loss = None if losses is None else _loss_by(sampler, by_name, base, texts, losses)
     evidence = collect_evidence(
-        asking, new, old, root, questions, prompts, sampling, kl, known=known, loss=loss, texts=len(texts)
+        asking, new, old, root, questions, prompts, sampling, kl_by(sampler), known=known, loss=loss, texts=len(texts)
     )
     for version in (challenger, incumbent, base):
         answers = asking.greedy.get(version.served_name)

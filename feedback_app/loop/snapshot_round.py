@@ -13,6 +13,7 @@ from alignment.dataset.compile.drafting import Rows
 from alignment.dataset.compile.personal import Handling, Tally, handled
 from alignment.dataset.compile.snapshot_writer import write_snapshot
 from alignment.dataset.compile.stream import Stream
+from alignment.dataset.counts import Counts
 from alignment.dataset.judgement import Judgement
 from alignment.errors import SnapshotProblem
 from alignment.methods.registry import lacking
@@ -74,7 +75,7 @@ def freeze(
             manifest = write_snapshot(
                 handled_contexts(stream.contexts(), personal, tally),
                 folder,
-                counts=lambda: {**stream.counts, **without, "personal": tally.to_record(personal)},
+                counts=lambda: {**stream.counts.to_record(), **without, "personal": tally.to_record(personal)},
                 filters={"rules": rules.to_record(), "seed": turn.seed},
                 watermark=rows["judgements"],
             )
@@ -108,22 +109,13 @@ def handled_contexts(
         )
 
 
-def summary(counts: dict[str, Any]) -> dict[str, Any]:
+def summary(counts: Counts) -> dict[str, Any]:
     """A round's `rows`: preference pairs by side and by the kind of judgement behind them, and the other rows."""
-    pairs = counts["rows"]["pairs"]
+    record = counts.to_record()
+    names = ("judgements", "scripted", "reward_only", "contradictions", "people", "capped", "skipped", "implicit")
     return {
-        "train": pairs["train"],
-        "held_out": pairs["held_out"],
-        "by_kind": dict(counts["pairs_by_origin"]),
-        "marks": counts["rows"]["marks"],
-        "sft": counts["rows"]["sft"],
-        "judgements": counts["judgements"],
-        "scripted": counts["scripted"],
-        "groups": counts["rows"]["groups"],
-        "reward_only": counts["reward_only"],
-        "contradictions": counts["contradictions"],
-        "people": counts["people"],
-        "capped": counts["capped"],
-        "skipped": counts["skipped"],
-        "implicit": counts["implicit"],
+        **record["rows"]["pairs"],
+        "by_kind": record["pairs_by_origin"],
+        **{kind: sides for kind, sides in record["rows"].items() if kind != "pairs"},
+        **{name: record[name] for name in names},
     }

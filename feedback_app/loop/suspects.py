@@ -54,8 +54,8 @@ def suspects(store: Store, model: str, *, quick: bool = False) -> dict[str, Any]
     names = {person.id: person.name for person in store.people.listing()}
     counts = survey.counts()
     return {
-        "judgements": counts["judgements"],
-        "people": counts["people"],
+        "judgements": counts.judgements,
+        "people": counts.people,
         "set_aside": left_out.total(),
         "flags": [
             {

@@ -44,7 +44,7 @@ def compile_rows(
         marks=tuple(row for each in rows for row in each.marks),
         sft=tuple(row for each in rows for row in each.sft),
         groups=tuple(row for each in rows for row in each.groups),
-        counts=stream.counts,
+        counts=stream.counts.to_record(),
     )
 
 
@@ -62,5 +62,5 @@ def write_compiled(
     with tempfile.TemporaryDirectory() as scratch:
         stream = Stream(judgements, Path(scratch), seed=seed, rules=rules or Rules(), signals=signals)
         return write_snapshot(
-            stream.contexts(), folder, counts=lambda: stream.counts, filters=filters or {}, watermark=watermark
+            stream.contexts(), folder, counts=stream.counts.to_record, filters=filters or {}, watermark=watermark
         )

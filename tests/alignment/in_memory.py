@@ -48,7 +48,7 @@ def compiled_in_memory(
         marks=tuple(row for each in rows for row in each.marks),
         sft=tuple(row for each in rows for row in each.sft),
         groups=tuple(row for each in rows for row in each.groups),
-        counts={**survey.counts(), **totals.record(scale)},
+        counts=totals.counts(scale, survey.counts()).to_record(),
     )
 
 

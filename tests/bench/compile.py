@@ -166,7 +166,7 @@ def measure(home: Path) -> dict[str, Any]:
     stream = Stream(store.judgements.export(), home / "scratch")
     compiled = time.process_time() - began
     manifest = write_snapshot(
-        stream.contexts(), home / "snapshot", counts=lambda: stream.counts, filters={}, watermark=0
+        stream.contexts(), home / "snapshot", counts=stream.counts.to_record, filters={}, watermark=0
     )
     whole, wall = time.process_time() - began, time.perf_counter() - clock
     peak = high_water(os.getpid())

@@ -16,6 +16,7 @@ from alignment.dataset.compile.labels import mark_drafts
 from alignment.dataset.compile.pairs import pair_drafts
 from alignment.dataset.compile.ranked import group_drafts
 from alignment.dataset.compile.rules import Rules
+from alignment.dataset.counts import Counts, Heard, Sides
 from alignment.dataset.judgement import Judgement
 from alignment.dataset.rows import GroupRow, MarkRow, PairRow, Row, SftRow
 
@@ -82,25 +83,29 @@ class Totals:
             for each in drafts:
                 _add(self.weights[kind], each.parts)
 
-    def record(self, scale: Scale) -> dict[str, Any]:
-        """As it stands in a manifest."""
+    def counts(self, scale: Scale, heard: Heard) -> Counts:
+        """What became of the judgements that the survey counted."""
         if not scale.implicit:  # there is nothing said outright that they could be a tenth of
             self.rows["marks"]["train"] -= self.implicit_rows
             self.implicit_rows = 0
         weight = sum(amount * scale.factors["pairs"][person] for person, amount in sorted(self.training.items()))
-        return {
-            "rows": {kind: _sides(counted) for kind, counted in self.rows.items()},
-            "liked": self.liked,
-            "reward_only": _sides(self.reward_only),
-            "implicit": self.implicit_rows,
-            "pairs_by_origin": dict(sorted(self.origins.items())),
-            "pair_weight": round(weight, 6),
-            "contradictions": {kind: self.contradictions[kind] for kind in ("pairs", "marks")},
-            "capped": {
+        return Counts(
+            judgements=heard.judgements,
+            scripted=heard.scripted,
+            by_kind=heard.by_kind,
+            people=heard.people,
+            rows={kind: _sides(counted) for kind, counted in self.rows.items()},
+            liked=self.liked,
+            reward_only=_sides(self.reward_only),
+            implicit=self.implicit_rows,
+            pairs_by_origin=dict(sorted(self.origins.items())),
+            pair_weight=round(weight, 6),
+            contradictions={kind: self.contradictions[kind] for kind in ("pairs", "marks")},
+            capped={
                 kind: sum(factor < 1.0 for factor in person_factors(self.weights[kind]).values()) for kind in KINDS
             },
-            "skipped": {reason: count for reason, count in sorted(self.skipped.items()) if count},
-        }
+            skipped={reason: count for reason, count in sorted(self.skipped.items()) if count},
+        )
 
 
 def _add(weights: defaultdict[str, float], parts: Iterable[tuple[str, float]]) -> None:
@@ -195,8 +200,8 @@ class Scale:
         return rows
 
 
-def _sides(counted: Counter[str]) -> dict[str, int]:
-    return {"train": counted["train"], "held_out": counted["held_out"]}
+def _sides(counted: Counter[str]) -> Sides:
+    return Sides(counted["train"], counted["held_out"])
 
 
 def _ordered(drafts: Iterable[Draft[AnyRow]]) -> list[Draft[AnyRow]]:

@@ -36,11 +36,7 @@ _ROWS: tuple[type[Any], ...] = (PairRow, MarkRow, SftRow, GroupRow)  # in the or
 class Stream:
     """One compilation on disk: `contexts` yields the rows in a canonical order, `ballots` are the survey's.
 
-    `counts`: `judgements`, `scripted`, `by_kind`, `people`, `rows` (`pairs`, `marks`, `sft`, `groups`, each with
-    `train` and `held_out`; pairs are those that a policy may learn from), `liked` (training marks that are good,
-    signals among them), `reward_only` (the other pairs, by side), `implicit` (marks from signals),
-    `pairs_by_origin`, `pair_weight` (sum over training pairs), `contradictions` (by kind of rows), `capped` (people
-    scaled down, by kind of rows), `skipped` (by reason). Neither they nor the rows depend on the order of `source`.
+    Neither they nor `counts` depend on the order of `source`.
     `seed` chooses which prompts are held out; signals count only as far as `rules` let them.
     `source` and `signals` are read once, here, and signals only where `rules` use any; `scratch` is an empty
     folder that may be removed when the rows have been read.
@@ -72,7 +68,7 @@ class Stream:
         self.ballots = survey.ballots
         self._surveyed = surveyed
         self._scale = Scale.of(totals)
-        self.counts: dict[str, Any] = {**survey.counts(), **totals.record(self._scale)}
+        self.counts = totals.counts(self._scale, survey.counts())
 
     def contexts(self) -> Iterator[tuple[list[Judgement], Rows]]:
         """Every context's judgements, in the order of their ids, and its rows; contexts in a canonical order."""

@@ -10,12 +10,12 @@ import hashlib
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from alignment.dataset.compile.pairs import strict_pairs
 from alignment.dataset.compile.ranked_groups import usable
 from alignment.dataset.compile.reliability import Ballots, person_weights
 from alignment.dataset.compile.splits import Clusters, prompt_key
+from alignment.dataset.counts import Heard
 from alignment.dataset.judgement import Judgement, Kind, Mark, Message
 
 
@@ -68,14 +68,14 @@ class Survey:
         """What all of them together say; without `reliability` everybody weighs the same."""
         return Surveyed(self.clusters.sides(seed), person_weights(self.ballots) if reliability else {})
 
-    def counts(self) -> dict[str, Any]:
-        """How many judgements there were, of which kinds, by how many people."""
-        return {
-            "judgements": sum(self.by_kind.values()),
-            "scripted": self.scripted,
-            "by_kind": dict(sorted(self.by_kind.items())),
-            "people": len(self.ballots.judgements),
-        }
+    def counts(self) -> Heard:
+        """How many judgements there were."""
+        return Heard(
+            judgements=sum(self.by_kind.values()),
+            scripted=self.scripted,
+            by_kind=dict(sorted(self.by_kind.items())),
+            people=len(self.ballots.judgements),
+        )
 
 
 def context_digest(context: tuple[Message, ...]) -> bytes:

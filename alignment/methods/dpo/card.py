@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
+from alignment.dataset.counts import Counts
 from alignment.methods.card import COMMON, PREFERENCES, Card
 from alignment.methods.dpo.settings import DpoSettings
 from alignment.methods.shared_training.few_pairs import MIN_PAIRS, few_pairs
 from alignment.stage.spec import Setting
 
 
-def _lacking(counts: Mapping[str, Any], settings: Mapping[str, Setting]) -> str | None:
-    return few_pairs(counts["rows"]["pairs"]["train"], int(settings.get("min_pairs", MIN_PAIRS)), counts["judgements"])
+def _lacking(counts: Counts, settings: Mapping[str, Setting]) -> str | None:
+    return few_pairs(counts.rows["pairs"].train, int(settings.get("min_pairs", MIN_PAIRS)), counts.judgements)
 
 
 DPO = Card(

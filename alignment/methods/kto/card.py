@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
+from alignment.dataset.counts import Counts
 from alignment.errors import StageError
 from alignment.methods.card import COMMON, PREFERENCES, Card
 from alignment.methods.kto.settings import MIN_MARKS, KtoSettings, check_marks
 from alignment.stage.spec import Setting
 
 
-def _lacking(counts: Mapping[str, Any], settings: Mapping[str, Setting]) -> str | None:
-    liked = counts["liked"]
+def _lacking(counts: Counts, settings: Mapping[str, Setting]) -> str | None:
+    liked = counts.liked
     try:
-        check_marks(liked, counts["rows"]["marks"]["train"] - liked, int(settings.get("min_marks", MIN_MARKS)))
+        check_marks(liked, counts.rows["marks"].train - liked, int(settings.get("min_marks", MIN_MARKS)))
     except StageError as error:
         return str(error)
     return None

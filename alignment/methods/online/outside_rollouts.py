@@ -18,9 +18,6 @@ from alignment.stage.sampler import Sampler, Sampling
 class OutsideRollouts:
     """Put before a TRL trainer, whose `_generate_single_turn` then returns what `ask_outside` found."""
 
-    scores_policy_first = True
-    """Whether the first log-probabilities after sampling are those of the policy that was sampled from."""
-
     # What is used of the trainer.
     args: Any
     model: Any
@@ -42,6 +39,11 @@ class OutsideRollouts:
     def _generate(self, prompts: list[Any]) -> Any:
         self._asked = prompts
         return super()._generate(prompts)  # type: ignore[misc]  # the trainer's
+
+    @property
+    def scores_policy_first(self) -> bool:
+        """Whether the first log-probabilities after sampling are those of the policy that was sampled from."""
+        return True
 
     def ask_outside(self) -> list[list[int]]:
         """The sampler's answers to the prompts that TRL is about to answer, as token ids."""

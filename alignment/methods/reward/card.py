@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
+from alignment.dataset.counts import Counts
 from alignment.methods.card import COMMON, PREFERENCES, Card
 from alignment.methods.reward.settings import RewardSettings
 from alignment.methods.shared_training.few_pairs import MIN_PAIRS, few_pairs
 from alignment.stage.spec import Setting
 
 
-def _lacking(counts: Mapping[str, Any], settings: Mapping[str, Setting]) -> str | None:
-    rows = counts["rows"]
-    usable = rows["pairs"]["train"] + rows.get("groups", {}).get("train", 0)
-    return few_pairs(usable, int(settings.get("min_pairs", MIN_PAIRS)), counts["judgements"])
+def _lacking(counts: Counts, settings: Mapping[str, Setting]) -> str | None:
+    usable = counts.rows["pairs"].train + counts.rows["groups"].train
+    return few_pairs(usable, int(settings.get("min_pairs", MIN_PAIRS)), counts.judgements)
 
 
 REWARD = Card(

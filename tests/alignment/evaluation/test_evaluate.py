@@ -14,7 +14,7 @@ from alignment.evaluation.capability import Question
 from alignment.evaluation.evaluate import collect_evidence, evaluate_models, win_rate
 from alignment.evaluation.gate import VerdictKind, guard_verdict
 from alignment.evaluation.guards import length_ratio, mean_kl, paired_loss, repetition, text_facts
-from alignment.evaluation.logprobs import kl_by
+from alignment.evaluation.kl import kl_by
 from alignment.stage.sampler import Sample, Sampling
 from tests.alignment.builders import user
 
@@ -79,6 +79,23 @@ def test_capability_is_greedy_and_an_incumbent_that_is_the_base_is_asked_once() 
     assert capability == [("new", 0.0), ("base", 0.0)]
     fresh = [(version, sampling) for version, count, sampling in sampler.asked if count == 10]
     assert fresh == [("new", SAMPLING), ("base", SAMPLING)]
+
+
+def test_log_probabilities_that_came_with_the_answers_are_not_asked_again() -> None:
+    class Logging(ScriptedSampler):
+        scored: list[str]
+
+        def score(
+            self, version: str, prompts: Sequence[Sequence[Message]], samples: Sequence[Sample]
+        ) -> list[list[float]]:
+            self.scored = [*getattr(self, "scored", []), version]
+            return super().score(version, prompts, samples)
+
+    scorer = Logging({"new": -0.5, "old": -1.0})
+    with_logprobs = [Sample("a", "stop", tokens=(5, 2), logprobs=(-0.25, -0.25))]
+    assert kl_by(scorer)("new", "old", PROMPTS[:1], with_logprobs) == pytest.approx(1.5)
+    assert kl_by(scorer)("new", "old", PROMPTS[:1], [Sample("a", "stop", tokens=(5, 2))]) == pytest.approx(1.0)
+    assert scorer.scored == ["old", "old", "new"]
 
 
 def test_known_answers_are_not_asked_again() -> None:

@@ -6,15 +6,15 @@ from collections import Counter
 from dataclasses import replace
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alignment.dataset.compile import Rules, Signal
 from alignment.dataset.compile.implicit import OVERLAP_FROM, ImplicitSignal
-from alignment.dataset.compile.stream import Stream
 from alignment.dataset.judgement import Candidate, Excluded, Judgement, Kind, Mark
 from tests.alignment.builders import any_judgements, like, ranking, user, vote
 from tests.alignment.compiled import compile_rows
+from tests.alignment.in_memory import compiled_in_memory
 
 TRUSTING = Rules(trusted=frozenset({"p1", "p2"}), reliability=False)
 
@@ -86,11 +86,9 @@ def test_rows_are_those_of_the_judgements_without_it(judgements: list[Judgement]
     assert {name: skipped[name] for name in reasons} == dict(reasons)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=20, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(st.sampled_from(Excluded))
-def test_signals_on_it_train_nothing_and_are_counted(
-    tmp_path_factory: pytest.TempPathFactory, excluded: Excluded
-) -> None:
+def test_signals_on_it_train_nothing_and_are_counted(excluded: Excluded) -> None:
     rules = Rules(implicit=frozenset({Signal.COPY}), reliability=False)
     liked, signals = [], []
     for number in range(OVERLAP_FROM):
@@ -104,8 +102,7 @@ def test_signals_on_it_train_nothing_and_are_counted(
     compiled = compile_rows(liked, rules=rules, signals=given)
     assert "Evil." not in {row.completion for row in compiled.marks}
     assert compiled.counts["skipped"][excluded.value] == 1
-    stream = Stream(liked, tmp_path_factory.mktemp("scratch"), rules=rules, signals=given)
-    assert stream.counts == compiled.counts
+    assert compiled_in_memory(liked, rules=rules, signals=given).counts == compiled.counts
 
 
 def test_what_is_said_of_it_bears_out_no_signal() -> None:

@@ -40,7 +40,7 @@ def streamed(
             kinds: tuple[Sequence[object], ...] = (found.pairs, found.marks, found.sft, found.groups)
             for kind, listed in zip(rows, kinds, strict=True):
                 kind.extend(listed)
-        return read, rows, stream.counts
+        return read, rows, stream.counts.to_record()
 
 
 @settings(max_examples=60, deadline=None)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from alignment.errors import StageError
-from alignment.evaluation.logprobs import kl_by
+from alignment.evaluation.kl import kl_by
 from alignment.methods.online.local_sampler import LocalModel
 from alignment.stage.sampler import Sample, Sampling
 from tests.alignment.builders import user

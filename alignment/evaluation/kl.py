@@ -1,0 +1,42 @@
+"""KL to another version, from fresh answers of the challenger.
+
+The challenger's log-probabilities are those that came with its answers; the other version scores the same tokens.
+Scoring them under both would cancel what rounding differs between sampling token by token and scoring at once, for
+twice the requests. Measured on 200 answers of 25 tokens of the embedded model with a small adapter, in bfloat16: an
+answer's two log-probabilities differ by 0.036 nats (standard deviation; 0.15 at most), so the two estimates by 0.006
+and −0.0015 nats per answer for two policies, each ± 0.0026; in float32 by 0.00001. The estimate's own standard error
+there was 0.006, and it is larger the further a policy has moved; the gate's limits are in whole nats.
+
+Who scores is injected, as with `Sampler`: vLLM over HTTP, or a model in this process (`local_sampler`). What may not
+be done here: importing torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from alignment.evaluation.evaluate import LogRatio, Prompt
+from alignment.evaluation.guards import mean_kl
+from alignment.stage.sampler import Sample
+
+
+class AnswerScorer(Protocol):
+    """Anything that knows how likely a version finds an answer."""
+
+    def score(self, version: str, prompts: Sequence[Prompt], samples: Sequence[Sample]) -> Sequence[Sequence[float]]:
+        """Per sample, the natural-log probability of each of its tokens after its prompt, at temperature 1."""
+        ...
+
+
+def kl_by(scorer: AnswerScorer) -> LogRatio:
+    """A KL estimate that asks `scorer` for the other version; for the challenger too where samples came without."""
+
+    def kl(challenger: str, other: str, prompts: Sequence[Prompt], samples: Sequence[Sample]) -> float:
+        theirs = scorer.score(other, prompts, samples)
+        ours: Sequence[Sequence[float]] = [sample.logprobs for sample in samples]
+        if any(sample.tokens and not sample.logprobs for sample in samples):
+            ours = scorer.score(challenger, prompts, samples)
+        return mean_kl([sum(logps) for logps in ours], [sum(logps) for logps in theirs])
+
+    return kl
