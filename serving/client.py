@@ -1,7 +1,8 @@
 """Ask vLLM over HTTP: complete, load and unload adapters, count tokens, probe. Asynchronous, one session.
 
-Raw streams pass through as the bytes that vLLM sent. It decides nothing about versions and retries nothing but
-a connection that had ended before it was used: an error is raised as `VllmError` (vLLM said no) or `VllmUnreachable` (nobody answered, or the answer broke off).
+Raw streams pass through as the bytes that vLLM sent. It decides nothing about versions and retries nothing but a
+connection that had ended before it was used: an error is raised as `VllmError` (vLLM said no) or `VllmUnreachable`
+(nobody answered, or the answer broke off).
 """
 
 from __future__ import annotations
