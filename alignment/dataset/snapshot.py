@@ -7,32 +7,25 @@
 
 The manifest holds no clock and no path, so equal input gives equal bytes, and the SHA-256 of the manifest
 names the whole dataset. Stages read the JSONL; Parquet is for pandas and other tools.
+
+What may not be done here: writing (`compile.snapshot_writer`, and `erasure` takes judgements out again).
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from alignment.dataset.compile import Compiled
-from alignment.dataset.compile.drafting import Rows
-from alignment.dataset.compile.stream import Stream
-from alignment.dataset.compile.survey import context_digest
-from alignment.dataset.judgement import Judgement
 from alignment.dataset.left_out import LeftOut
-from alignment.dataset.parquet import ParquetWriter
 from alignment.dataset.row_files import completion, messages, rows_of
-from alignment.dataset.rows import GroupRow, MarkRow, PairRow, SftRow, to_record
+from alignment.dataset.rows import GroupRow, MarkRow, PairRow, SftRow
 from alignment.errors import SnapshotProblem
 
 MANIFEST = "manifest.json"
-TABLES = ("judgements", "pairs", "marks", "sft", "groups")
-_AS_JSON = json.JSONEncoder(sort_keys=True, ensure_ascii=False)  # `json.dumps` would make one for every record
 Use = Literal["policy", "reward"]
 _Aging = TypeVar("_Aging", PairRow, MarkRow)
 
@@ -52,74 +45,11 @@ class Manifest:
         return asdict(self)
 
 
-def write_snapshot(
-    compiled: Compiled, judgements: Iterable[Judgement], folder: Path, *, filters: Mapping[str, Any], watermark: int
-) -> Manifest:
-    """Write a dataset folder; equal input gives equal bytes, whatever the order of the judgements.
-
-    `filters` says which judgements were asked for and `watermark` how far they reach; both are only recorded.
-    Raises `SnapshotProblem` when the folder already holds a snapshot or cannot be written.
-    """
-    ordered = sorted(judgements, key=lambda judgement: (context_digest(judgement.context), judgement.id))
-    rows = Rows(list(compiled.pairs), list(compiled.marks), list(compiled.sft), list(compiled.groups))
-    return write_contexts(
-        [(ordered, rows)], folder, counts=lambda: compiled.counts, filters=filters, watermark=watermark
-    )
-
-
-def write_stream(stream: Stream, folder: Path, *, filters: Mapping[str, Any], watermark: int) -> Manifest:
-    """`write_snapshot` for a compilation on disk: the same bytes, in memory that does not grow with them."""
-    return write_contexts(stream.contexts(), folder, counts=lambda: stream.counts, filters=filters, watermark=watermark)
-
-
-def write_contexts(
-    contexts: Iterable[tuple[list[Judgement], Rows]],
-    folder: Path,
-    *,
-    counts: Callable[[], Mapping[str, Any]],
-    filters: Mapping[str, Any],
-    watermark: int,
-) -> Manifest:
-    """`write_snapshot` for judgements and rows that come context by context, in memory that does not grow with them.
-
-    `counts` is asked for when all of them have come.
-    """
-    if (folder / MANIFEST).exists():
-        raise SnapshotProblem(f"{folder} already holds a snapshot; snapshots never change, so choose a new folder.")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with contextlib.ExitStack() as stack:
-            tables = {name: stack.enter_context(TableWriter(folder, name)) for name in TABLES}
-            for judgements, rows in contexts:
-                for judgement in judgements:
-                    tables["judgements"].add(judgement_record(judgement))
-                for name in TABLES[1:]:
-                    for row in getattr(rows, name):
-                        tables[name].add(to_record(row))
-        files: dict[str, dict[str, Any]] = {}
-        for name, table in tables.items():
-            for path in (folder / f"{name}.jsonl", folder / f"{name}.parquet"):
-                files[path.name] = {**fingerprint(path), "rows": table.rows}
-        body = {"counts": dict(counts()), "files": files, "filters": dict(filters), "watermark": watermark}
-        text = json.dumps(body, sort_keys=True, indent=1, ensure_ascii=False) + "\n"
-        (folder / MANIFEST).write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise SnapshotProblem(
-            f"The snapshot could not be written to {folder}: {error.strerror or error}. Free some space or choose "
-            "another ALIGNLOOP_HOME."
-        ) from error
-    return read_manifest(folder)
-
-
-def judgement_record(judgement: Judgement) -> dict[str, Any]:
-    """A JSON object with everything that a judgement holds."""
-    record: dict[str, Any] = {name: getattr(judgement, name) for name in judgement.__slots__}
-    record["context"] = [{"role": message.role, "content": message.content} for message in judgement.context]
-    record["candidates"] = [
-        {name: getattr(candidate, name) for name in candidate.__slots__} for candidate in judgement.candidates
-    ]
-    record["reasons"] = list(judgement.reasons)
-    return record
+def fingerprint(path: Path) -> dict[str, Any]:
+    """A file's `sha256` and its size in `bytes`."""
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return {"sha256": digest, "bytes": path.stat().st_size}
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -251,40 +181,3 @@ def read_groups(folder: Path, split: str | None = None, *, left: LeftOut | None 
 
 def _aged(row: _Aging) -> _Aging:
     return row if row.age_weight == 1.0 else replace(row, weight=row.weight * row.age_weight, age_weight=1.0)
-
-
-class TableWriter:
-    """Writes one table as JSONL and as Parquet at once."""
-
-    def __init__(self, folder: Path, name: str, ending: str = "") -> None:
-        """`ending` is put behind both files' names."""
-        self._json = (folder / f"{name}.jsonl{ending}").open("w", encoding="utf-8", newline="\n")
-        self._parquet_path = folder / f"{name}.parquet{ending}"
-        self._name = name
-
-    def __enter__(self) -> TableWriter:
-        self._parquet = ParquetWriter(self._parquet_path, self._name)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        try:
-            self._parquet.close()
-        finally:
-            self._json.close()
-
-    @property
-    def rows(self) -> int:
-        """How many records were written."""
-        return self._parquet.rows
-
-    def add(self, record: dict[str, Any]) -> None:
-        """Write one record, with sorted keys."""
-        self._json.write(_AS_JSON.encode(record) + "\n")
-        self._parquet.add(record)
-
-
-def fingerprint(path: Path) -> dict[str, Any]:
-    """A file's `sha256` and its size in `bytes`."""
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return {"sha256": digest, "bytes": path.stat().st_size}

@@ -18,10 +18,11 @@ from typing import Any
 
 from alignment.dataset.compile.implicit import ImplicitSignal
 from alignment.dataset.compile.rules import Contradictions, Rules, Signal
+from alignment.dataset.compile.snapshot_writer import write_snapshot
 from alignment.dataset.compile.stream import Stream
 from alignment.dataset.judgement import Excluded, Judgement, Mark, Message, Strength
 from alignment.dataset.rows import GroupRow, MarkRow, PairRow, SftRow, to_record
-from alignment.dataset.snapshot import Manifest, write_stream
+from alignment.dataset.snapshot import Manifest
 from alignment.stage.spec import Setting
 from tests.alignment.builders import like, ranking, user, vote
 
@@ -142,7 +143,14 @@ def row_hashes(stream: Stream) -> dict[str, str]:
 def snapshot(rules: Rules, folder: Path) -> Manifest:
     """The crowd's snapshot in `folder`/data."""
     stream = compiled(rules, folder / "scratch")
-    return write_stream(stream, folder / "data", filters={"scripted": True}, watermark=330)
+    return frozen(stream, folder / "data")
+
+
+def frozen(stream: Stream, folder: Path) -> Manifest:
+    """A compilation as a snapshot."""
+    return write_snapshot(
+        stream.contexts(), folder, counts=lambda: stream.counts, filters={"scripted": True}, watermark=330
+    )
 
 
 def trained(folder: Path, methods: Iterable[str] = tuple(SETTINGS)) -> dict[str, dict[str, Any]]:

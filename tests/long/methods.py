@@ -26,9 +26,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from alignment.dataset.compile import compile_rows
 from alignment.dataset.judgement import Judgement, Message
-from alignment.dataset.snapshot import write_snapshot
 from alignment.evaluation.capability import check, load_questions
 from alignment.evaluation.evaluate import win_rate
 from alignment.evaluation.guards import mean_kl, paired_loss
@@ -38,6 +36,7 @@ from alignment.run import quiet_environment
 from alignment.stage.artifact import read_manifest
 from alignment.stage.sampler import Sampling
 from alignment.stage.spec import Setting, StageSpec
+from tests.alignment.compiled import write_compiled
 from tests.long.adviser import adviser
 from tests.long.lines import RESULTS, provenance, read_lines, seeds_of
 from tests.long.processes import Used
@@ -187,8 +186,7 @@ def one_seed(
         settings, judgements = {**own, **settings}, []
     else:
         judgements = labels(base, taste, count, seed, marks=method in LIKES)
-    compiled = compile_rows(judgements, seed=seed)
-    write_snapshot(compiled, judgements, folder / "data", filters={}, watermark=0)
+    compiled = write_compiled(judgements, folder / "data", seed=seed)
     line: dict[str, Any] = {"method": method, "seed": seed, "labels": len(judgements) or count}
     line["settings"] = {name: value for name, value in settings.items() if value != address}
     line |= {"rows": compiled.counts["rows"], "stages": {}, "seconds": 0.0, "cpu_s": 0.0, "high_water_gib": 0.0}

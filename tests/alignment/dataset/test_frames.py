@@ -10,14 +10,13 @@ import pytest
 
 from alignment.dataset.frames import read_snapshot, text_of
 from alignment.dataset.rows import GroupRow, MarkRow, PairRow, SftRow
-from alignment.dataset.snapshot import write_stream
 from alignment.errors import SnapshotProblem
-from tests.alignment.fixed_crowd import RULES, compiled, judgements, snapshot
+from tests.alignment.fixed_crowd import RULES, compiled, frozen, judgements, snapshot
 
 
 def test_every_row_of_a_snapshot_is_a_line_with_its_weight_judgements_and_split(tmp_path: Path) -> None:
     stream = compiled(RULES["majority"], tmp_path / "scratch")
-    write_stream(stream, tmp_path / "data", filters={}, watermark=0)
+    frozen(stream, tmp_path / "data")
     frames = read_snapshot(tmp_path / "data")
     for name, make in {"pairs": PairRow, "marks": MarkRow, "sft": SftRow, "groups": GroupRow}.items():
         frame = getattr(frames, name)

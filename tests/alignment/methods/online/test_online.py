@@ -7,12 +7,11 @@ from typing import Any
 
 import pytest
 
-from alignment.dataset.compile import compile_rows
-from alignment.dataset.snapshot import write_snapshot
 from alignment.errors import StageError
 from alignment.methods.registry import run_stage
 from alignment.stage.spec import Setting, StageSpec
 from tests.alignment.builders import vote
+from tests.alignment.compiled import write_compiled
 from tests.alignment.methods.exclaiming import exclaiming_model
 from tests.alignment.tiny_model import make_tiny_model
 
@@ -31,7 +30,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     folder = tmp_path_factory.mktemp("online")
     model = make_tiny_model(folder / "model")
     votes = [vote(i, f"Gladly, friend {i}!", f"No {i}.", (1, 2), prompt=f"Question {i}?") for i in range(12)]
-    write_snapshot(compile_rows(votes), votes, folder / "data", filters={}, watermark=0)
+    write_compiled(votes, folder / "data")
     run_stage(StageSpec("reward", folder / "data", str(model), folder / "reward", {"epochs": 2, "dtype": "fp32"}, 1))
     return model, folder / "data", folder / "reward"
 

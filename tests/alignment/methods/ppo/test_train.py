@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from alignment.dataset.judgement import Message
-from alignment.dataset.snapshot import write_snapshot
 from alignment.errors import StageError
 from alignment.methods.registry import run_stage
 from alignment.stage.artifact import is_complete
 from alignment.stage.sampler import Sample, Sampling
 from alignment.stage.spec import Setting, StageSpec
 from tests.alignment.builders import vote
+from tests.alignment.compiled import write_compiled
 from tests.alignment.methods.exclaiming import exclaiming_model
 from tests.alignment.tiny_model import make_tiny_model
 
@@ -36,12 +36,11 @@ SMALL: dict[str, Setting] = {
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path]:
     """(model, dataset, reward model)."""
-    from alignment.dataset.compile import compile_rows
 
     folder = tmp_path_factory.mktemp("ppo")
     model = make_tiny_model(folder / "model")
     votes = [vote(i, f"Gladly, friend {i}!", f"No {i}.", (1, 2), prompt=f"Question {i}?") for i in range(12)]
-    write_snapshot(compile_rows(votes), votes, folder / "data", filters={}, watermark=0)
+    write_compiled(votes, folder / "data")
     run_stage(StageSpec("reward", folder / "data", str(model), folder / "reward", {"epochs": 2, "dtype": "fp32"}, 1))
     return model, folder / "data", folder / "reward"
 
