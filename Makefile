@@ -29,7 +29,7 @@ PYTEST := $(BIN)/python -m pytest
 TRL_PPO := artifacts/trl-ppo
 TRL_PPO_INSTALLED := $(TRL_PPO)/.installed-$(shell cksum < locks/trl-ppo.txt | tr ' ' -)
 
-.PHONY: help run install test test-fast test-long check bench study model clean test-set-up python packages test-packages
+.PHONY: help run install test test-fast test-long check docs bench study model clean test-set-up python packages test-packages
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*  ## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*  ## (.*)/  make \1\t\2/' | expand -t 20
@@ -53,6 +53,11 @@ check: $(TESTS_INSTALLED)  ## lint, format, types, import directions
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(PYTEST) tests/test_arrows.py
+
+docs: $(INSTALLED)  ## the documentation as a site in site/, its generated parts first; warnings are errors
+	@$(PIP) -q -r locks/docs.txt
+	@$(BIN)/python -m docs.generate --write
+	@$(BIN)/python -m mkdocs build --strict --quiet
 
 bench: $(TESTS_INSTALLED)  ## measure this machine: training, the door, swaps, the store
 	@mkdir -p artifacts/bench; for file in tests/bench/[a-z]*.py; do \
