@@ -23,7 +23,7 @@ def register(app: typer.Typer) -> None:
 
 def train(
     ctx: typer.Context,
-    stage: Annotated[str, typer.Argument(help="pretrain, sft, dpo, kto, reward, ppo, rloo, …: see the README.")],
+    stage: Annotated[str, typer.Argument(help="pretrain, sft, dpo, kto, reward, ppo, rloo, …: see docs/methods.")],
     data: Annotated[Path, typer.Option(help="Folder of rows.")],
     out: Annotated[Path, typer.Option(help="Folder for the artifact; it must not hold one yet.")],
     model: Annotated[str, typer.Option(help="Model to start from: a folder or hub name; none for pretrain.")] = "",
