@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from docs.tables import table
@@ -30,25 +31,49 @@ DISLIKE = (
     Step("feedback_app/ui/chat_ratings.py", "rate", "the page's act becomes the whole verdict", "dict (JSON)"),
     Step("feedback_app/collect/judge.py", "judge", "may this person judge this ticket now?", "Verdict (Pydantic)"),
     Step("feedback_app/collect/judge.py", "fitting", "does it fit the task? ranks without gaps", "dict (JSON)"),
-    Step("feedback_app/store/judgements.py", "Judgements.record", "one live row a ticket, committed", "JudgementRow (SQL)"),
+    Step(
+        "feedback_app/store/judgements.py",
+        "Judgements.record",
+        "one live row a ticket, committed",
+        "JudgementRow (SQL)",
+    ),
     Step("feedback_app/loop/snapshot_round.py", "freeze", "everything up to a serial number", "JudgementRow (SQL)"),
     Step("feedback_app/store/export.py", "judgement_values", "a page at a time, with context and answers", "Judgement"),
     Step("alignment/dataset/compile/stream.py", "_spread", "surveyed, spread over files by context", "tuple on disk"),
     Step("alignment/dataset/compile/plain.py", "judgement_of", "read again, context by context", "Judgement"),
-    Step("alignment/dataset/compile/labels.py", "mark_drafts", "**a mark weighs 1**, a dislike votes for share 0", "Vote"),
-    Step("alignment/dataset/compile/shares.py", "opinion_of", "**times reliability**; several people: one row", "Opinion"),
+    Step(
+        "alignment/dataset/compile/labels.py", "mark_drafts", "**a mark weighs 1**, a dislike votes for share 0", "Vote"
+    ),
+    Step(
+        "alignment/dataset/compile/shares.py", "opinion_of", "**times reliability**; several people: one row", "Opinion"
+    ),
     Step("alignment/dataset/compile/labels.py", "mark_drafts", "label, target, weight, age weight", "MarkRow"),
-    Step("alignment/dataset/compile/stream.py", "_draft_part", "kept until everybody's total is known", "tuple on disk"),
-    Step("alignment/dataset/compile/drafting.py", "Scale.rows", "**times the person's cap** in this kind of row", "MarkRow"),
+    Step(
+        "alignment/dataset/compile/stream.py", "_draft_part", "kept until everybody's total is known", "tuple on disk"
+    ),
+    Step(
+        "alignment/dataset/compile/drafting.py",
+        "Scale.rows",
+        "**times the person's cap** in this kind of row",
+        "MarkRow",
+    ),
     Step("alignment/dataset/snapshot.py", "write_contexts", "the snapshot; its hash names it", "JSON line"),
     Step("alignment/dataset/snapshot.py", "read_marks", "in the stage's process; **times age weight**", "MarkRow"),
     Step(
-        "alignment/methods/shared_training/tokenized_labels.py", "tokenize_marks", "the model's template", "TokenizedMark"
+        "alignment/methods/shared_training/tokenized_labels.py",
+        "tokenize_marks",
+        "the model's template",
+        "TokenizedMark",
     ),
     Step("alignment/methods/kto/train.py", "balanced", "**times its side's weight** (`sides_for`)", "TokenizedMark"),
     Step("alignment/methods/kto/trainer.py", "laid_out", "every pass in its order", "datasets.Dataset"),
     Step("alignment/methods/kto/trainer.py", "WeightedCollator.torch_call", "padded", "tensors"),
-    Step("alignment/methods/kto/trainer.py", "WeightedKtoTrainer._compute_loss", "weight · (1 − value), backward", "gradient"),
+    Step(
+        "alignment/methods/kto/trainer.py",
+        "WeightedKtoTrainer._compute_loss",
+        "weight · (1 − value), backward",
+        "gradient",
+    ),
 )
 
 ADAPTER = (
@@ -57,9 +82,13 @@ ADAPTER = (
     Step("feedback_app/loop/training.py", "Training.run", "in the worker: complete, hashes right?", "folder"),
     Step("feedback_app/loop/round_pipeline.py", "take_turn", "the round, on one page", "folder"),
     Step("feedback_app/loop/versions.py", "register_artifact", "copied to its place, named for good", "Version (SQL)"),
-    Step("feedback_app/loop/reconcile.py", "Reconcile.ensure", "wait until every replica answers for it", "Version (SQL)"),
+    Step(
+        "feedback_app/loop/reconcile.py", "Reconcile.ensure", "wait until every replica answers for it", "Version (SQL)"
+    ),
     Step("feedback_app/loop/reconcile.py", "Reconcile._load", "files as registered? then load", "Version (SQL)"),
-    Step("serving/client.py", "VllmClient.load", "`/v1/load_lora_adapter`, under a name with the hash", "adapter in vLLM"),
+    Step(
+        "serving/client.py", "VllmClient.load", "`/v1/load_lora_adapter`, under a name with the hash", "adapter in vLLM"
+    ),
     Step("feedback_app/loop/evaluation.py", "gather", "questions, samples, KL against the incumbent", "Evidence"),
     Step("alignment/evaluation/gate.py", "guard_verdict", "pure: may it be shown to people?", "gate.Verdict"),
     Step("feedback_app/loop/votes.py", "challenge", "it is the challenger; the round is held", "Round (SQL)"),
@@ -68,7 +97,9 @@ ADAPTER = (
     Step("feedback_app/loop/votes.py", "_follow", "**promoted here**, once the round says so", "Publication (SQL)"),
     Step("feedback_app/store/versions.py", "Versions.publish", "the alias `policy` is this row", "Publication (SQL)"),
     Step("feedback_app/collect/generate.py", "served", "read at every request", "Served"),
-    Step("feedback_app/collect/generate.py", "Sampling.payload", "the request to vLLM names the adapter", "dict (JSON)"),
+    Step(
+        "feedback_app/collect/generate.py", "Sampling.payload", "the request to vLLM names the adapter", "dict (JSON)"
+    ),
 )
 
 WALKS: Mapping[str, Sequence[Step]] = {"dislike": DISLIKE, "adapter": ADAPTER}
@@ -97,7 +128,9 @@ QUESTIONS: Mapping[str, Sequence[Step]] = {
         Step("feedback_app/loop/reconcile.py", "Reconcile.once", "the only place"),
     ),
     "Where is a new file format added?": (
-        Step("alignment/dataset/reading/formats/__init__.py", "FORMATS", "one entry; the format's module lies beside it"),
+        Step(
+            "alignment/dataset/reading/formats/__init__.py", "FORMATS", "one entry; the format's module lies beside it"
+        ),
     ),
     "Which file has a method's settings?": (
         Step("alignment/methods/dpo/settings.py", "DpoSettings", "`settings.py` in the method's folder"),
@@ -154,7 +187,7 @@ def place(step: Step) -> str:
 
 def changes(steps: Sequence[Step]) -> int:
     """How often the value becomes one of another shape."""
-    return sum(one.value != other.value for one, other in zip(steps, steps[1:], strict=False))
+    return sum(one.value != other.value for one, other in pairwise(steps))
 
 
 def code_path(name: str) -> str:

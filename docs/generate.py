@@ -101,7 +101,9 @@ def main(words: Sequence[str]) -> int:
                 page.write_text(made, encoding="utf-8")
                 print(f"wrote {page.relative_to(DOCS.parent)}")
     else:
-        problems += [f"{page.relative_to(DOCS.parent)} is stale: python -m docs.generate --write" for page, _ in stale()]
+        problems += [
+            f"{page.relative_to(DOCS.parent)} is stale: python -m docs.generate --write" for page, _ in stale()
+        ]
     for problem in problems:
         print(problem, file=sys.stderr)
     return int(bool(problems))
