@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from docs.code_paths import NAMES, code_path, finder
@@ -32,8 +33,8 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "formats": formats_part,
     "methods": methods_part,
     "finder": finder,
-    **{f"method {name}": lambda name=name: method_part(name) for name in CARDS},  # type: ignore[misc]
-    **{f"path {name}": lambda name=name: code_path(name) for name in NAMES},  # type: ignore[misc]
+    **{f"method {name}": partial(method_part, name) for name in CARDS},
+    **{f"path {name}": partial(code_path, name) for name in NAMES},
 }
 
 

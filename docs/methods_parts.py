@@ -28,18 +28,15 @@ def method_part(name: str) -> str:
     card = CARDS[name]
     facts = [
         f"- **Learns from** {card.learns_from}.",
-        f"- **Stages of a round**: {' → '.join(card.chain)}."
-        if card.chain
-        else "- **A stage only**: no round names it.",
+        f"- **Stages of a round**: {' → '.join(card.chain) or 'none, it is a stage only'}.",
         f"- **Samples answers while it trains**: {'yes' if card.samples else 'no'}. "
         f"**Starts from a model**: {'yes' if card.needs_model else 'no'}. "
         f"**May continue an adapter**: {'yes' if card.continues else 'no'}.",
         f"- **Live values**: {', '.join(f'`{value}`' for value in card.live)}.",
         f"- **In the code**: `{card.train.partition(':')[0].replace('.', '/')}.py`, settings in `{_file(card)}`.",
     ]
-    return "\n".join(
-        [*facts, "", table(["setting", "default", "range", "unit", "0 or nothing", "meaning"], _rows(card))]
-    )
+    heads = ["setting", "default", "range", "unit", "0 or nothing", "meaning"]
+    return "\n".join(["## Settings", "", *facts, "", table(heads, _rows(card))])
 
 
 def _rows(card: Card) -> list[list[str]]:
