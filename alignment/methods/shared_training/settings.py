@@ -90,7 +90,7 @@ class StageSettings:
     def _value(cls, one: Field[Any], value: Setting) -> Setting:
         kind: Any = _truth if isinstance(one.default, bool) else type(one.default)
         try:
-            read = kind(value)
+            read: Setting = kind(value)
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise StageError(f"{cls.STAGE}'s setting {one.name} cannot be {value!r}.") from error
         about = about_of(one)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from alignment.errors import StageError
-from alignment.stage.runner import STAGES, run_stage
+from alignment.methods.registry import CARDS, run_stage
 from alignment.stage.spec import Setting, StageSpec
 from tests.alignment.tiny_model import make_tiny_model
 
@@ -179,7 +179,7 @@ def test_pretraining_leaves_out_conversations_that_are_not_text(tmp_path: Path) 
 
 
 def test_every_stage_is_covered() -> None:
-    assert {*TABLES, "ppo", "rloo", "online-dpo", "constitution", "pretrain"} == set(STAGES)
+    assert {*TABLES, "ppo", "rloo", "online-dpo", "constitution", "pretrain"} == set(CARDS)
 
 
 @pytest.mark.slow
