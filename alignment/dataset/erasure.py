@@ -12,7 +12,8 @@ from collections.abc import Iterator, Mapping, Set
 from pathlib import Path
 from typing import Any
 
-from alignment.dataset.snapshot import MANIFEST, TABLES, Manifest, TableWriter, fingerprint, read_manifest
+from alignment.dataset.snapshot import MANIFEST, Manifest, fingerprint, read_manifest
+from alignment.dataset.tables import TABLES, TableWriter
 from alignment.errors import SnapshotProblem
 
 _NEW = ".new"  # behind the name of what is being written

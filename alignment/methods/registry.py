@@ -14,6 +14,7 @@ from alignment.errors import StageError
 from alignment.methods.card import Card
 from alignment.methods.constitution.card import CONSTITUTION
 from alignment.methods.dpo.card import DPO
+from alignment.methods.grpo.card import GRPO
 from alignment.methods.kto.card import KTO
 from alignment.methods.online_dpo.card import ONLINE_DPO
 from alignment.methods.ppo.card import PPO
@@ -27,7 +28,7 @@ from alignment.stage.runner import Outside
 from alignment.stage.spec import Progress, Setting, StageSpec
 
 CARDS: Mapping[str, Card] = MappingProxyType(
-    {card.name: card for card in (PRETRAIN, SFT, DPO, KTO, REWARD, PPO, RLOO, ONLINE_DPO, CONSTITUTION)}
+    {card.name: card for card in (PRETRAIN, SFT, DPO, KTO, REWARD, PPO, RLOO, GRPO, ONLINE_DPO, CONSTITUTION)}
 )
 """By name, in the order in which documentation lists them."""
 

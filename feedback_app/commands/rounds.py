@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from alignment.methods.registry import METHODS
 from feedback_app.commands.training import words
 from feedback_app.errors import NotFound
 from feedback_app.key_values import read_pairs
@@ -34,7 +35,7 @@ def register(app: typer.Typer) -> None:
 
 def start(
     ctx: typer.Context,
-    method: Annotated[str, typer.Option(help="How to train: dpo, kto, ppo, rloo, online-dpo or constitution.")] = "dpo",
+    method: Annotated[str, typer.Option(help=f"How to train: one of {', '.join(METHODS)}.")] = "dpo",
     wait: Annotated[bool, typer.Option("--wait", help="Stay until it has ended, and exit by its outcome.")] = False,
     seed: Annotated[int, typer.Option(help="Same seed and judgements, same training.")] = 0,
     start_from: Annotated[str, typer.Option(help="base, or incumbent: training goes on from the served version.")] = "",

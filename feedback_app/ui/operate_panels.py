@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from alignment.methods.registry import CARDS
 from feedback_app.ui.loop_strip import Loop, Tally, headline
 from feedback_app.ui.markup import attributes, button, count, esc, note
 from feedback_app.ui.operate_evidence import guard_rows, guards, samples, sparkline, status_tag, win_rate
@@ -13,15 +14,7 @@ from feedback_app.ui.operate_watch import watched
 if TYPE_CHECKING:
     from feedback_app.store.tables import Round
 
-METHOD_NAMES = {
-    "dpo": "DPO",
-    "kto": "KTO",
-    "ppo": "PPO",
-    "rloo": "RLOO",
-    "online-dpo": "online DPO",
-    "constitution": "constitution",
-    "sft": "SFT",
-}
+METHOD_NAMES = {name: card.title for name, card in CARDS.items()}
 
 
 def options(values: Sequence[tuple[str, str]], chosen: str) -> str:

@@ -31,6 +31,7 @@ METHODS = {
     "kto": "likes and dislikes",
     "ppo": "comparisons",
     "rloo": "comparisons",
+    "grpo": "comparisons",
     "online-dpo": "comparisons",
     "constitution": "choices of an adviser",
 }

@@ -16,6 +16,7 @@ def _lacking(counts: Mapping[str, Any], settings: Mapping[str, Setting]) -> str 
 
 DPO = Card(
     name="dpo",
+    title="DPO",
     learns_from="preference pairs, each with its weight and the share of people on its side in the loss",
     train="alignment.methods.dpo.train:train",
     settings=DpoSettings,

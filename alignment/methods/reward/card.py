@@ -18,6 +18,7 @@ def _lacking(counts: Mapping[str, Any], settings: Mapping[str, Setting]) -> str 
 
 REWARD = Card(
     name="reward",
+    title="reward model",
     learns_from="preference pairs and rankings",
     train="alignment.methods.reward.train:train",
     settings=RewardSettings,

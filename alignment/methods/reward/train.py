@@ -2,7 +2,7 @@
 
 An adapter with a score head on the frozen base (or, with `full`, whole weights); with `members` above 1 an
 ensemble, each trained from another seed. The folder says that it is a reward model (`reward_model`): it is
-read by `ppo`, `rloo` and `online-dpo`, and can neither be served nor published.
+read by the methods whose cards name it, and can neither be served nor published.
 """
 
 from __future__ import annotations

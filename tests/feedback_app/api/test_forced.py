@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from openai import AsyncOpenAI
 from sqlmodel import Session, select
 
-from alignment.dataset.compile import Compiled, compile_rows
 from alignment.dataset.judgement import Excluded
 from feedback_app.api.fields import FIELDS, Type, Way
 from feedback_app.loop.rules import rules_of
 from feedback_app.store.tables import Completion, Task
+from tests.alignment.compiled import Compiled, compile_rows
 
 if TYPE_CHECKING:
     from tests.feedback_app.api.conftest import Site

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from alignment.dataset.compile import Compiled, compile_rows
 from alignment.dataset.judgement import Kind
 from alignment.dataset.reading.formats import FORMATS, detect
 from feedback_app.collect.judge import judge
@@ -19,6 +18,7 @@ from feedback_app.exchange import bring_in, export
 from feedback_app.loop.rules import rules_of
 from feedback_app.store.database import Store
 from feedback_app.store.imports import PURPOSE
+from tests.alignment.compiled import Compiled, compile_rows
 from tests.feedback_app.builders import show
 
 pytestmark = pytest.mark.slow

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alignment.dataset.compile import Rules, compile_rows
+from alignment.dataset.compile import Rules
 from alignment.dataset.compile.ranked_groups import tie_groups
 from alignment.dataset.compile.splits import split_of
 from alignment.dataset.judgement import Judgement
@@ -20,6 +20,7 @@ from alignment.dataset.reading.formats import Feedback, Kind
 from alignment.dataset.reading.formats.feedback import demonstration, mark, pair
 from feedback_app.exchange.exporting import SPLITS, Exported
 from tests.alignment.builders import any_judgements, vote
+from tests.alignment.compiled import compile_rows
 
 pytestmark = pytest.mark.slow
 

@@ -12,15 +12,15 @@ from typing import Any
 
 import pytest
 
-from alignment.dataset.compile import compile_rows
 from alignment.dataset.judgement import Message
-from alignment.dataset.snapshot import read_pairs, read_sft, write_snapshot
+from alignment.dataset.snapshot import read_pairs, read_sft
 from alignment.errors import StageError
 from alignment.methods.constitution.train import letter, read_principles, train
 from alignment.stage.artifact import finish
 from alignment.stage.sampler import Sample, Sampling
 from alignment.stage.spec import Setting, StageSpec
 from tests.alignment.builders import vote
+from tests.alignment.compiled import write_compiled
 
 ROOT = Path(__file__).resolve().parents[4]
 
@@ -51,7 +51,7 @@ class Adviser:
 
 def spec_for(folder: Path, **settings: Setting) -> StageSpec:
     votes = [vote(i, prompt=f"Question {i}?") for i in range(10)]
-    write_snapshot(compile_rows(votes), votes, folder / "data", filters={}, watermark=0)
+    write_compiled(votes, folder / "data")
     (folder / "rules.txt").write_text("# what we want\n\nBe kind.\nBe brief.\n")
     (folder / "out").mkdir()
     rules: dict[str, Setting] = {"principles": str(folder / "rules.txt")}

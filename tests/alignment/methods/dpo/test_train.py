@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from alignment.dataset.compile import compile_rows
 from alignment.dataset.judgement import Mark
 from alignment.errors import StageError
 from alignment.methods.registry import run_stage
 from alignment.stage.artifact import is_complete, verify
 from alignment.stage.spec import Setting
 from tests.alignment.builders import like, vote, warm_votes
+from tests.alignment.compiled import compile_rows
 from tests.alignment.methods.specs import spec_of
 from tests.alignment.tiny_model import make_tiny_model
 
