@@ -57,7 +57,9 @@ DISLIKE = (
         "**times the person's cap** in this kind of row",
         "MarkRow",
     ),
-    Step("alignment/dataset/snapshot.py", "write_contexts", "the snapshot; its hash names it", "JSON line"),
+    Step(
+        "alignment/dataset/compile/snapshot_writer.py", "write_snapshot", "the snapshot; its hash names it", "JSON line"
+    ),
     Step("alignment/dataset/snapshot.py", "read_marks", "in the stage's process; **times age weight**", "MarkRow"),
     Step(
         "alignment/methods/shared_training/tokenized_labels.py",

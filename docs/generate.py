@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from docs.code_paths import NAMES, code_path, finder
+from docs.code_paths import NAMES, NoSuchName, code_path, finder
 from docs.commands import commands_part, targets_part
 from docs.methods_parts import CARDS, method_part, methods_part
 from docs.tables import formats_part, settings_part
@@ -82,29 +82,28 @@ def differs(old: str, new: str) -> bool:
     return any(abs(int(one) - int(other)) > DRIFT for (_, one), (_, other) in lines)
 
 
-def stale() -> Iterator[tuple[Path, str]]:
-    """Pages whose generated parts are not what the code says, with what they should be."""
+def stale(*, exactly: bool = False) -> Iterator[tuple[Path, str]]:
+    """Pages whose generated parts are not what the code says, with what they should be; `exactly`: to the line."""
     for page in pages():
         text = page.read_text(encoding="utf-8")
         made = filled(text)
-        if differs(text, made):
+        if text != made if exactly else differs(text, made):
             yield page, made
 
 
 def main(words: Sequence[str]) -> int:
     """Write, or say what is stale."""
     problems = unplaced()
-    if "--write" in words:
-        for page in pages():
-            text = page.read_text(encoding="utf-8")
-            made = filled(text)
-            if made != text:
+    try:
+        for page, made in list(stale(exactly="--write" in words)):
+            name = page.relative_to(DOCS.parent)
+            if "--write" in words:
                 page.write_text(made, encoding="utf-8")
-                print(f"wrote {page.relative_to(DOCS.parent)}")
-    else:
-        problems += [
-            f"{page.relative_to(DOCS.parent)} is stale: python -m docs.generate --write" for page, _ in stale()
-        ]
+                print(f"wrote {name}")
+            else:
+                problems.append(f"{name} is stale: python -m docs.generate --write")
+    except (MissingPart, NoSuchName) as error:
+        problems.append(str(error))
     for problem in problems:
         print(problem, file=sys.stderr)
     return int(bool(problems))

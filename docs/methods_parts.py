@@ -17,10 +17,10 @@ __all__ = ["CARDS", "method_part", "methods_part"]
 def methods_part() -> str:
     """What a round may name, then what is a stage only."""
     rows = [
-        [f"[{name}]({name}.md)", ", ".join(card.chain) if card.chain else "a stage only", card.learns_from]
+        [f"[{name}]({name}.md)", card.title, ", ".join(card.chain) if card.chain else "a stage only", card.learns_from]
         for name, card in sorted(CARDS.items(), key=lambda each: each[0] not in METHODS)
     ]
-    return table(["method", "stages", "learns from"], rows)
+    return table(["method", "is called", "stages", "learns from"], rows)
 
 
 def method_part(name: str) -> str:
