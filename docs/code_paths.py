@@ -151,7 +151,7 @@ QUESTIONS: Mapping[str, Sequence[Step]] = {
         Step("feedback_app/commands/app.py", "app", "each module of `commands/` registers its own"),
     ),
     "Where is a judgement stored?": (Step("feedback_app/store/judgements.py", "Judgements.record", "one transaction"),),
-    "Who may import what?": (Step("tests/test_arrows.py", "ALLOWED", "a rule for every room"),),
+    "Who may import what?": (Step("tests/test_arrows.py", "ALLOWED", "a rule for every package"),),
 }
 
 

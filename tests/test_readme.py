@@ -1,4 +1,4 @@
-"""The README is short and true: its links lead somewhere, its walk is long enough, its map names every room."""
+"""The README is short and true: its links lead somewhere, its walk is long enough, its map names every package."""
 
 from __future__ import annotations
 
@@ -20,14 +20,16 @@ def test_every_link_leads_somewhere() -> None:
     assert "](docs/architecture.md#where-to-look)" in README
 
 
-def test_the_map_names_every_room() -> None:
-    rooms = [
-        f"{package}/{folder.name}/"
-        for package in ("feedback_app", "alignment")
-        for folder in sorted((ROOT / package).iterdir())
+def test_the_map_names_every_package() -> None:
+    packages = [
+        f"{top}/{folder.name}/"
+        for top in ("feedback_app", "alignment")
+        for folder in sorted((ROOT / top).iterdir())
         if (folder / "__init__.py").is_file()
     ]
-    assert [room for room in ("feedback_app/", "serving/", "alignment/", *rooms) if f"]({room})" not in README] == []
+    assert [
+        package for package in ("feedback_app/", "serving/", "alignment/", *packages) if f"]({package})" not in README
+    ] == []
 
 
 def test_the_walk_says_how_many_votes_it_takes() -> None:
