@@ -72,7 +72,7 @@ model: $(INSTALLED)  ## rebuild the embedded model from data/recipe
 	@$(BIN)/python -m data.recipe.build
 
 clean:  ## remove the environment and what tools leave behind; never .alignloop
-	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .hypothesis build dist artifacts
+	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .hypothesis build dist artifacts site
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # --- the environment ----------------------------------------------------------------------------------
