@@ -31,7 +31,8 @@ class Card:
     within a preference, `reward` is in spreads of the starting model's (in the reward stage itself raw), `kl` to the
     reference in nats per answer, `entropy` in nats per token, `length` in tokens.
     `samples` says that it samples answers while it trains, `needs_model` that it starts from one, `continues` that
-    it may go on from an adapter, `lacking` looks at a compiled dataset's counts before anything starts.
+    it may go on from an adapter, `lacking` looks at a compiled dataset's counts before anything starts,
+    `asks_address` that it may ask a model at an address, whose key its function is handed as `key`.
     """
 
     name: str
@@ -45,18 +46,9 @@ class Card:
     needs_model: bool = True
     continues: bool = True
     lacking: Lacking | None = None
+    asks_address: bool = False
 
     @property
     def needs_reward(self) -> bool:
         """Whether it learns from a reward model, made by the stage before it."""
         return "reward" in self.chain
-
-
-def few_pairs(usable: int, needed: int, judgements: int) -> str | None:
-    """The sentence for people who collect when there are fewer pairs to train on than are needed."""
-    if usable >= needed:
-        return None
-    return (
-        f"There are {usable} pairs to train on and {needed} are needed: {judgements} judgements "
-        "gave no more, as ties and answers that were stopped or cut off never become pairs. Compare more."
-    )

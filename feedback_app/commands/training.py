@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -36,7 +37,7 @@ def train(
 ) -> None:
     """Run one stage alone, without a database."""
     from alignment.methods.registry import run_stage
-    from alignment.run import quiet_environment
+    from alignment.run import ADDRESS_KEY, quiet_environment
     from alignment.stage.spec import StageSpec
     from feedback_app.loop.stage_with_vllm import VllmOutside
 
@@ -56,7 +57,7 @@ def train(
     quiet_environment()
     spec = StageSpec(stage, data, model or None, out, settings, seed, adapter, reward=reward)
     with _Bar(output(ctx)) as bar:
-        manifest = run_stage(spec, bar, outside=VllmOutside)
+        manifest = run_stage(spec, bar, outside=VllmOutside, key=os.environ.get(ADDRESS_KEY, ""))
     result = {"stage": stage, "out": str(out), "hash": manifest.hash, "metrics": manifest.metrics}
     output(ctx).done(result, lambda console: console.print(f"{stage} is done: {out}", markup=False))
 

@@ -239,13 +239,19 @@ class ChatEvents:
 
     async def _page(self, person: Person, conversation_id: str, saved: str = "", editing: str = "") -> Answer:
         talked = None
+        stream = self._streams.get(conversation_id)
         if conversation_id:
             talked = await asyncio.to_thread(read_conversation, self._store, person, conversation_id)
+            if stream is not None and stream.done.is_set():
+                # Its end came while the conversation was read, perhaps before its answer could be seen there.
+                stream = None
+                talked = await asyncio.to_thread(read_conversation, self._store, person, conversation_id)
+        # A stream that ends from here on is still shown as running: whoever listens to it is told of its end.
         conversations = await asyncio.to_thread(self._store.talk.conversations, person.id, "chat")
         state = await self._watch.state()
         current = talked.id if talked else ""
-        stream = self._streams.get(current) if current else None
-        body = chat_thread.thread(talked, stream is not None, saved, editing)
+        writing = talked is not None and stream is not None
+        body = chat_thread.thread(talked, writing, saved, editing)
         answer = Answer(
             {
                 "top": theme.top_bar("/", person.name, person.role, chat_menu()),
@@ -257,7 +263,7 @@ class ChatEvents:
                 "person": person.id,
                 "conversation": current,
                 "title": (talked.title if talked else "") or "New conversation",
-                "busy": stream is not None,
+                "busy": writing,
                 "ready": state["name"] == "ready",
                 "sent": False,
                 "copies": Signal.COPY in self._signals.kinds,

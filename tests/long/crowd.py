@@ -147,7 +147,9 @@ async def page_chat(session: aiohttp.ClientSession, url: str, name: str, tally: 
                 await asyncio.sleep(0.5)
                 answer = await act(do="show", conversation=conversation)
         if 'id="unanswered"' in answer["regions"]["thread"]:
-            # The listener of a browser shows the sentence; what is left on the page is the offer to ask again.
+            # A browser that listens shows the sentence; what is left on the page is the offer to ask again.
+            if time.perf_counter() - began < DEADLINE_S / 2:
+                raise RuntimeError("the page shows no answer, though the wait for it was not over")
             tally.sentences["This has no answer yet"] += 1
             return
         tally.answers += 1

@@ -15,4 +15,5 @@ CONSTITUTION = Card(
     live=("step", "steps", "seconds_left", "pairs", "revised"),  # it makes rows, so it has no loss
     chain=("constitution", "dpo"),
     samples=True,
+    asks_address=True,
 )

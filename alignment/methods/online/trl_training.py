@@ -19,7 +19,7 @@ from alignment.methods.online.reward_function import RewardFunction
 from alignment.methods.online.rewards import Unit
 from alignment.methods.online.settings import GroupSettings
 from alignment.methods.online.setup import asked_prompts, folders
-from alignment.methods.shared_training.adapters import policy_lora, save_adapter, trainer_arguments, wants_bf16
+from alignment.methods.shared_training.adapters import save_adapter, start_policy, trainer_arguments, wants_bf16
 from alignment.methods.shared_training.loading import load_model, load_tokenizer
 from alignment.stage.checkpoints import newest
 from alignment.stage.sampler import Sampler
@@ -46,7 +46,6 @@ def train_with_trl(
     Raises `StageError` with one sentence when the data are unusable or the loss is not finite.
     """
     from datasets import Dataset
-    from peft import PeftModel
     from transformers import PrinterCallback
 
     from alignment.methods.shared_training.progress_callback import ProgressCallback
@@ -58,12 +57,7 @@ def train_with_trl(
     prompts, left = asked_prompts(spec, settings, tokenizer)
     bf16 = wants_bf16(settings.dtype)
     judge = OneBase(source, reward=reward, bf16=bf16, pad=tokenizer.pad_token_id, seed=spec.seed)
-    model = load_model(source, bf16=bf16)
-    lora = None
-    if spec.adapter is not None:
-        model = PeftModel.from_pretrained(model, str(spec.adapter), is_trainable=True)
-    else:
-        lora = policy_lora(model, settings.rank, settings.alpha, settings.layers)
+    model, lora = start_policy(spec, load_model(source, bf16=bf16), settings)
     per_generation = settings.rollouts // settings.minibatch
     arguments = trainer_arguments(
         spec.out,
