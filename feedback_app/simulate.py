@@ -207,11 +207,11 @@ class _Scripted:
             return True
         if not self.prompts:
             raise UsageError("Scripted people need prompts to chat about; none were given.")
-        talk = self.store.talk
-        conversation = await asyncio.to_thread(talk.add_conversation, self.person.id, "chat")
+        conversations = self.store.conversations
+        conversation = await asyncio.to_thread(conversations.add_conversation, self.person.id, "chat")
         first = await self._answered(self.answers.reply(self.person, conversation.id, self.rng.choice(self.prompts)))
         second = await self._answered(self.answers.retry(self.person, first.message_id))
-        texts = await asyncio.to_thread(talk.messages, [first.message_id, second.message_id])
+        texts = await asyncio.to_thread(conversations.messages, [first.message_id, second.message_id])
         one, two = texts[first.message_id].content, texts[second.message_id].content
         seen = self.taste.prefer(one, two, self.rng, self.noise, self.left_bias)
         liked, disliked = (second, first) if seen.side == "right" else (first, second)

@@ -43,7 +43,7 @@ class WriteProbe:
             self._asked, self._refused = time.monotonic(), None
             try:
                 self.store.reservations.check_room()
-                self.store.beats.beat(PROBE, {"written": secrets.token_hex(PROBE_BYTES // 2)})
+                self.store.heartbeats.beat(PROBE, {"written": secrets.token_hex(PROBE_BYTES // 2)})
             except AlignloopError as error:
                 said = "Nothing can be stored."
                 self._refused = Unavailable(f"{said} {error}", f"{said} {error.outside}")

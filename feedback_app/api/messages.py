@@ -3,7 +3,7 @@
 What a chat template could read beside these would steer the answer and stand in no record, so it is not passed on:
 a name, reasoning, fields of one model's own. Calls of tools are, because a conversation with tools makes no sense
 without; the answer is then marked. Whether a model of ours said the assistant's turns is known to the store alone
-(`store.talk`).
+(`store.conversations`).
 """
 
 from __future__ import annotations

@@ -251,18 +251,18 @@ class Answers:
         return self.store.now() + self.settings.ticket_ttl_s
 
     def _conversation(self, person: Person, conversation_id: str) -> Conversation:
-        conversation = self.store.talk.conversation(conversation_id)
+        conversation = self.store.conversations.conversation(conversation_id)
         if conversation is None or conversation.person_id != person.id:
             raise NotFound("There is no such conversation of yours. Start a new one.")
         return conversation
 
     def _path(self, message_id: str | None) -> list[Message]:
-        return self.store.talk.path(message_id) if message_id else []
+        return self.store.conversations.path(message_id) if message_id else []
 
     def _ask(self, conversation: Conversation, parent_id: str | None, text: str) -> Message:
         if not conversation.title:
-            self.store.talk.rename(conversation.id, _title(text))
-        return self.store.talk.add_message(conversation.id, parent_id, "user", text)
+            self.store.conversations.rename(conversation.id, _title(text))
+        return self.store.conversations.add_message(conversation.id, parent_id, "user", text)
 
 
 def store_answer(
@@ -275,7 +275,7 @@ def store_answer(
     ticket_id: str | None = None,
 ) -> tuple[Message, Ticket]:
     """Store an answer, how it came to be, and the ticket by which its reader may judge it, as it was promised."""
-    message = store.talk.add_reply(question.conversation_id, question.id, text, completion)
+    message = store.conversations.add_reply(question.conversation_id, question.id, text, completion)
     return message, like_ticket(store, person, question.id, message.id, expires_at, ticket_id)
 
 

@@ -356,7 +356,9 @@ class Comparing:
         now = self._store.now()
         system = [message for message in shown[0].messages if message["role"] == "system"]
         replies = [(generation.text, generation.completion(system, now)) for generation in shown]
-        context, answers = self._store.talk.add_candidates(person.id, "typed" if typed else kind, prompt, replies)
+        context, answers = self._store.conversations.add_candidates(
+            person.id, "typed" if typed else kind, prompt, replies
+        )
         order = [answer.id for answer in answers]
         task = Task(
             kind=kind,
@@ -400,7 +402,7 @@ class Comparing:
     def _shown(self, ticket: Ticket, task: Task) -> tuple[str, list[Candidate]]:
         """The prompt and the candidates of a ticket, in its order."""
         ids = [*ticket.order, *([task.context_id] if task.context_id else [])]
-        messages = self._store.talk.messages(ids)
+        messages = self._store.conversations.messages(ids)
         prompt = messages[task.context_id].content if task.context_id else ""
         return prompt, [Candidate(id, messages[id].content) for id in ticket.order]
 

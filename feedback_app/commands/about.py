@@ -41,7 +41,7 @@ def read_status(settings: Settings, store: Store) -> dict[str, Any]:
     versions = listing(store)
     served = next((version for version in versions if version["serving"]), None)
     replica = asyncio.run(_replica(settings))
-    beats = {beat.name: beat for beat in store.beats.all()}
+    beats = {beat.name: beat for beat in store.heartbeats.all()}
     if replica["state"] != "ready" and VLLM in beats and not settings.vllm_url:
         own = beats[VLLM]
         if life(own, store.now()) is not Life.STOPPED:

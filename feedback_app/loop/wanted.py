@@ -38,7 +38,7 @@ def asked(store: Store, now: float) -> dict[str, float]:
     """The versions that operators want ready, with when they asked."""
     return {
         beat.name.removeprefix(ASKED): beat.at
-        for beat in store.beats.all()
+        for beat in store.heartbeats.all()
         if beat.name.startswith(ASKED) and now - beat.at < ASKED_FOR_S
     }
 
@@ -61,7 +61,7 @@ def ask_for(store: Store, version: Version, *, timeout_s: float = 60.0, poll_s: 
         if asked_at is not None and refused and beat.state.get("looked_at", 0.0) > asked_at:
             raise Unavailable(f"{version.name} cannot be served: {refused}")
         if asked_at is None:
-            asked_at = store.beats.beat(ASKED + version.name, {"version": version.name}).at
+            asked_at = store.heartbeats.beat(ASKED + version.name, {"version": version.name}).at
         if time.monotonic() >= end:
             raise Unavailable(
                 f"{version.name} was not loaded within {timeout_s:g} s. See `alignloop status` for the state of vLLM."

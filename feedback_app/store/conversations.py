@@ -24,7 +24,7 @@ DRAWN = ("compare", "rank")  # purposes of conversations whose prompt the server
 DOOR_MEMORY_S = 24 * 3600.0  # how far back an HTTP client's history is looked for
 
 
-class Talk:
+class Conversations:
     """Queries about what was said."""
 
     def __init__(self, database: Database) -> None:
@@ -35,7 +35,7 @@ class Talk:
         with self._db.write() as session:
             return new_conversation(session, person_id, purpose, title, self._db.now())
 
-    def conversations(self, person_id: str, purpose: str) -> list[Conversation]:
+    def of(self, person_id: str, purpose: str) -> list[Conversation]:
         """A person's conversations that are not deleted, the last used first."""
         statement = (
             select(Conversation)

@@ -33,7 +33,7 @@ def rate(store: Store, person: Person, act: Mapping[str, Any]) -> None:
     seen = store.judgements.get(saw) if saw else None
     if seen is not None and seen.ticket_id != ticket.id:
         raise NotFound("This rating is about another answer. Reload the page.")
-    answer = store.talk.message(candidate)
+    answer = store.conversations.message(candidate)
     changed = change(seen.verdict if seen else {}, candidate, answer.content if answer else "", act)
     if changed is not None:
         judge(store, person, ticket.id, changed, saw)

@@ -63,7 +63,7 @@ def show(
     kind = kind or {1: "like", 2: "compare"}.get(len(texts), "rank")
     versions = versions or ["base"] * len(texts)
     replies = [(text, completion(version)) for text, version in zip(texts, versions, strict=True)]
-    context, answers = store.talk.add_candidates(person.id, "compare", prompt, replies)
+    context, answers = store.conversations.add_candidates(person.id, "compare", prompt, replies)
     ids = [answer.id for answer in answers]
     task = Task(
         kind=kind,

@@ -74,7 +74,7 @@ def test_a_stop_is_one_only_where_the_answer_was_cut(sqlite_store: Store, ada: P
     watching.stopped(ada, answer.conversation_id)
     assert kept(sqlite_store) == []
     with sqlite_store.database.write() as session:
-        row = sqlite_store.talk.completion(answer.id)
+        row = sqlite_store.conversations.completion(answer.id)
         assert row is not None
         row.finish_reason = "stopped"
         session.merge(row)

@@ -192,7 +192,7 @@ def test_the_source_is_kept_with_every_judgement(sqlite_store: Store, tmp_path: 
     bring_in(sqlite_store, jsonl(tmp_path / "friends.jsonl", RECORDS["trl"]))
     (judgement,) = sqlite_store.judgements.export()
     assert judgement.task.startswith("import-")
-    (conversation,) = sqlite_store.talk.conversations(judgement.person, PURPOSE)
+    (conversation,) = sqlite_store.conversations.of(judgement.person, PURPOSE)
     assert (conversation.id, conversation.title) == (judgement.conversation, "trl: friends.jsonl")
 
 

@@ -297,7 +297,7 @@ async def test_an_operator_promotes_a_version_that_is_not_loaded(make: Callable[
     bench.store.rounds.update(turn.id or 0, status="passed")
     real_adapter(bench.store, bench.settings.versions_dir, "policy-0042", turn)
     async with bench.running():
-        await bench.until(lambda: any(beat.name == "worker" for beat in bench.store.beats.all()))
+        await bench.until(lambda: any(beat.name == "worker" for beat in bench.store.heartbeats.all()))
         await asyncio.to_thread(promote, bench.store, "policy-0042", None)
     assert bench.meaning() == "policy-0042"
     assert "policy-0042" in bench.vllm.versions
@@ -379,7 +379,7 @@ async def test_a_worker_whose_vllm_does_not_answer_beats_all_the_same(
     monkeypatch.setattr(bench.vllm, "models", never)
 
     def beats() -> list[float]:
-        return [beat.at for beat in bench.store.beats.all() if beat.name == WORKER]
+        return [beat.at for beat in bench.store.heartbeats.all() if beat.name == WORKER]
 
     async with bench.running():
         await bench.until(beats)
