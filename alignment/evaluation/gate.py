@@ -10,20 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 
 from alignment.evaluation.guards import Evidence
 from alignment.stats import binomial_tail
+from alignment.terms import VerdictKind as VerdictKind
 
 LEVEL = 0.05
-
-
-class VerdictKind(StrEnum):
-    """What follows: go on, wait for more, or stop."""
-
-    PASS = "pass"
-    HOLD = "hold"
-    FAIL = "fail"
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from starlette.responses import RedirectResponse, Response
 
 from feedback_app.api.guard import signed_in
 from feedback_app.api.plain import plain_page
-from feedback_app.collect.people import Role
+from feedback_app.domain.people import Role
 from feedback_app.errors import AlignloopError, NotFound
 from feedback_app.parts import Parts
 from feedback_app.ui import lineage_view as view

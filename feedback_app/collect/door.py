@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from feedback_app.collect.text import clean
+from feedback_app.domain.conversations import Speaker
+from feedback_app.domain.judging import kind_of
 from feedback_app.store.database import Store
 from feedback_app.store.tables import Completion, Person, Task, Ticket, new_id
 
@@ -31,7 +33,7 @@ def record_door(
     `sent` are filled in, and `excluded` where the history is not what our models said (`store.conversations`).
     """
     turns = [
-        {"role": _clean(message.get("role") or "user"), "content": _clean(message.get("content"))}
+        {"role": _clean(message.get("role") or Speaker.USER), "content": _clean(message.get("content"))}
         for message in messages
     ]
     for _, completion in choices:
@@ -43,7 +45,7 @@ def record_door(
         return None
     now = store.now()
     task = Task(
-        kind={1: "like", 2: "compare"}.get(len(choices), "rank"),
+        kind=kind_of(len(choices)),
         wanted=0,  # what came through the door is shown to nobody else
         scripted=person.scripted,
         created_at=now,

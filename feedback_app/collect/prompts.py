@@ -9,8 +9,8 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from feedback_app.domain.conversations import DRAWN
 from feedback_app.errors import UsageError
-from feedback_app.store.conversations import DRAWN
 from feedback_app.store.database import Store
 from feedback_app.store.tables import Person
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from feedback_app.commands.training import words
+from feedback_app.domain.rounds import StageStatus
 from feedback_app.errors import NotFound
 from feedback_app.key_values import read_pairs
 from feedback_app.processes.output import AsJson, Output, output
@@ -68,7 +69,7 @@ def list_(ctx: typer.Context, as_json: AsJson = False) -> None:
     from feedback_app.processes.wiring import settings_and_store
 
     settings, store = settings_and_store()
-    scripted_count = settings.promote.value != "on_evidence"
+    scripted_count = settings.promote.counts_scripted
     turns = store.rounds.listing()
     known = over_rounds(store, needed=settings.votes, scripted_count=scripted_count, last=len(turns))
     figures = {each["round"]: each for each in known}
@@ -142,13 +143,13 @@ def follow(store: Store, turn: Round, out: Output) -> Round:
                 bar = bars.setdefault(stage.name, None)
                 if bar is None:
                     bar = bars[stage.name] = progress.add_task(stage.name, total=None, words="")
-                records = store.rounds.progress(stage_id=stage.id) if stage.status == "running" else []
+                records = store.rounds.progress(stage_id=stage.id) if stage.status == StageStatus.RUNNING else []
                 if records:
                     record = records[-1].record
                     progress.update(
                         bar, completed=record.get("step") or 0, total=record.get("steps"), words=words(record)
                     )
-                if stage.status != "running":
+                if stage.status != StageStatus.RUNNING:
                     progress.update(bar, total=1, completed=1, words=stage.status)
                     progress.stop_task(bar)
             if turn.status in ENDED:

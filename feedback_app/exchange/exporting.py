@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
 from alignment.dataset.reading.formats import FORMATS, Feedback, Kind, Record, llama_factory
 from alignment.dataset.reading.formats.feedback import Answer, demonstration, mark, pair
 from alignment.dataset.reading.formats.table import COLUMNS
+from feedback_app.domain.judging import Kind as TaskKind
 from feedback_app.errors import Unavailable, UsageError
 
 if TYPE_CHECKING:
     from alignment.dataset.compile import Rules
-    from alignment.dataset.compile.personal import Handling, Tally
+    from alignment.dataset.compile.personal import Handling, PersonalFindings
     from alignment.dataset.judgement import Judgement
     from feedback_app.store.database import Store
 
@@ -35,12 +36,12 @@ def export(store: Store, format: str, out: Path, personal: str = "flag") -> dict
     the format cannot carry), `personal` (what was found), `judgements` and `set_aside` (judgements left out because
     an operator has set their people aside).
     """
-    from alignment.dataset.compile.personal import Tally
+    from alignment.dataset.compile.personal import PersonalFindings
     from feedback_app.loop.rules import heard, rules_of, set_aside
 
     if format not in FORMATS:
         raise UsageError(f"There is no export format called {format}. Formats: {', '.join(sorted(FORMATS))}.")
-    handling, tally = handling_of(personal), Tally()
+    handling, findings = handling_of(personal), PersonalFindings()
     aside: Counter[str] = Counter()
     takes = FORMATS[format].takes
     counts: Counter[str] = Counter()
@@ -57,7 +58,7 @@ def export(store: Store, format: str, out: Path, personal: str = "flag") -> dict
                 for split in SPLITS:
                     prefix = f"{llama_factory.NAMES[kind]}_" if len(takes) > 1 else ""
                     name = f"{prefix}{split}.{FORMATS[format].ending}"
-                    seen = (_seen(feedback, handling, tally) for feedback in rows.feedback(kind, split))
+                    seen = (_seen(feedback, handling, findings) for feedback in rows.feedback(kind, split))
                     written = _write(out / name, FORMATS[format].write(seen, left_out))
                     if written:
                         files[name] = kind
@@ -72,7 +73,7 @@ def export(store: Store, format: str, out: Path, personal: str = "flag") -> dict
         "out": str(out),
         "written": dict(counts),
         "left_out": dict(left_out),
-        "personal": tally.to_record(handling),
+        "personal": findings.to_record(handling),
         "judgements": rows.judgements,
         "set_aside": aside.total(),
     }
@@ -123,7 +124,7 @@ class Exported:
             case Kind.RANKING:
                 yield from _rankings(self._verdicts(split))
                 for row in self._stream.rows(PairRow, split):
-                    if row.origin not in ("compare", "rank"):  # pairs that no ranking stands behind
+                    if row.origin not in (TaskKind.COMPARE, TaskKind.RANK):  # pairs that no ranking stands behind
                         yield pair(row.prompt, row.chosen, row.rejected)
             case Kind.VOTE:
                 yield from _votes(self._verdicts(split))
@@ -180,10 +181,10 @@ def _votes(judgements: Iterable[Judgement]) -> Iterator[Feedback]:
             yield Feedback(judgement.context, tuple(answers), at=judgement.at)
 
 
-def _seen(feedback: Feedback, handling: Handling, tally: Tally) -> Feedback:
+def _seen(feedback: Feedback, handling: Handling, findings: PersonalFindings) -> Feedback:
     from alignment.dataset.compile.personal import handled
 
-    return handled(feedback, handling, tally)
+    return handled(feedback, handling, findings)
 
 
 def _write(path: Path, records: Iterable[Record]) -> int:

@@ -12,14 +12,13 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from alignment.stats import wilson_interval
+from feedback_app.domain.rounds import VOTED
+from feedback_app.domain.votes import Tally, tally
 from feedback_app.loop.start_version import start_of
-from feedback_app.loop.votes import Tally, tally
 from feedback_app.store.database import Store
 from feedback_app.store.tables import Round
 
 LAST = 24  # rounds that the page draws
-VOTED = ("held", "passed", "promoted", "rejected")
 
 
 def over_rounds(store: Store, *, needed: int, scripted_count: bool, last: int = LAST) -> list[dict[str, Any]]:
@@ -30,8 +29,7 @@ def over_rounds(store: Store, *, needed: int, scripted_count: bool, last: int = 
         if known is None or len(found) == last:
             continue
         if known["votes"] is None and turn.version and turn.status in VOTED:
-            cast: list[tuple[str, bool]] = [*store.judgements.votes(turn.version)]
-            counted = tally(cast, needed, scripted_count=scripted_count)
+            counted = tally(store.judgements.votes(turn.version), needed, scripted_count=scripted_count)
             known["votes"] = _votes(counted)
         found.append(known)
     return found[::-1]
@@ -90,16 +88,15 @@ def _distance(evaluation: Mapping[str, Any], turn: Round) -> float | None:
 
 
 def _votes(counted: Tally) -> dict[str, Any] | None:
-    if not counted.votes:
+    if not counted.n:
         return None
-    won = counted.wins + counted.ties / 2
     return {
-        "n": counted.votes,
+        "n": counted.n,
         "wins": counted.wins,
         "losses": counted.losses,
         "ties": counted.ties,
-        "win_rate": won / counted.votes,
-        "interval": list(wilson_interval(won, counted.votes)),
+        "win_rate": counted.win_rate,
+        "interval": list(counted.interval),
     }
 
 

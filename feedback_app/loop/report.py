@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from alignment.methods.registry import CARDS
+from feedback_app.domain.rounds import StageStatus
 from feedback_app.loop.history import figures
 from feedback_app.loop.start_version import start_of
 from feedback_app.store.database import Store
@@ -52,7 +53,7 @@ def round_report(store: Store, turn: Round) -> dict[str, Any]:
 
 
 def _waiting(store: Store, stages: list[Stage]) -> str:
-    running = next((stage for stage in stages if stage.status == "running"), None)
+    running = next((stage for stage in stages if stage.status == StageStatus.RUNNING), None)
     records = store.rounds.progress(stage_id=running.id) if running is not None else []
     return str(records[-1].record.get("waiting") or "") if records else ""
 

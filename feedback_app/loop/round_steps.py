@@ -18,6 +18,8 @@ from alignment.evaluation.guards import Evidence
 from alignment.methods.registry import chain_of
 from alignment.stage.artifact import is_complete, read_manifest
 from alignment.stage.sampler import Sampling
+from feedback_app.domain.rounds import AttemptStatus, RoundStatus, StageStatus
+from feedback_app.domain.versions import VersionState
 from feedback_app.errors import Conflict, RoundFailed, Unavailable
 from feedback_app.loop import pause
 from feedback_app.loop.evaluation import (
@@ -39,7 +41,7 @@ from feedback_app.loop.start_version import check_round, continues, start_of
 from feedback_app.loop.training import Training, artifacts, checked
 from feedback_app.loop.versions import base_of, register_artifact
 from feedback_app.loop.votes import challenge
-from feedback_app.settings import Promote, Settings, TrainOn
+from feedback_app.settings import Settings, TrainOn
 from feedback_app.store.database import Store
 from feedback_app.store.tables import Round, Snapshot, Version
 from serving.errors import ServingError
@@ -144,11 +146,11 @@ class Loop:
 
     async def hold(self, turn: Round, version: Version, opinion: Opinion) -> None:
         """Keep the version for an operator to decide."""
-        await asyncio.to_thread(self._end, turn, version, "held", opinion, "ready")
+        await asyncio.to_thread(self._end, turn, version, RoundStatus.HELD, opinion, VersionState.READY)
 
     async def reject(self, turn: Round, version: Version, opinion: Opinion) -> None:
         """Drop the version."""
-        await asyncio.to_thread(self._end, turn, version, "rejected", opinion, "dropped")
+        await asyncio.to_thread(self._end, turn, version, RoundStatus.REJECTED, opinion, VersionState.DROPPED)
 
     @contextlib.asynccontextmanager
     async def recorded(self, turn: Round, name: str) -> AsyncIterator[None]:
@@ -161,10 +163,10 @@ class Loop:
         except asyncio.CancelledError:
             with contextlib.suppress(Conflict):  # not when another worker has taken it over
                 self._mine(turn)
-                self.store.rounds.finish_stage(stage.id, "cancelled")
+                self.store.rounds.finish_stage(stage.id, StageStatus.CANCELLED)
             raise
         except Exception as error:
-            await asyncio.to_thread(self.store.rounds.finish_stage, stage.id, "failed", str(error))
+            await asyncio.to_thread(self.store.rounds.finish_stage, stage.id, StageStatus.FAILED, str(error))
             raise
         await asyncio.to_thread(self._finish, turn, name, stage.id)
 
@@ -211,7 +213,7 @@ class Loop:
             turn,
             incumbent if continues(turn.settings, incumbent) else base_of(self.store, incumbent.base_hash),
             self.settings.versions_dir,
-            scripted_count=self.settings.promote is not Promote.ON_EVIDENCE,
+            scripted_count=self.settings.promote.counts_scripted,
         )
 
     def _register(self, turn: Round, artifact: Path) -> Version:
@@ -270,7 +272,7 @@ class Loop:
         before = dict(self._mine(turn).evaluation or {})
         self.store.rounds.update(turn.id, evaluation={**before, **_plain(record)}, samples=samples)
 
-    def _end(self, turn: Round, version: Version, status: str, opinion: Opinion, state: str) -> None:
+    def _end(self, turn: Round, version: Version, status: RoundStatus, opinion: Opinion, state: VersionState) -> None:
         assert turn.id is not None
         self._mine(turn)
         self.store.versions.set_state(version.name, state)
@@ -279,8 +281,8 @@ class Loop:
         )
 
     def _finish(self, turn: Round, name: str, stage_id: int) -> None:
-        done = [a.id for a in self.store.rounds.attempts(stage_id) if a.status == "done"]
-        self.store.rounds.finish_stage(stage_id, "done", attempt=done[-1] if done else None)
+        done = [a.id for a in self.store.rounds.attempts(stage_id) if a.status == AttemptStatus.DONE]
+        self.store.rounds.finish_stage(stage_id, StageStatus.DONE, attempt=done[-1] if done else None)
 
 
 def _plain(value: Any) -> Any:

@@ -8,6 +8,7 @@ from typing import Any
 
 from alignment.errors import StageError
 from alignment.methods.registry import METHODS, chain_of, stage_settings
+from feedback_app.domain.rounds import ENDED, RoundStatus
 from feedback_app.errors import NotFound, UsageError
 from feedback_app.loop.milestone_votes import check_watch
 from feedback_app.loop.rules import contradictions_of
@@ -15,8 +16,14 @@ from feedback_app.loop.start_version import check_choice, check_round
 from feedback_app.store.database import Store
 from feedback_app.store.tables import Round
 
-ENDED = ("passed", "promoted", "held", "rejected", "failed", "cancelled")
-EXIT_CODES = {"passed": 0, "promoted": 0, "held": 3, "rejected": 3, "failed": 1, "cancelled": 1}
+EXIT_CODES = {
+    RoundStatus.PASSED: 0,
+    RoundStatus.PROMOTED: 0,
+    RoundStatus.HELD: 3,
+    RoundStatus.REJECTED: 3,
+    RoundStatus.FAILED: 1,
+    RoundStatus.CANCELLED: 1,
+}
 
 
 def start_round(

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from alignment.dataset.compile.drafting import Rows
-from alignment.dataset.compile.personal import Handling, Tally, handled
+from alignment.dataset.compile.personal import Handling, PersonalFindings, handled
 from alignment.dataset.compile.stream import Stream
 from alignment.dataset.judgement import Judgement
 from alignment.dataset.snapshot import write_contexts
@@ -52,7 +52,7 @@ def freeze(
     rules = rules_of(store, turn.settings, signals)
     aside, left_out = set_aside(store), Counter[str]()
     people: Counter[str] = Counter()
-    tally = Tally()
+    findings = PersonalFindings()
     folder = (home / "snapshots" / new_name()).resolve()
     try:
         home.mkdir(parents=True, exist_ok=True)
@@ -72,9 +72,9 @@ def freeze(
                 raise RoundFailed(missing)
             # Neither serial nor round stands in it: somebody who withdrew would show as a gap in the numbers.
             manifest = write_contexts(
-                handled_contexts(stream.contexts(), personal, tally),
+                handled_contexts(stream.contexts(), personal, findings),
                 folder,
-                counts=lambda: {**stream.counts, **without, "personal": tally.to_record(personal)},
+                counts=lambda: {**stream.counts, **without, "personal": findings.to_record(personal)},
                 filters={"rules": rules.to_record(), "seed": turn.seed},
                 watermark=rows["judgements"],
             )
@@ -95,16 +95,16 @@ def _counted(given: Iterable[Given], people: Counter[str]) -> Iterator[Given]:
 
 
 def handled_contexts(
-    contexts: Iterable[tuple[list[Judgement], Rows]], personal: Handling, tally: Tally
+    contexts: Iterable[tuple[list[Judgement], Rows]], personal: Handling, findings: PersonalFindings
 ) -> Iterator[tuple[list[Judgement], Rows]]:
-    """Judgements and rows as they may enter a snapshot; `tally` counts what was found in rows."""
+    """Judgements and rows as they may enter a snapshot; `findings` counts what was found in rows."""
     for judgements, rows in contexts:
         if personal is Handling.REPLACE:  # only replacing changes judgements; they are counted as rows
-            judgements = [handled(judgement, personal, Tally()) for judgement in judgements]
+            judgements = [handled(judgement, personal, PersonalFindings()) for judgement in judgements]
         parts = {part.name: getattr(rows, part.name) for part in fields(rows)}
         yield (
             judgements,
-            replace(rows, **{name: [handled(row, personal, tally) for row in many] for name, many in parts.items()}),
+            replace(rows, **{name: [handled(row, personal, findings) for row in many] for name, many in parts.items()}),
         )
 
 

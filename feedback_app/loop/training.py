@@ -23,6 +23,7 @@ from alignment.stage.artifact import is_complete, verify
 from alignment.stage.checkpoints import clear, holds_one
 from alignment.stage.runner import rolls_out_elsewhere
 from alignment.stage.spec import VLLM, Setting, StageSpec
+from feedback_app.domain.rounds import AttemptStatus
 from feedback_app.errors import RoundFailed, StageKilled, Unavailable
 from feedback_app.loop.child import clear_left_over, run_child
 from feedback_app.loop.milestone_votes import Watching, asks_people
@@ -139,9 +140,9 @@ class Training:
             await asyncio.to_thread(checked, folder)
         except BaseException:
             # Not awaited: a cancelled task must not be asked to wait again before it ends.
-            self._store.rounds.update_attempt(attempt_id, status="failed")
+            self._store.rounds.update_attempt(attempt_id, status=AttemptStatus.FAILED)
             raise
-        await asyncio.to_thread(self._store.rounds.update_attempt, attempt_id, status="done")
+        await asyncio.to_thread(self._store.rounds.update_attempt, attempt_id, status=AttemptStatus.DONE)
 
     @contextlib.asynccontextmanager
     async def _watched(self, spec: StageSpec) -> AsyncIterator[None]:
@@ -171,12 +172,12 @@ class Training:
                     verify(folder)
                 except ArtifactProblem:
                     continue
-                if attempt.status != "done":
-                    self._store.rounds.update_attempt(attempt.id, status="done")
+                if attempt.status != AttemptStatus.DONE:
+                    self._store.rounds.update_attempt(attempt.id, status=AttemptStatus.DONE)
                 return folder
-            if attempt.status == "running":
+            if attempt.status == AttemptStatus.RUNNING:
                 clear_left_over(attempt.pid, folder)
-                self._store.rounds.update_attempt(attempt.id, status="abandoned")
+                self._store.rounds.update_attempt(attempt.id, status=AttemptStatus.ABANDONED)
         return None
 
     def _folder(self, round_id: int, stage_name: str, stage_id: int) -> Path:
@@ -244,7 +245,7 @@ def artifacts(store: Store, round_id: int) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for stage in store.rounds.stages(round_id):
         assert stage.id is not None
-        done = [attempt for attempt in store.rounds.attempts(stage.id) if attempt.status == "done"]
+        done = [attempt for attempt in store.rounds.attempts(stage.id) if attempt.status == AttemptStatus.DONE]
         if done:
             found[stage.name] = Path(done[-1].folder)
     return found

@@ -17,6 +17,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
+from feedback_app.domain.rounds import RoundStatus
+from feedback_app.domain.versions import VersionState
 from feedback_app.errors import AlignloopError, Unavailable
 from feedback_app.heartbeat import VLLM, WORKER, Heart, last
 from feedback_app.loop.evaluation import ScoringSampler
@@ -175,7 +177,7 @@ class Worker:
                 with contextlib.suppress(asyncio.CancelledError, Exception):
                     await taking
                 watching.result()  # raises LostLease
-                await self._end(round_id, "cancelled", "Cancelled by an operator.")
+                await self._end(round_id, RoundStatus.CANCELLED, "Cancelled by an operator.")
                 return
         finally:
             # Also when the worker itself is stopped: the child must be gone before we are.
@@ -185,12 +187,12 @@ class Worker:
         try:
             taking.result()
         except (AlignloopError, ServingError) as error:
-            await self._end(round_id, "failed", str(error))
+            await self._end(round_id, RoundStatus.FAILED, str(error))
         except Exception as error:
             log.exception("round %s failed", round_id)
             await self._end(
                 round_id,
-                "failed",
+                RoundStatus.FAILED,
                 f"An unexpected error ended the round ({type(error).__name__}: {error}). "
                 "Serving is unchanged; the worker's log has the details.",
             )
@@ -202,27 +204,27 @@ class Worker:
             await asyncio.sleep(WATCH_S)
             try:
                 turn = await asyncio.to_thread(self.store.rounds.get, round_id)
-                if turn is not None and turn.cancel_requested and turn.status == "running":
+                if turn is not None and turn.cancel_requested and turn.status == RoundStatus.RUNNING:
                     return
                 if asyncio.get_running_loop().time() - renewed >= RENEW_S:
                     held = await asyncio.to_thread(self.store.rounds.renew, round_id, self.owner, LEASE_S)
                     turn = await asyncio.to_thread(self.store.rounds.get, round_id)
-                    if not held and turn is not None and turn.status == "running":
+                    if not held and turn is not None and turn.status == RoundStatus.RUNNING:
                         raise LostLease
                     renewed = asyncio.get_running_loop().time()
             except Unavailable as error:
                 # Nobody can claim the round while the database is away, and afterwards the lease is looked at first.
                 log.warning("round %s goes on without its lease being renewed: %s", round_id, error)
 
-    async def _end(self, round_id: int, status: str, reason: str) -> None:
+    async def _end(self, round_id: int, status: RoundStatus, reason: str) -> None:
         await asyncio.to_thread(self._end_now, round_id, status, reason)
 
-    def _end_now(self, round_id: int, status: str, reason: str) -> None:
+    def _end_now(self, round_id: int, status: RoundStatus, reason: str) -> None:
         turn = self.store.rounds.get(round_id)
-        if turn is None or turn.status != "running" or turn.lease_owner != self.owner:
+        if turn is None or turn.status != RoundStatus.RUNNING or turn.lease_owner != self.owner:
             return
         if turn.version is not None:
-            self.store.versions.set_state(turn.version, "dropped")  # nobody has examined it to the end
+            self.store.versions.set_state(turn.version, VersionState.DROPPED)  # nobody has examined it to the end
         self.store.rounds.update(round_id, status=status, reasons=[reason])
         forget_checkpoints(self.store, round_id)
         log.warning("round %s %s: %s", round_id, status, reason)
@@ -238,7 +240,7 @@ class Worker:
             return None
         staged = challenger.name in self.reconcile.loaded
         turn = settle(self.store, needed=self.settings.votes, promote=self.settings.promote, staged=staged)
-        if turn is not None and turn.status != "held":
+        if turn is not None and turn.status != RoundStatus.HELD:
             log.info("round %s %s: %s", turn.id, turn.status, turn.reasons[0] if turn.reasons else "")
         return turn
 

@@ -119,9 +119,7 @@ def parts_of(settings: Settings, store: Store, vllm: VllmClient, facts: ModelFac
         rollback_target=rollback_target,
         version_lineage=partial(named_version_lineage, store),
         person_lineage=partial(person_lineage, store),
-        over_rounds=partial(
-            over_rounds, store, needed=settings.votes, scripted_count=settings.promote.value != "on_evidence"
-        ),
+        over_rounds=partial(over_rounds, store, needed=settings.votes, scripted_count=settings.promote.counts_scripted),
         flags=kept_flags,
         alarms=partial(alarms, store),
         limits=asdict(Limits()),

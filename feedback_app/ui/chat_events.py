@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 from feedback_app.collect import consent
 from feedback_app.collect.judge import undo
 from feedback_app.collect.signals import Signals
+from feedback_app.domain.conversations import Purpose, Speaker
+from feedback_app.domain.judging import Signal
 from feedback_app.errors import AlignloopError, NotFound, VerdictStands
 from feedback_app.parts import Parts
-from feedback_app.settings import Signal
 from feedback_app.ui import chat_thread, theme
 from feedback_app.ui.chat_live import Streams
 from feedback_app.ui.chat_ratings import rate
@@ -111,7 +112,7 @@ class ChatEvents:
         return Answer({"model": theme.loading_model(state, self._store.now())}, {"ready": state["name"] == "ready"})
 
     async def _rename_open(self, person: Person, act: Act) -> Answer:
-        conversations = await asyncio.to_thread(self._store.conversations.conversations, person.id, "chat")
+        conversations = await asyncio.to_thread(self._store.conversations.of, person.id, Purpose.CHAT)
         current = str(act.get("conversation") or "")
         return Answer(
             {"side": chat_thread.side_bar(conversations, current, renaming=str(act["of"]))}, {"renaming": True}
@@ -145,7 +146,7 @@ class ChatEvents:
         fresh = not conversation_id
         if fresh:
             conversation_id = (
-                await asyncio.to_thread(self._store.conversations.add_conversation, person.id, "chat")
+                await asyncio.to_thread(self._store.conversations.add_conversation, person.id, Purpose.CHAT)
             ).id
         before = await asyncio.to_thread(self._signals.before_message, person, conversation_id)
         stream = await self._streams.start(
@@ -170,7 +171,7 @@ class ChatEvents:
             path = await asyncio.to_thread(self._store.conversations.path, message_id)
             if path[0].conversation_id != conversation_id:
                 raise NotFound("There is no such message in this conversation.")
-            question = next(message for message in reversed(path) if message.role == "user")
+            question = next(message for message in reversed(path) if message.role == Speaker.USER)
             await asyncio.to_thread(self._store.conversations.set_head, conversation_id, question.id)
             stream = await self._streams.start(conversation_id, lambda: self._parts.answers.retry(person, message_id))
             if stream.refused is not None:
@@ -178,7 +179,7 @@ class ChatEvents:
                 answer = await self._page(person, conversation_id)
                 answer.error, answer.where = stream.refused.outside, "composer"
                 return answer
-            if path[-1].role == "assistant":
+            if path[-1].role == Speaker.ASSISTANT:
                 await asyncio.to_thread(self._signals.did, person, Signal.RETRY, message_id)
         return await self._page(person, conversation_id)
 
@@ -243,7 +244,7 @@ class ChatEvents:
         talked = None
         if conversation_id:
             talked = await asyncio.to_thread(read_conversation, self._store, person, conversation_id)
-        conversations = await asyncio.to_thread(self._store.conversations.conversations, person.id, "chat")
+        conversations = await asyncio.to_thread(self._store.conversations.of, person.id, Purpose.CHAT)
         state = await self._watch.state()
         current = talked.id if talked else ""
         stream = self._streams.get(current) if current else None

@@ -9,12 +9,15 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from feedback_app.collect import people as accounts
-from feedback_app.collect.people import Role, require
+from feedback_app.collect.people import require
+from feedback_app.domain.people import Role
+from feedback_app.domain.rounds import ACTIVE, RoundStatus
+from feedback_app.domain.votes import Tally, tally
 from feedback_app.errors import AlignloopError, NotFound, UsageError
 from feedback_app.parts import Parts
 from feedback_app.ui import operate_chart, operate_panels, operate_people, operate_records, theme
 from feedback_app.ui.island import Act, Answer
-from feedback_app.ui.loop_strip import Loop, Tally, read_loop, strip, tally
+from feedback_app.ui.loop_strip import LoopState, read_loop, strip
 from feedback_app.ui.model_status import ModelWatch
 
 if TYPE_CHECKING:
@@ -167,17 +170,17 @@ class OperateEvents:
         """The accounts that were flagged when this round was frozen, each with why."""
         return [f"{names.get(id, id)}, {why}" for id, why in self._parts.flags(turn).items()]
 
-    def _latest_tally(self, loop: Loop) -> Tally | None:
+    def _latest_tally(self, loop: LoopState) -> Tally | None:
         """Votes on the version of the latest round that ended, also after its challenge."""
-        ended = (turn for turn in loop.rounds if turn.status not in ("queued", "running"))
+        ended = (turn for turn in loop.rounds if turn.status not in ACTIVE)
         turn = next((turn for turn in ended if turn.version), None)
         if turn is None or turn.version is None:
             return None
         settings = self._parts.settings
         votes = self._store.judgements.votes(turn.version)
-        if not votes and turn.status != "held":
+        if not votes and turn.status != RoundStatus.HELD:
             return None
-        return tally(votes, settings.votes, settings.promote.value != "on_evidence")
+        return tally(votes, settings.votes, scripted_count=settings.promote.counts_scripted)
 
 
 def _number(value: object, what: str) -> float | None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from feedback_app.domain.judging import Kind
+from feedback_app.domain.versions import PublicationReason, VersionState
 from feedback_app.ui.lineage_view import link, version_path
-from feedback_app.ui.loop_strip import Loop
+from feedback_app.ui.loop_strip import LoopState
 from feedback_app.ui.markup import ago, count, duration, esc
 from feedback_app.ui.operate_evidence import sparkline, status_tag
 from feedback_app.ui.operate_panels import METHOD_NAMES
@@ -14,7 +16,7 @@ from feedback_app.ui.operate_panels import METHOD_NAMES
 if TYPE_CHECKING:
     from feedback_app.store.tables import Publication, Round, Version
 
-KINDS = {"like": "Likes and edits", "compare": "Comparisons", "rank": "Rankings"}
+KINDS = {Kind.LIKE: "Likes and edits", Kind.COMPARE: "Comparisons", Kind.RANK: "Rankings"}
 
 
 def history(rounds: Sequence[Round], now: float) -> str:
@@ -59,7 +61,7 @@ def versions(listed: Sequence[Version], published: Sequence[Publication], names:
         state, kind = (
             ("serving", "good")
             if version.name == serving
-            else (version.state, "accent" if version.state == "challenger" else "")
+            else (version.state, "accent" if version.state == VersionState.CHALLENGER else "")
         )
         note = f'<br><span class="small">“{esc(flips[0].note)}”</span>' if flips and flips[0].note else ""
         name = link(version_path(version.name), version.name)
@@ -78,15 +80,15 @@ def versions(listed: Sequence[Version], published: Sequence[Publication], names:
 def _reason(flip: Publication, names: Mapping[str, str]) -> str:
     by = f" by {names[flip.person_id]}" if flip.person_id is not None and flip.person_id in names else ""
     return {
-        "first": "served first",
-        "promoted": "promoted by the votes",
-        "operator": f"promoted{by}",
-        "rollback": f"rolled back to{by}",
-        "damaged": f"in place of {flip.previous}",
+        PublicationReason.FIRST: "served first",
+        PublicationReason.PROMOTED: "promoted by the votes",
+        PublicationReason.OPERATOR: f"promoted{by}",
+        PublicationReason.ROLLBACK: f"rolled back to{by}",
+        PublicationReason.DAMAGED: f"in place of {flip.previous}",
     }.get(flip.reason, flip.reason)
 
 
-def collected(loop: Loop) -> str:
+def collected(loop: LoopState) -> str:
     """What has been collected since the last snapshot and in all, scripted people apart."""
     fresh, total = loop.fresh, loop.total
     if not total["total"]:

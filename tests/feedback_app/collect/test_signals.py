@@ -11,8 +11,9 @@ import pytest
 from alignment.dataset.compile import Signal as Compiled
 from feedback_app.collect import consent, signals
 from feedback_app.collect.signals import Signals, edit_distance, is_thanks
+from feedback_app.domain.judging import Signal
 from feedback_app.errors import Conflict, NotAllowed, Unavailable, UsageError
-from feedback_app.settings import Settings, Signal, read_settings
+from feedback_app.settings import Settings, read_settings
 from feedback_app.store.database import Store
 from feedback_app.store.tables import Person
 from tests.feedback_app.store.test_signals import answered
