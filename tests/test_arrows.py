@@ -85,6 +85,7 @@ ALLOWED: dict[str, set[str]] = {
         "alignment.dataset",
     },
     "feedback_app.loop": {
+        "feedback_app.key_values",
         "feedback_app.settings",
         "feedback_app.store",
         "feedback_app.heartbeat",
@@ -203,7 +204,7 @@ def test_a_circle_is_found() -> None:
     ("module", "line"),
     [
         ("feedback_app.ui.page", "from feedback_app.loop import publish"),
-        ("feedback_app.loop.turn", "from feedback_app.processes import wiring"),
+        ("feedback_app.loop.rounds", "from feedback_app.processes import wiring"),
         ("alignment.stage.runner", "from alignment.methods import registry"),
         ("alignment.methods.dpo.train", "from alignment.methods.kto import train"),
         ("alignment.dataset.rows", "from alignment.dataset.compile import pairs"),

@@ -58,10 +58,10 @@ def fall_back(store: Store, refused: Mapping[str, str], loaded: Collection[str])
 
 def suspend(store: Store, challenger: Version, why: str) -> None:
     """People are no longer asked about the challenger; its round stays held, for an operator to decide."""
-    turn = store.rounds.get(challenger.round_id) if challenger.round_id is not None else None
-    if turn is not None and turn.id is not None and turn.status == RoundStatus.HELD:
+    round_ = store.rounds.get(challenger.round_id) if challenger.round_id is not None else None
+    if round_ is not None and round_.id is not None and round_.status == RoundStatus.HELD:
         # The first reason says how many votes are still needed: nobody is asked for them now.
-        store.rounds.update(turn.id, reasons=[f"The vote was stopped: {why}", *turn.reasons[1:]])
+        store.rounds.update(round_.id, reasons=[f"The vote was stopped: {why}", *round_.reasons[1:]])
     store.versions.set_state(challenger.name, VersionState.READY)
 
 

@@ -64,7 +64,7 @@ class Watching:
         self,
         store: Store,
         reconcile: Reconcile,
-        turn: Round,
+        round_: Round,
         start: Version,
         home: Path,
         *,
@@ -74,7 +74,7 @@ class Watching:
         """`start` is what training started from, `home` where versions' files lie for good."""
         self._store = store
         self._reconcile = reconcile
-        self._turn = turn
+        self._round = round_
         self._start = start
         self._home = home
         self._scripted_count = scripted_count
@@ -162,7 +162,7 @@ class Watching:
         """The milestone as a version, its files copied to their lasting place; same weights, same version."""
         source = Path(question.adapter)
         weights = hashlib.sha256((source / "adapter_model.safetensors").read_bytes()).hexdigest()
-        name = f"{VersionKind.MILESTONE}-{self._turn.id:04d}-{question.step}-{weights[:6]}"
+        name = f"{VersionKind.MILESTONE}-{self._round.id:04d}-{question.step}-{weights[:6]}"
         known = self._store.versions.get(name)
         if known is not None:
             return known
@@ -182,7 +182,7 @@ class Watching:
                 artifact_hash=weights,
                 template_hash=self._start.template_hash,
                 parent=self._start.name,
-                round_id=self._turn.id,
+                round_id=self._round.id,
                 state=VersionState.DROPPED,
                 created_at=self._store.now(),
             )

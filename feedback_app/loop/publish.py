@@ -41,15 +41,15 @@ def promote(store: Store, name: str, person_id: str | None, note: str = "", *, s
         )
     if version.state == VersionState.DROPPED:
         raise Conflict(f"{name} was rejected. Start another round, or promote an earlier version.")
-    turn = store.rounds.get(version.round_id) if version.round_id is not None else None
-    if turn is not None and turn.status in ACTIVE:
-        raise Conflict(f"Round {turn.id} still examines {name}. Wait for it, or cancel it first.")
-    if turn is not None and turn.status == RoundStatus.HELD and not note.strip():
+    round_ = store.rounds.get(version.round_id) if version.round_id is not None else None
+    if round_ is not None and round_.status in ACTIVE:
+        raise Conflict(f"Round {round_.id} still examines {name}. Wait for it, or cancel it first.")
+    if round_ is not None and round_.status == RoundStatus.HELD and not note.strip():
         raise UsageError(f"{name} was held, not passed. Say why it should be served: --note TEXT.")
     staged(store, version)
-    if turn is not None and turn.id is not None and turn.status in (RoundStatus.HELD, RoundStatus.PASSED):
+    if round_ is not None and round_.id is not None and round_.status in (RoundStatus.HELD, RoundStatus.PASSED):
         by = f"Promoted by an operator: {note.strip()}" if note.strip() else "Promoted by an operator."
-        store.rounds.update(turn.id, status=RoundStatus.PROMOTED, reasons=[*turn.reasons, by])
+        store.rounds.update(round_.id, status=RoundStatus.PROMOTED, reasons=[*round_.reasons, by])
     # Publishing makes it no longer the challenger, so what is left to end is another one's challenge.
     publication = store.versions.publish(name, PublicationReason.OPERATOR, person_id, note.strip())
     end_challenge(store, f"`policy` was pointed at {name} before its votes were in.")
@@ -100,10 +100,13 @@ def end_challenge(store: Store, why: str, *, but: str | None = None) -> None:
     challenger = store.versions.challenger()
     if challenger is None or challenger.name == but:
         return
-    turn = store.rounds.get(challenger.round_id) if challenger.round_id is not None else None
-    if turn is not None and turn.id is not None and turn.status == RoundStatus.HELD:
+    round_ = store.rounds.get(challenger.round_id) if challenger.round_id is not None else None
+    if round_ is not None and round_.id is not None and round_.status == RoundStatus.HELD:
         store.rounds.update(
-            turn.id, status=RoundStatus.REJECTED, verdict=VerdictKind.FAIL, reasons=[*turn.reasons, f"Rejected: {why}"]
+            round_.id,
+            status=RoundStatus.REJECTED,
+            verdict=VerdictKind.FAIL,
+            reasons=[*round_.reasons, f"Rejected: {why}"],
         )
     store.versions.set_state(challenger.name, VersionState.DROPPED)
 

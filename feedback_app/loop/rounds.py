@@ -64,11 +64,11 @@ def wait_for(store: Store, round_id: int, *, poll_s: float = 0.5, timeout_s: flo
     """
     end = None if timeout_s is None else time.monotonic() + timeout_s
     while True:
-        turn = store.rounds.get(round_id)
-        if turn is None:
+        round_ = store.rounds.get(round_id)
+        if round_ is None:
             raise NotFound(f"There is no round {round_id}. `alignloop round list` shows them.")
-        if turn.status in ENDED:
-            return turn
+        if round_.status in ENDED:
+            return round_
         if end is not None and time.monotonic() >= end:
-            raise TimeoutError(f"round {round_id} is still {turn.status} after {timeout_s:g} s")
+            raise TimeoutError(f"round {round_id} is still {round_.status} after {timeout_s:g} s")
         time.sleep(poll_s)

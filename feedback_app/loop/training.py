@@ -75,18 +75,18 @@ class Training:
         self._launcher = launcher
         self._model = model
 
-    async def run(self, turn: Round, stage_name: str, snapshot: Snapshot, incumbent: Version) -> Path:
+    async def run(self, round_: Round, stage_name: str, snapshot: Snapshot, incumbent: Version) -> Path:
         """The folder of a verified, complete artifact. Raises `RoundFailed` with the reason there is none."""
-        assert turn.id is not None
-        stage = await asyncio.to_thread(self._store.rounds.begin_stage, turn.id, stage_name)
+        assert round_.id is not None
+        stage = await asyncio.to_thread(self._store.rounds.begin_stage, round_.id, stage_name)
         assert stage.id is not None
         adopted = await asyncio.to_thread(self._adopt, stage.id)
         if adopted is not None:
             return adopted
         for further in reversed(range(1 + AGAIN)):
             await self._forget_rollouts(stage.id)
-            folder = await asyncio.to_thread(self._folder, turn.id, stage_name, stage.id)
-            spec = self._spec(turn, stage_name, snapshot, incumbent, folder)
+            folder = await asyncio.to_thread(self._folder, round_.id, stage_name, stage.id)
+            spec = self._spec(round_, stage_name, snapshot, incumbent, folder)
             spec = replace(spec, resume=await asyncio.to_thread(self._unfinished, stage.id))
             try:
                 await self._attempt(stage.id, spec)
@@ -95,7 +95,7 @@ class Training:
                 if not further or not await asyncio.to_thread(holds_one, folder):
                     raise
                 log.warning("%s goes on from its last checkpoint: %s", stage_name, error)
-        await asyncio.to_thread(forget_checkpoints, self._store, turn.id)
+        await asyncio.to_thread(forget_checkpoints, self._store, round_.id)
         return folder
 
     async def _forget_rollouts(self, stage_id: int) -> None:
@@ -187,9 +187,9 @@ class Training:
             number += 1
         return parent / f"{stage_name}-{number}"
 
-    def _spec(self, turn: Round, stage_name: str, snapshot: Snapshot, incumbent: Version, folder: Path) -> StageSpec:
-        asked = {name: value for name, value in turn.settings.items() if name not in ROUND_SETTINGS}
-        settings: dict[str, Setting] = stage_settings(asked, turn.method, stage_name)
+    def _spec(self, round_: Round, stage_name: str, snapshot: Snapshot, incumbent: Version, folder: Path) -> StageSpec:
+        asked = {name: value for name, value in round_.settings.items() if name not in ROUND_SETTINGS}
+        settings: dict[str, Setting] = stage_settings(asked, round_.method, stage_name)
         if self._data is not None and stage_name in ANSWERS_PROMPTS:
             settings.setdefault("prompts", str((self._data / "prompts" / "compare.jsonl").resolve()))
         if self._data is not None and stage_name == "constitution":
@@ -201,9 +201,9 @@ class Training:
                     "(ALIGNLOOP_TRAIN_ON=pause): set rollouts_from=process."
                 )
             settings.setdefault("vllm_url", self._vllm)
-        go_on = continues(turn.settings, incumbent) and CARDS[stage_name].continues
-        assert turn.id is not None
-        made = artifacts(self._store, turn.id)
+        go_on = continues(round_.settings, incumbent) and CARDS[stage_name].continues
+        assert round_.id is not None
+        made = artifacts(self._store, round_.id)
         rows = made.get("constitution") if stage_name != "constitution" else None
         return StageSpec(
             stage=stage_name,
@@ -211,7 +211,7 @@ class Training:
             model=self._model,
             out=folder,
             settings=settings,
-            seed=turn.seed,
+            seed=round_.seed,
             adapter=Path(incumbent.path) if go_on else None,
             data_hash="" if rows else snapshot.hash,  # an artifact is verified as one, not as a snapshot
             reward=made.get("reward"),

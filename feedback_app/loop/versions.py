@@ -93,7 +93,7 @@ def _base_hash(store: Store, name: str) -> str:
 
 def register_artifact(
     store: Store,
-    turn: Round,
+    round_: Round,
     artifact: Path,
     *,
     artifact_hash: str,
@@ -109,11 +109,11 @@ def register_artifact(
     before the row exists, so a half-written folder is never named; its number is passed over.
     Raises `RoundFailed` when the artifact is a reward model, or the disk does not take the copy.
     """
-    assert turn.id is not None
+    assert round_.id is not None
     if is_reward_model(artifact):
         raise RoundFailed(f"{artifact} holds a reward model: it scores answers and cannot give any.")
     for version in store.versions.listing():
-        if version.round_id == turn.id:
+        if version.round_id == round_.id:
             return version
     name = (next_name or store.versions.next_name)()
     while (home / name).exists():  # left by a crash between copy and row, or by another database
@@ -134,7 +134,7 @@ def register_artifact(
             artifact_hash=artifact_hash,
             template_hash=base.template_hash,
             parent=parent,
-            round_id=turn.id,
+            round_id=round_.id,
             created_at=clock(),
         )
     )

@@ -47,8 +47,8 @@ def read_loop(parts: Parts) -> LoopState:
     """Everything that the strip and the evidence need. Synchronous: call it in a thread."""
     store = parts.store
     rounds = store.rounds.listing()
-    seen = max((turn.watermark for turn in rounds if turn.snapshot_id), default=0)
-    active = next((turn for turn in rounds if turn.status in ACTIVE), None)
+    seen = max((round_.watermark for round_ in rounds if round_.snapshot_id), default=0)
+    active = next((round_ for round_ in rounds if round_.status in ACTIVE), None)
     shown = active or (rounds[0] if rounds else None)
     stages = store.rounds.stages(shown.id) if shown and shown.id is not None else []
     trained = [stage for stage in stages if stage.name not in (*EXAMINING, "snapshot")]
@@ -92,7 +92,7 @@ def station(symbol: str, title: str, number: str, below: str, state: str = "", e
 def collected(loop: LoopState) -> str:
     """New judgements since the last snapshot."""
     fresh, scripted = int(loop.fresh["total"]), int(loop.fresh["scripted"])
-    since = "since the last round" if any(turn.snapshot_id for turn in loop.rounds) else "so far"
+    since = "since the last round" if any(round_.snapshot_id for round_ in loop.rounds) else "so far"
     below = since + (f", {scripted:,} scripted" if scripted else "")
     return station("chat", "Collected", f"{fresh:,}", below, "done" if fresh else "")
 

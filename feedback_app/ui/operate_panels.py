@@ -77,38 +77,38 @@ def evidence(
     loop: LoopState,
     tally: Tally | None,
     limits: Mapping[str, float],
-    to_look_at: Callable[[Round], Sequence[str]] = lambda turn: (),
+    to_look_at: Callable[[Round], Sequence[str]] = lambda round_: (),
 ) -> str:
     """The latest round that has ended: verdict, reasons, accounts to look at, votes, guards, samples.
 
     `to_look_at` gives for a round each account that was flagged when it was frozen, with the rule in words.
     """
-    ended = [turn for turn in loop.rounds if turn.status not in ACTIVE]
+    ended = [round_ for round_ in loop.rounds if round_.status not in ACTIVE]
     if not ended:
         return (
             "<h2>Evidence</h2><p>No round has ended yet. When one has, this shows whether people prefer the new "
             "version and whether it kept what it could do.</p>"
         )
-    newest, turn = ended[0], next((turn for turn in ended if turn.version), ended[0])
+    newest, round_ = ended[0], next((round_ for round_ in ended if round_.version), ended[0])
     lost = ""
-    if newest is not turn:  # a round that left no version must not hide the one before it
+    if newest is not round_:  # a round that left no version must not hide the one before it
         why = "; ".join(newest.reasons or []) or "It left no version."
         lost = f'<p class="row">{status_tag(newest.status)}<span>Round {newest.id}: {esc(why)}</span></p>'
-    title = turn.version or f"Round {turn.id}"
-    against = f" against {turn.incumbent}" if turn.version and turn.incumbent else ""
-    reasons = "".join(f"<li>{esc(reason)}</li>" for reason in turn.reasons or [])
-    evaluation = turn.evaluation or {}
+    title = round_.version or f"Round {round_.id}"
+    against = f" against {round_.incumbent}" if round_.version and round_.incumbent else ""
+    reasons = "".join(f"<li>{esc(reason)}</li>" for reason in round_.reasons or [])
+    evaluation = round_.evaluation or {}
     found = guard_rows(guards(evaluation, limits))
-    shown = samples(turn.samples or [], turn.incumbent or "before", turn.version or "after")
+    shown = samples(round_.samples or [], round_.incumbent or "before", round_.version or "after")
     fold = '<details class="fold" id="samples"><summary>Sample answers, before and after</summary>'
     support = _held_out(evaluation)
-    votes = win_rate(tally, loop.needed) if tally is not None and turn.version else ""
+    votes = win_rate(tally, loop.needed) if tally is not None and round_.version else ""
     return (
         lost + f'<div class="row spread"><h2>{esc(title)}<span class="against">{esc(against)}</span></h2>'
-        f'<span class="row">{status_tag(turn.status)}<span class="small">round {turn.id}</span></span></div>'
+        f'<span class="row">{status_tag(round_.status)}<span class="small">round {round_.id}</span></span></div>'
         + (f'<ul class="reasons">{reasons}</ul>' if reasons else "")
-        + _to_look_at(to_look_at(turn))
-        + _left_out((turn.rows or {}).get("left_out_rows") or {})
+        + _to_look_at(to_look_at(round_))
+        + _left_out((round_.rows or {}).get("left_out_rows") or {})
         + votes
         + watched((evaluation.get("training") or {}).get("watch"))
         + (f"<h3>What it kept</h3>{found}{support}" if found else "")
@@ -138,7 +138,7 @@ def decisions(loop: LoopState, target: str | None) -> str:
     """Promote and roll back, each saying first what will happen."""
     serving = loop.published.version if loop.published else ""
     blocks = []
-    latest = next((turn for turn in loop.rounds if turn.version and turn.status not in ACTIVE), None)
+    latest = next((round_ for round_ in loop.rounds if round_.version and round_.status not in ACTIVE), None)
     version = next((row for row in loop.versions if latest and row.name == latest.version), None)
     if (
         latest

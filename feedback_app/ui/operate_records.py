@@ -24,21 +24,21 @@ def history(rounds: Sequence[Round], now: float) -> str:
     if not rounds:
         return "<h2>Rounds</h2><p>No rounds yet. Start one when judgements have come in.</p>"
     rights = [
-        float(turn.evaluation["capability"]["challenger"])
-        for turn in reversed(rounds)
-        if (turn.evaluation or {}).get("capability")
+        float(round_.evaluation["capability"]["challenger"])
+        for round_ in reversed(rounds)
+        if (round_.evaluation or {}).get("capability")
     ]
     rows = []
-    for turn in rounds[:20]:
-        took = duration(turn.finished_at - turn.started_at) if turn.finished_at and turn.started_at else ""
-        pairs = (turn.rows or {}).get("train")
-        reasons = turn.reasons or [""]
+    for round_ in rounds[:20]:
+        took = duration(round_.finished_at - round_.started_at) if round_.finished_at and round_.started_at else ""
+        pairs = (round_.rows or {}).get("train")
+        reasons = round_.reasons or [""]
         reason = next((said for said in reasons if said.startswith("Promoted by an operator")), reasons[0])
         rows.append(
-            f'<tr><td class="number">{turn.id}</td><td>{esc(METHOD_NAMES.get(turn.method, turn.method))}</td>'
-            f'<td class="number">{"" if pairs is None else pairs}</td><td>{status_tag(turn.status)}</td>'
-            f"<td>{esc(turn.version or '')}</td><td>{esc(reason)}</td>"
-            f'<td class="small">{esc(took)}</td><td class="small">{esc(ago(turn.created_at, now))}</td></tr>'
+            f'<tr><td class="number">{round_.id}</td><td>{esc(METHOD_NAMES.get(round_.method, round_.method))}</td>'
+            f'<td class="number">{"" if pairs is None else pairs}</td><td>{status_tag(round_.status)}</td>'
+            f"<td>{esc(round_.version or '')}</td><td>{esc(reason)}</td>"
+            f'<td class="small">{esc(took)}</td><td class="small">{esc(ago(round_.created_at, now))}</td></tr>'
         )
     trend = sparkline(rights, "Questions answered right")
     legend = f'<span class="row small">questions right {trend}</span>' if trend else ""
