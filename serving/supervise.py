@@ -81,7 +81,7 @@ class Supervisor:
     def state(self) -> VllmState:
         """What vLLM is doing now."""
         if self._state.name in ("starting", "restarting"):
-            return replace(self._state, detail=self._last_line())
+            return replace(self._state, detail=self.last_line())
         return self._state
 
     async def start(self) -> None:
@@ -137,7 +137,7 @@ class Supervisor:
                 return
             fruitless = 0 if was_ready else fruitless + 1
             if fruitless >= self._starts:
-                self._set("failed", detail=self._last_line())
+                self._set("failed", detail=self.last_line())
                 return
             self._state = VllmState("restarting", self._clock(), self._state.restarts + 1)
             pause = min(30.0, self._backoff_s * 2**fruitless)
@@ -234,7 +234,7 @@ class Supervisor:
     def _set(self, name: StateName, detail: str = "") -> None:
         self._state = VllmState(name, self._clock(), self._state.restarts, detail)
 
-    def _last_line(self) -> str:
+    def last_line(self) -> str:
         """The last error of this start's log, else its last line, without vLLM's prefixes."""
         try:
             with self._log_path.open("rb") as log:

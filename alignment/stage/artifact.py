@@ -39,7 +39,7 @@ class Manifest:
 
 def finish(folder: Path, spec: Mapping[str, Any], metrics: Mapping[str, Any], libraries: Mapping[str, str]) -> Manifest:
     """Write the manifest and then `COMPLETE`. Raises `ArtifactProblem` when the folder holds pickled weights."""
-    files = {str(path.relative_to(folder)): _fingerprint(path) for path in _artifact_files(folder)}
+    files = {str(path.relative_to(folder)): fingerprint(path) for path in _artifact_files(folder)}
     body = {
         "stage": spec["stage"],
         "spec": dict(spec),
@@ -89,7 +89,7 @@ def verify(folder: Path) -> Manifest:
     for name, facts in manifest.files.items():
         if name not in found:
             raise ArtifactProblem(f"{folder / name} is missing; this version cannot be loaded any more.")
-        if _fingerprint(folder / name)["sha256"] != facts["sha256"]:
+        if fingerprint(folder / name)["sha256"] != facts["sha256"]:
             raise ArtifactProblem(f"{folder / name} was changed after training; this version must not be loaded.")
     unknown = sorted(found - set(manifest.files))
     if unknown:
@@ -106,7 +106,8 @@ def _artifact_files(folder: Path) -> list[Path]:
     return [path for path in paths if path.name not in _NOT_HASHED]
 
 
-def _fingerprint(path: Path) -> dict[str, Any]:
+def fingerprint(path: Path) -> dict[str, Any]:
+    """A file's `sha256` and its size in `bytes`."""
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return {"sha256": digest, "bytes": path.stat().st_size}

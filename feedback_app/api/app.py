@@ -59,7 +59,7 @@ class LatePages:
     async def run(self) -> None:
         """Load the pages in a thread, then serve them until cancelled."""
         try:
-            pages = await _in_daemon(self._load)
+            pages = await _in_daemon(self.load)
         except Exception:
             self._failed = True
             log.exception("the pages could not be loaded")
@@ -68,7 +68,8 @@ class LatePages:
             self._pages = OwnCalls(OwnDocument(pages), pages.state.calls)
             await asyncio.Event().wait()
 
-    def _load(self) -> FastAPI:
+    def load(self) -> FastAPI:
+        """The pages, with gradio, which takes seconds to import."""
         from feedback_app.ui.pages import build_pages
 
         return build_pages(self._parts)

@@ -49,7 +49,7 @@ def examine() -> list[Row]:
         settings = read_settings()
     except AlignloopError as error:
         return [*rows, Row("settings", "broken", str(error))]
-    checks: tuple[Callable[[Settings], Row], ...] = (_home, _disk, _model, _database, _app_port, _vllm, _served)
+    checks: tuple[Callable[[Settings], Row], ...] = (home_row, _disk, _model, _database, _app_port, _vllm, _served)
     return rows + [check(settings) for check in checks]
 
 
@@ -106,7 +106,7 @@ def _packages() -> Iterator[Row]:
             f"missing: {', '.join(no_training)}",
             "Stages cannot run here: pip install 'alignloop[train]'.",
         )
-    elif not _imports("torch", "transformers"):
+    elif not can_import("torch", "transformers"):
         yield Row(
             "training",
             "broken",
@@ -132,7 +132,7 @@ def _packages() -> Iterator[Row]:
         yield Row("versions", "ok", f"as in {lock.name}")
 
 
-def _imports(*names: str) -> bool:
+def can_import(*names: str) -> bool:
     """Whether these import, tried in a process of its own: a broken one may end it."""
     import subprocess
 
@@ -161,7 +161,8 @@ def _sqlite() -> Row:
     return Row("sqlite", "note", found, "Safe, but slower: a newer SQLite comes with the package pysqlite3.")
 
 
-def _home(settings: Settings) -> Row:
+def home_row(settings: Settings) -> Row:
+    """Whether other users of this machine may read what lies in the home."""
     from feedback_app.private import too_open
 
     home = settings.home.resolve()
@@ -264,7 +265,7 @@ def _served(settings: Settings) -> Row:
         wrong = files.problem(adapter)
         if wrong and not any(wrong in said for said in found):
             found.append(f"{adapter.name} cannot be served: {wrong}")
-    listed = asyncio.run(_listed(settings))
+    listed = asyncio.run(listed_models(settings))
     if base is not None and listed:
         wrong = Bases().problem(settings.vllm_address, listed, base)
         if wrong and wrong not in found:
@@ -274,7 +275,7 @@ def _served(settings: Settings) -> Row:
     return Row("served", "ok", f"adapters whose files are those that were registered: {len(adapters)}")
 
 
-async def _listed(settings: Settings) -> dict[str, ServedModel]:
+async def listed_models(settings: Settings) -> dict[str, ServedModel]:
     """What the vLLM of these settings answers to, by name; nothing when it is away."""
     from feedback_app.processes.wiring import client_of
     from serving.errors import ServingError

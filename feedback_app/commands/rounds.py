@@ -54,7 +54,7 @@ def start(
     turn = start_round(store, method, seed=seed, settings=settings)
     if wait:
         turn = follow(store, turn, out)
-    elif missing := _of_worker(store):
+    elif missing := worker_problem(store):
         out.console.print(f"The round waits; {missing}.")
     report = round_report(store, turn)
     out.done(report, lambda console: show_round(console, report))
@@ -137,7 +137,7 @@ def follow(store: Store, turn: Round, out: Output) -> Round:
         waiting = progress.add_task("waiting for the worker", total=None, words="")
         while True:
             turn = _round(store, turn.id or 0)
-            missing = _of_worker(store)
+            missing = worker_problem(store)
             progress.update(waiting, visible=bool(missing) or not bars, words=missing)
             for stage in store.rounds.stages(turn.id or 0):
                 bar = bars.setdefault(stage.name, None)
@@ -223,7 +223,7 @@ def _round(store: Store, number: int) -> Round:
     return turn
 
 
-def _of_worker(store: Store) -> str:
+def worker_problem(store: Store) -> str:
     """What is to be said about the worker that a round waits for; empty while it lives."""
     from feedback_app.heartbeat import WORKER, Life, look
 

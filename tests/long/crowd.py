@@ -234,7 +234,7 @@ def _stored(database: str, tickets: list[str]) -> tuple[int, int]:
     store = open_store(database)
     try:
         missing = sum(store.tasks.ticket(ticket) is None for ticket in tickets)
-        with store.talk._db.read() as session:
+        with store.database.read() as session:
             tokens = session.execute(text("select coalesce(sum(completion_tokens), 0) from completion")).scalar()
         return int(tokens or 0), missing
     finally:

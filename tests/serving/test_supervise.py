@@ -167,7 +167,7 @@ def test_the_detail_is_the_root_cause_without_vllms_prefixes(tmp_path: Path) -> 
         "(APIServer pid=6) RuntimeError: Engine core initialization failed. See root cause above.\n"
         "vLLM ended with code 1\n"
     )
-    assert supervisor._last_line() == "ValueError: head size 8 is not supported"
+    assert supervisor.last_line() == "ValueError: head size 8 is not supported"
 
 
 async def test_a_port_in_use_is_named_with_its_setting(tmp_path: Path) -> None:

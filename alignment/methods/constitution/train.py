@@ -186,8 +186,8 @@ class Council:
             for prompt, (first, second) in zip(prompts, answers, strict=True)
             if first.finish_reason == second.finish_reason == "stop" and not same_answer(first.text, second.text)
         ]
-        forth = self._ask([_choice(prompt, a.text, b.text, rule) for prompt, a, b, rule in usable])
-        back = self._ask([_choice(prompt, b.text, a.text, rule) for prompt, a, b, rule in usable])
+        forth = self._ask([choice_prompt(prompt, a.text, b.text, rule) for prompt, a, b, rule in usable])
+        back = self._ask([choice_prompt(prompt, b.text, a.text, rule) for prompt, a, b, rule in usable])
         rows = []
         for (prompt, a, b, _), one, other in zip(usable, forth, back, strict=True):
             match (letter(one.text), letter(other.text)):
@@ -228,7 +228,8 @@ def _revision(prompt: Prompt, answer: str, principle: str, critique: str) -> str
     )
 
 
-def _choice(prompt: Prompt, first: str, second: str, principle: str) -> str:
+def choice_prompt(prompt: Prompt, first: str, second: str, principle: str) -> str:
+    """What the adviser is asked about two answers: which of them the principle prefers."""
     return (
         f"{_conversation(prompt)}\n\nAnswer A: {first}\nAnswer B: {second}\n\nPrinciple: {principle}\n"
         "Which answer follows the principle better? Say A or B and nothing else."

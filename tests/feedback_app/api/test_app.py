@@ -73,7 +73,7 @@ async def test_the_app_answers_while_its_pages_load_and_then_serves_them(
         go.wait(30)
         return plain_pages()
 
-    monkeypatch.setattr(LatePages, "_load", load)
+    monkeypatch.setattr(LatePages, "load", load)
     app = build_app(parts)
     async with (
         app.router.lifespan_context(app),
@@ -98,7 +98,7 @@ async def test_pages_that_cannot_be_loaded_say_so(parts: Parts, monkeypatch: pyt
     def load(self: LatePages) -> FastAPI:
         raise ImportError("gradio is broken")
 
-    monkeypatch.setattr(LatePages, "_load", load)
+    monkeypatch.setattr(LatePages, "load", load)
     app = build_app(parts)
     async with (
         app.router.lifespan_context(app),

@@ -19,7 +19,7 @@ def rows(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, **settings: str) -> di
     for name, value in {"ALIGNLOOP_HOME": str(tmp_path / "home"), "ALIGNLOOP_VLLM_PORT": "9", **settings}.items():
         monkeypatch.setenv(name, value)
     # Importing torch takes seconds and is the subject of the install test.
-    monkeypatch.setattr(doctor, "_imports", lambda *names: True)
+    monkeypatch.setattr(doctor, "can_import", lambda *names: True)
     return {row.name: row for row in doctor.examine()}
 
 
@@ -60,7 +60,7 @@ def test_versions_whose_files_changed_and_a_vllm_of_another_model_are_broken(
     async def listed(settings: object) -> dict[str, ServedModel]:
         return {"base": ServedModel("base", None, 512, "/models/another")}
 
-    monkeypatch.setattr(doctor, "_listed", listed)
+    monkeypatch.setattr(doctor, "listed_models", listed)
     found = rows(monkeypatch, tmp_path)["served"]
     assert found.state == "broken"
     assert "policy-0001 cannot be served: " in found.found
