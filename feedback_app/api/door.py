@@ -37,10 +37,12 @@ from feedback_app.api.openai_errors import OpenAIRoute, error_body
 from feedback_app.collect.admission import Admission, Claim, Load
 from feedback_app.collect.door import record_door
 from feedback_app.collect.generate import POLICY, Served, not_loaded, sentence, served, writes_turns
-from feedback_app.collect.people import Role
 from feedback_app.collect.reserving import Reserving
 from feedback_app.collect.text import clean
 from feedback_app.collect.window import longest_token_of, window_of
+from feedback_app.domain.conversations import FinishReason
+from feedback_app.domain.people import Role
+from feedback_app.domain.versions import VersionForm, VersionState
 from feedback_app.errors import NotAllowed, NotFound, Unavailable, UsageError
 from feedback_app.store.database import Store
 from feedback_app.store.tables import Completion, Excluded, Person, Version, new_id
@@ -96,7 +98,7 @@ class Door:
             except ServingError as error:
                 raise sentence(error) from error
             for version in versions:
-                if version.state != "unloadable" and version.served_name in loaded:
+                if version.state != VersionState.UNLOADABLE and version.served_name in loaded:
                     cards.append(_card(version.name, version.created_at, version.name))
         return cards
 
@@ -200,7 +202,7 @@ class Answer:
             said = read_reply(raw)
         except ValueError as error:
             raise Unavailable("vLLM did not answer with a chat completion. Look at its log.") from error
-        if not await self._record(lambda: said, None, "failed"):
+        if not await self._record(lambda: said, None, FinishReason.FAILED):
             raise Unavailable(NOT_STORED)
         return Response(self._names(raw), 200, self.headers(), reply.content_type)
 
@@ -208,7 +210,9 @@ class Answer:
         """A streamed answer: vLLM's bytes as they come. Recorded however it ends, once anything was said."""
         usage_asked = bool((self.asked.body.get("stream_options") or {}).get("include_usage"))
         transcript = Transcript(hide_usage=not usage_asked)
-        ending = "stopped"  # how an answer without vLLM's own reason ended: by its reader, until known better
+        ending = (
+            FinishReason.STOPPED
+        )  # how an answer without vLLM's own reason ended: by its reader, until known better
         recorded = False
         try:
             async for chunk in reply.chunks:
@@ -216,15 +220,15 @@ class Answer:
                 if passing.endswith(DONE):
                     recorded = True
                     self._said_all()
-                    if not await self._record(transcript.said, transcript.first_s, "failed"):
+                    if not await self._record(transcript.said, transcript.first_s, FinishReason.FAILED):
                         passing = passing.removesuffix(DONE) + _error_event(NOT_STORED)
                 if passing:
                     yield self._names(passing)
             if rest := transcript.rest():
                 yield rest
-            ending = "failed"
+            ending = FinishReason.FAILED
         except ServingError as error:
-            ending = "failed"
+            ending = FinishReason.FAILED
             yield _error_event(str(sentence(error, self.target.version)))
         finally:
             if not recorded:
@@ -300,7 +304,7 @@ class Answer:
         return Completion(
             message_id="",
             version=version.name,
-            adapter_hash=version.artifact_hash if version.form == "adapter" else "",
+            adapter_hash=version.artifact_hash if version.form == VersionForm.ADAPTER else "",
             template_hash=facts.template_hash if facts else version.template_hash,
             sampling=sampling,
             seed=seed if isinstance(seed, int) and abs(seed) < 2**63 else None,
@@ -393,7 +397,7 @@ def _card(name: str, created_at: float, version: str) -> dict[str, Any]:
 async def _refusal(reply: RawReply, version: Version, by_alias: bool) -> Response:
     """vLLM's own refusal; of a version that it has not loaded (again) yet, one that makes clients try again."""
     raw = b"".join([chunk async for chunk in reply.chunks])
-    if reply.status == 404 and (by_alias or version.form == "full"):
+    if reply.status == 404 and (by_alias or version.form == VersionForm.FULL):
         raise not_loaded(version)
     if reply.status == 404:
         raise NotFound("This version is not loaded now. Ask for a loaded one, or for policy.")

@@ -147,9 +147,7 @@ class Limits:
     def _bound(self, path: str) -> Bound:
         return next((row for row in self._table if row.paths.fullmatch(path)), Bound(re.compile(""), DEFAULT))
 
-    async def _read(
-        self, scope: Scope, receive: Receive, headers: Headers, bound: Bound, held: Held
-    ) -> bytes | None:
+    async def _read(self, scope: Scope, receive: Receive, headers: Headers, bound: Bound, held: Held) -> bytes | None:
         """The whole body, None when its sender left. Raises before it holds more than it may."""
         body = bytearray()  # not a list of pieces: a piece of one byte costs forty
         while True:

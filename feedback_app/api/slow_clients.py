@@ -33,7 +33,10 @@ _SAID = {
 
 
 class Patience:
-    """Mixed into one of uvicorn's HTTP protocols. `head_s`, `pace_s`, `pace_bytes`, `take_s`, `most_idle` are the bounds."""
+    """Mixed into one of uvicorn's HTTP protocols.
+
+    `head_s`, `pace_s`, `pace_bytes`, `take_s`, `most_idle` are the bounds.
+    """
 
     head_s = HEAD_S
     pace_s = PACE_S

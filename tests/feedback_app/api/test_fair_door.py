@@ -145,7 +145,7 @@ async def test_the_longest_answer_is_weighed_and_recorded_as_vllm_reads_it(
     raw = await ask("chi").chat.completions.with_raw_response.create(model="policy", messages=HELLO, **amounts)
     found = site.store.tasks.ticket(raw.headers["x-alignloop-ticket"])
     assert found is not None
-    completion = site.store.talk.completion(found[0].order[0])
+    completion = site.store.conversations.completion(found[0].order[0])
     assert completion is not None
     assert completion.sampling[list(amounts)[-1]] == longest
     assert longest - 20 < claimed[0] <= longest

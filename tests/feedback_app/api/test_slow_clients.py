@@ -167,7 +167,7 @@ async def test_an_answer_that_streams_for_longer_than_any_bound_is_whole(server:
 
 
 async def test_an_answer_that_nobody_takes_ends_and_one_that_is_taken_slowly_does_not(server: Server) -> None:
-    reader, writer = await server.connect()
+    _, writer = await server.connect()
     slow, its_writer = await server.connect()
     for each in (writer, its_writer):
         each.write(b"GET /endless HTTP/1.1\r\nhost: x\r\n\r\n")
