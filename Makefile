@@ -42,7 +42,7 @@ TIMED = start=$$SECONDS; trap 'echo "wall time: $$((SECONDS - start)) s"' EXIT;
 TRL_PPO := artifacts/trl-ppo
 TRL_PPO_INSTALLED := $(TRL_PPO)/.installed-$(shell cksum < locks/trl-ppo.txt | tr ' ' -)
 
-.PHONY: help run install test test-fast test-long check bench study model clean test-set-up python packages test-packages
+.PHONY: help run install test test-fast test-long check docs bench study model clean test-set-up python packages test-packages
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*  ## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*  ## (.*)/  make \1\t\2/' | expand -t 20
@@ -67,6 +67,11 @@ check: $(TESTS_INSTALLED)  ## lint, format, types, import directions
 	@$(BIN)/mypy
 	@$(PYTEST) tests/test_arrows.py
 
+docs: $(INSTALLED)  ## the documentation as a site in site/, its generated parts first; warnings are errors
+	@$(PIP) -q -r locks/docs.txt
+	@$(BIN)/python -m docs.generate --write
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+
 bench: $(TESTS_INSTALLED)  ## measure this machine: training, the door, swaps, the store
 	@mkdir -p artifacts/bench; for file in tests/bench/[a-z]*.py; do \
 	  name=$$(basename $$file .py); $(BIN)/python -m tests.bench.$$name --json artifacts/bench/$$name.json; done
@@ -80,7 +85,7 @@ model: $(INSTALLED)  ## rebuild the embedded model from data/recipe
 	@$(BIN)/python -m data.recipe.build
 
 clean:  ## remove the environment and what tools leave behind; never .alignloop
-	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .hypothesis build dist artifacts
+	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .hypothesis build dist artifacts site
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # --- the environment ----------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from alignment.stage.runner import Outside
 
 _PR_SET_PDEATHSIG = 1
+ADDRESS_KEY = "OPENAI_API_KEY"  # the variable with the key of the address that a stage may ask
 
 
 def die_with_parent() -> None:
@@ -68,7 +69,7 @@ def main(arguments: list[str], outside: Outside | None = None) -> int:
         print(f"{arguments[0]} is not a stage's spec: {error}", file=sys.stderr)
         return 2
     try:
-        run_stage(spec, outside=outside)
+        run_stage(spec, outside=outside, key=os.environ.get(ADDRESS_KEY, ""))
     except AlignmentError as error:
         traceback.print_exc()
         _write_error(spec.out, str(error))

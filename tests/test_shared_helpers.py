@@ -44,7 +44,7 @@ def test_each_kind_of_poke_is_seen() -> None:
     lines = (
         "from alignment.stats import _half",
         "from tests.serving.test_client import fake",
-        "store.talk._db",
+        "store.conversations._db",
         "monkeypatch.setattr(doctor, '_imports', None)",
         "monkeypatch.setattr('alignment.stats._half', None)",
     )

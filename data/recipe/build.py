@@ -15,8 +15,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from alignment.methods.pretrain.train import train as pretrain
-from alignment.methods.sft.train import train as sft
+from alignment.methods.pretrain import train as pretrain
+from alignment.methods.sft import train as sft
 from alignment.stage.spec import StageSpec
 
 from . import corpus, questions

@@ -16,6 +16,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from feedback_app.domain.versions import VersionForm, VersionState
 from feedback_app.errors import AlignloopError
 
 if TYPE_CHECKING:
@@ -273,7 +274,11 @@ def _served(settings: Settings) -> Row:
     except AlignloopError:
         return Row("served", "note", "cannot be looked at without the database")
     files, base = Files(), base_among(listing)
-    adapters = [row for row in listing if row.form == "adapter" and row.state in ("ready", "challenger")]
+    adapters = [
+        row
+        for row in listing
+        if row.form == VersionForm.ADAPTER and row.state in (VersionState.READY, VersionState.CHALLENGER)
+    ]
     for adapter in adapters:
         wrong = files.problem(adapter)
         if wrong and not any(wrong in said for said in found):

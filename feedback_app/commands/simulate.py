@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from feedback_app.domain.judging import Kind
 from feedback_app.errors import UsageError
 from feedback_app.processes.output import AsJson, output
 
@@ -24,7 +25,7 @@ def simulate(
     ctx: typer.Context,
     annotator: Annotated[str, typer.Option(help="Whose taste: warm, brief, honest or random.")],
     judgements: Annotated[int, typer.Option(min=1, help="How many judgements.")],
-    kind: Annotated[str, typer.Option(help="like, compare, rank or mixed.")] = "compare",
+    kind: Annotated[str, typer.Option(help="like, compare, rank or mixed.")] = Kind.COMPARE.value,
     seed: Annotated[int, typer.Option(help="Same seed, same choices on the same answers.")] = 0,
     noise: Annotated[float, typer.Option(min=0, max=1, help="Share of judgements that ignore the answers.")] = 0.0,
     left_bias: Annotated[float, typer.Option(min=0, max=1, help="Share that takes the left one whatever it is.")] = 0.0,

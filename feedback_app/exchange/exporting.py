@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
 from alignment.dataset.reading.formats import FORMATS, Feedback, Kind, Record, llama_factory
 from alignment.dataset.reading.formats.feedback import Answer, demonstration, mark, pair
 from alignment.dataset.reading.formats.table import COLUMNS
+from feedback_app.domain.judging import Kind as TaskKind
 from feedback_app.errors import Unavailable, UsageError
 
 if TYPE_CHECKING:
     from alignment.dataset.compile import Rules
-    from alignment.dataset.compile.personal import Handling, Tally
+    from alignment.dataset.compile.personal import Handling, PersonalFindings
     from alignment.dataset.judgement import Judgement
     from alignment.dataset.rows import Row
     from feedback_app.store.database import Store
@@ -38,13 +39,13 @@ def export(store: Store, format: str, out: Path, personal: str = "flag") -> dict
     the format cannot carry), `personal` (what was found), `judgements` and `set_aside` (judgements left out because
     an operator has set their people aside).
     """
-    from alignment.dataset.compile.personal import Tally
+    from alignment.dataset.compile.personal import PersonalFindings
     from feedback_app.loop.rules import heard, rules_of, set_aside
 
     if format not in (*FORMATS, PARQUET):
         words = ", ".join(sorted((*FORMATS, PARQUET)))
         raise UsageError(f"There is no export format called {format}. Formats: {words}.")
-    handling, tally = handling_of(personal), Tally()
+    handling, findings = handling_of(personal), PersonalFindings()
     aside: Counter[str] = Counter()
     counts: Counter[str] = Counter()
     left_out: Counter[str] = Counter()
@@ -56,9 +57,9 @@ def export(store: Store, format: str, out: Path, personal: str = "flag") -> dict
             judgements = heard(store.judgements.export(), set_aside(store), aside)
             rows = Exported(judgements, Path(scratch), rules_of(store))
             if format == PARQUET:
-                _write_tables(rows, out, handling, tally, counts)
+                _write_tables(rows, out, handling, findings, counts)
             else:
-                _write_format(format, rows, out, handling, tally, counts, left_out)
+                _write_format(format, rows, out, handling, findings, counts, left_out)
     except OSError as error:
         raise Unavailable(f"Nothing can be written to {out}: {error.strerror}. Name another folder.") from error
     return {
@@ -66,7 +67,7 @@ def export(store: Store, format: str, out: Path, personal: str = "flag") -> dict
         "out": str(out),
         "written": dict(counts),
         "left_out": dict(left_out),
-        "personal": tally.to_record(handling),
+        "personal": findings.to_record(handling),
         "judgements": rows.judgements,
         "set_aside": aside.total(),
     }
@@ -117,7 +118,7 @@ class Exported:
             case Kind.RANKING:
                 yield from _rankings(self._verdicts(split))
                 for row in self._stream.rows(PairRow, split):
-                    if row.origin not in ("compare", "rank"):  # pairs that no ranking stands behind
+                    if row.origin not in (TaskKind.COMPARE, TaskKind.RANK):  # pairs that no ranking stands behind
                         yield pair(row.prompt, row.chosen, row.rejected)
             case Kind.VOTE:
                 yield from _votes(self._verdicts(split))
@@ -187,7 +188,7 @@ def _write_format(
     rows: Exported,
     out: Path,
     handling: Handling,
-    tally: Tally,
+    findings: PersonalFindings,
     counts: Counter[str],
     left_out: Counter[str],
 ) -> None:
@@ -200,7 +201,7 @@ def _write_format(
         for split in SPLITS:
             prefix = f"{llama_factory.NAMES[kind]}_" if len(takes) > 1 else ""
             name = f"{prefix}{split}.{FORMATS[format].ending}"
-            seen = (handled(feedback, handling, tally) for feedback in rows.feedback(kind, split))
+            seen = (handled(feedback, handling, findings) for feedback in rows.feedback(kind, split))
             written = _write(out / name, FORMATS[format].write(seen, left_out))
             if written:
                 files[name] = kind
@@ -210,7 +211,9 @@ def _write_format(
         (out / "dataset_info.json").write_text(info + "\n", encoding="utf-8")
 
 
-def _write_tables(rows: Exported, out: Path, handling: Handling, tally: Tally, counts: Counter[str]) -> None:
+def _write_tables(
+    rows: Exported, out: Path, handling: Handling, findings: PersonalFindings, counts: Counter[str]
+) -> None:
     """Pairs, marks, sft and groups as Parquet; an empty table has its columns too."""
     from alignment.dataset.compile.personal import handled
     from alignment.dataset.parquet import ParquetWriter
@@ -219,7 +222,7 @@ def _write_tables(rows: Exported, out: Path, handling: Handling, tally: Tally, c
     for name in ("pairs", "marks", "sft", "groups"):
         with ParquetWriter(out / f"{name}.parquet", name) as table:
             for row in rows.rows(name):
-                table.add(to_record(handled(row, handling, tally)))
+                table.add(to_record(handled(row, handling, findings)))
                 counts[row.split] += 1
 
 

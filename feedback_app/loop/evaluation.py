@@ -20,6 +20,7 @@ from alignment.evaluation.guards import Evidence, mean_kl
 from alignment.evaluation.language_loss import Text, TextFileError, encoded, language_loss, load_texts
 from alignment.lines import numbered_lines
 from alignment.stage.sampler import Sample, Sampling
+from feedback_app.domain.conversations import Speaker
 from feedback_app.errors import RoundFailed
 from feedback_app.loop.evaluation_cache import KnownLosses, KnownRights
 from feedback_app.store.tables import Version
@@ -173,9 +174,9 @@ def held_out_texts(path: Path) -> tuple[Text, ...]:
 
 def evaluation_prompts(path: Path, at_most: int, system_prompt: str = "") -> tuple[tuple[Message, ...], ...]:
     """The first prompts of a JSON Lines file of {"prompt"}, behind the system prompt where there is one."""
-    opening = (Message("system", system_prompt),) if system_prompt else ()
+    opening = (Message(Speaker.SYSTEM, system_prompt),) if system_prompt else ()
     try:
         lines = [line for _, line in numbered_lines(path)]
-        return tuple((*opening, Message("user", str(json.loads(line)["prompt"]))) for line in lines[:at_most])
+        return tuple((*opening, Message(Speaker.USER, str(json.loads(line)["prompt"]))) for line in lines[:at_most])
     except (OSError, ValueError, KeyError) as error:
         raise RoundFailed(f"The evaluation prompts in {path} cannot be read: {error}.") from error

@@ -31,8 +31,8 @@ def ancestry(store: Store, version: Version) -> list[Version]:
 
 def snapshot_of(store: Store, version: Version) -> Snapshot | None:
     """The dataset that a version was trained on; None for a base."""
-    turn = store.rounds.get(version.round_id) if version.round_id is not None else None
-    return store.rounds.snapshot(turn.snapshot_id) if turn is not None and turn.snapshot_id else None
+    round_ = store.rounds.get(version.round_id) if version.round_id is not None else None
+    return store.rounds.snapshot(round_.snapshot_id) if round_ is not None and round_.snapshot_id else None
 
 
 def people_behind(store: Store, version: Version) -> dict[str, tuple[Person, int]]:
@@ -129,11 +129,11 @@ def person_lineage(store: Store, person: Person) -> dict[str, Any]:
     published = store.versions.published()
     snapshots = store.rounds.snapshots_of(person.id)
     rounds: defaultdict[str, list[Round]] = defaultdict(list)
-    for turn in reversed(store.rounds.listing()):
-        if turn.snapshot_id:
-            rounds[turn.snapshot_id].append(turn)
-    snapshots.sort(key=lambda each: [turn.id or 0 for turn in rounds[each[0].id]])
-    trained = {turn.id for snapshot, _ in snapshots for turn in rounds[snapshot.id]}
+    for round_ in reversed(store.rounds.listing()):
+        if round_.snapshot_id:
+            rounds[round_.snapshot_id].append(round_)
+    snapshots.sort(key=lambda each: [round_.id or 0 for round_ in rounds[each[0].id]])
+    trained = {round_.id for snapshot, _ in snapshots for round_ in rounds[snapshot.id]}
     versions = []
     for version in store.versions.listing():
         found = people_behind(store, version).get(person.id)
@@ -154,7 +154,7 @@ def person_lineage(store: Store, person: Person) -> dict[str, Any]:
         "set_aside": person.set_aside_at is not None,
         "judgements": store.judgements.live_of(person.id),
         "snapshots": [
-            {"id": snapshot.id, "judgements": count, "rounds": [turn.id for turn in rounds[snapshot.id]]}
+            {"id": snapshot.id, "judgements": count, "rounds": [round_.id for round_ in rounds[snapshot.id]]}
             for snapshot, count in snapshots
         ],
         "versions": versions,

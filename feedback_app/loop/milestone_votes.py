@@ -22,11 +22,12 @@ from alignment.methods.ppo.settings import WATCH_NEEDS
 from alignment.methods.registry import chain_of, stage_settings
 from alignment.stage.people_channel import Asked, Votes, answer, asked, forget
 from alignment.stage.spec import StageSpec
+from feedback_app.domain.versions import VersionForm, VersionKind, VersionState
+from feedback_app.domain.votes import counting, tally
 from feedback_app.errors import RoundFailed, Unavailable, UsageError
 from feedback_app.loop.reconcile import Reconcile
 from feedback_app.store.database import Store
 from feedback_app.store.tables import Round, Version
-from feedback_app.store.versions import LOADING, MILESTONE, WATCHED
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +64,7 @@ class Watching:
         self,
         store: Store,
         reconcile: Reconcile,
-        turn: Round,
+        round_: Round,
         start: Version,
         home: Path,
         *,
@@ -73,7 +74,7 @@ class Watching:
         """`start` is what training started from, `home` where versions' files lie for good."""
         self._store = store
         self._reconcile = reconcile
-        self._turn = turn
+        self._round = round_
         self._start = start
         self._home = home
         self._scripted_count = scripted_count
@@ -127,20 +128,20 @@ class Watching:
         if self._watched is not None:
             return True
         self._watched = milestone
-        await asyncio.to_thread(self._set_state, LOADING)
+        await asyncio.to_thread(self._set_state, VersionState.LOADING)
         try:
             await self._reconcile.ensure(milestone, timeout_s=LOAD_TIMEOUT_S)
         except Unavailable as error:
             log.warning("nobody can be asked about %s: %s", milestone.name, error)
             await asyncio.to_thread(self.let_go)
             return False
-        await asyncio.to_thread(self._set_state, WATCHED)
+        await asyncio.to_thread(self._set_state, VersionState.WATCHED)
         log.info("people are asked about %s", milestone.name)
         return True
 
     # In the store and on the disk: synchronous, called in a thread
 
-    def _set_state(self, state: str) -> None:
+    def _set_state(self, state: VersionState) -> None:
         with self._lock:
             if self._watched is not None:
                 self._store.versions.set_state(self._watched.name, state)
@@ -149,24 +150,20 @@ class Watching:
         """Nobody is asked about the milestone now; it is unloaded once no request can still need it."""
         with self._lock:
             if self._watched is not None:
-                self._store.versions.set_state(self._watched.name, "dropped")
+                self._store.versions.set_state(self._watched.name, VersionState.DROPPED)
                 self._watched = None
 
     def _votes(self, name: str, needed: int) -> Votes:
         """The first votes on a milestone, at most as many as are needed; "can't judge" is none."""
-        cast = [
-            (outcome, scripted)
-            for outcome, scripted in self._store.judgements.votes(name)
-            if outcome != "none" and (self._scripted_count or not scripted)
-        ][:needed]
-        wins = sum({"win": 1.0, "tie": 0.5}.get(outcome, 0.0) for outcome, _ in cast)
-        return Votes(wins, len(cast), sum(scripted for _, scripted in cast))
+        votes = counting(self._store.judgements.votes(name), needed, scripted_count=self._scripted_count)
+        counted = tally(votes, needed, scripted_count=True)
+        return Votes(counted.score, counted.n, sum(vote.scripted for vote in votes))
 
     def _registered(self, question: Asked) -> Version:
         """The milestone as a version, its files copied to their lasting place; same weights, same version."""
         source = Path(question.adapter)
         weights = hashlib.sha256((source / "adapter_model.safetensors").read_bytes()).hexdigest()
-        name = f"{MILESTONE}-{self._turn.id:04d}-{question.step}-{weights[:6]}"
+        name = f"{VersionKind.MILESTONE}-{self._round.id:04d}-{question.step}-{weights[:6]}"
         known = self._store.versions.get(name)
         if known is not None:
             return known
@@ -179,15 +176,15 @@ class Watching:
         return self._store.versions.add(
             Version(
                 name=name,
-                kind=MILESTONE,
-                form="adapter",
+                kind=VersionKind.MILESTONE,
+                form=VersionForm.ADAPTER,
                 path=str(folder),
                 base_hash=self._start.base_hash,
                 artifact_hash=weights,
                 template_hash=self._start.template_hash,
                 parent=self._start.name,
-                round_id=self._turn.id,
-                state="dropped",
+                round_id=self._round.id,
+                state=VersionState.DROPPED,
                 created_at=self._store.now(),
             )
         )

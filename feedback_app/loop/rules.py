@@ -6,15 +6,17 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any, TypeVar
 
-from alignment.dataset.compile import Contradictions, Rules, Signal
+from alignment.dataset.compile import Contradictions, Rules
 from alignment.dataset.compile.implicit import ImplicitSignal
 from alignment.dataset.judgement import Judgement
+from feedback_app.domain.judging import Signal
+from feedback_app.domain.versions import PublicationReason
 from feedback_app.errors import UsageError
 from feedback_app.store.database import Store
 from feedback_app.store.people import is_trusted
 
 CONTRADICTIONS = "contradictions"  # a round's own setting: weights (default), majority or drop
-PROMOTED = ("promoted", "operator")
+PROMOTED = (PublicationReason.PROMOTED, PublicationReason.OPERATOR)
 
 Given = TypeVar("Given", Judgement, ImplicitSignal)
 

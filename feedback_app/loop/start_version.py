@@ -15,6 +15,7 @@ from typing import Any
 from alignment.errors import StageError
 from alignment.methods.registry import CARDS, chain_of, stage_settings
 from alignment.stage.continuing import check_continuing
+from feedback_app.domain.versions import VersionForm
 from feedback_app.errors import RoundFailed, UsageError
 from feedback_app.loop.lineage import check_start
 from feedback_app.loop.versions import base_of
@@ -40,7 +41,7 @@ def check_choice(settings: Mapping[str, Any]) -> None:
 
 def continues(settings: Mapping[str, Any], incumbent: Version) -> bool:
     """Whether training continues the incumbent's adapter; an incumbent that is the base has none."""
-    return start_of(settings) == INCUMBENT and incumbent.form == "adapter"
+    return start_of(settings) == INCUMBENT and incumbent.form == VersionForm.ADAPTER
 
 
 def check_round(store: Store, method: str, settings: Mapping[str, Any], incumbent: Version) -> None:

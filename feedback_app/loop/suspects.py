@@ -87,9 +87,9 @@ def words(rule: str, share: float, count: int, about: str = "") -> str:
             return f"{rule}: {share:.2f}, {count}"
 
 
-def kept_flags(turn: Round) -> Mapping[str, str]:
+def kept_flags(round_: Round) -> Mapping[str, str]:
     """What was found when a round was frozen: by the ids of people, in words."""
-    found = (turn.rows or {}).get("suspects") or ()
+    found = (round_.rows or {}).get("suspects") or ()
     return {each["person"]: words(each["rule"], each["share"], each["count"]) for each in found}
 
 

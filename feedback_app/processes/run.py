@@ -61,8 +61,8 @@ def quiet_libraries() -> None:
 
 def serve_vllm(settings: Settings, store: Store, facts: ModelFacts) -> dict[str, Any]:
     """Run vLLM until told to stop. Raises `Unavailable` with its last words when it never becomes ready."""
+    from feedback_app.domain.versions import BASE_MODEL_NAME
     from feedback_app.loop.versions import register_model
-    from feedback_app.store.tables import BASE_MODEL_NAME
     from serving.errors import LaunchProblem
     from serving.launch import command, environment
     from serving.supervise import Supervisor

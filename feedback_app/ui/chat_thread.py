@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from feedback_app.domain.conversations import FinishReason, Speaker
+from feedback_app.domain.judging import Mark
 from feedback_app.ui.chat_turns import Rating, Talked, Turn
 from feedback_app.ui.markup import attributes, button, esc, icon, prose
 
@@ -26,7 +28,9 @@ def thread(talked: Talked | None, pending: bool, saved: str = "", editing: str =
                 '<p class="reads-from" id="reads-from"><span>The model reads from here on; '
                 "what stands above no longer fits its window</span></p>"
             )
-        parts.append(question(turn) if turn.role == "user" else answer(turn, turn.id == saved, turn.id == editing))
+        parts.append(
+            question(turn) if turn.role == Speaker.USER else answer(turn, turn.id == saved, turn.id == editing)
+        )
     last = talked.turns[-1]
     if pending:
         parts.append(
@@ -35,7 +39,7 @@ def thread(talked: Talked | None, pending: bool, saved: str = "", editing: str =
             '<p class="small wait" data-wait><span class="spin"></span> '
             '<span data-word data-keep="word">Writing</span></p></article>'
         )
-    elif last.role == "user":
+    elif last.role == Speaker.USER:
         again = button("retry", "Answer this", symbol="retry", kind="outline", message=last.id)
         parts.append(
             f'<div class="turn unanswered" id="unanswered"><p class="small">This has no answer yet.</p>{again}</div>'
@@ -61,9 +65,9 @@ def answer(turn: Turn, saved: bool, editing: bool) -> str:
         else ""
     )
     cut = {
-        "length": "Cut off at the longest answer allowed.",
-        "stopped": "Stopped.",
-        "failed": "This answer broke off.",
+        FinishReason.LENGTH: "Cut off at the longest answer allowed.",
+        FinishReason.STOPPED: "Stopped.",
+        FinishReason.FAILED: "This answer broke off.",
     }.get(turn.finish_reason, "")
     ended = f'<p class="small cut">{esc(cut)}</p>' if cut else ""
     panel = edit_form(turn) if editing else reasons(turn) if rating.mark else ""
@@ -79,10 +83,10 @@ def quiet_row(turn: Turn, saved: bool) -> str:
     late = "The time to rate this answer has passed" if closed and turn.rating.ticket_id else ""
     ours = {"ticket": rating.ticket_id, "message": turn.id}
     row = [
-        button("mark", symbol="like", label=late or "Good answer", pressed=rating.mark == "good", disabled=closed,
-               mark="" if rating.mark == "good" else "good", **ours),
-        button("mark", symbol="dislike", label=late or "Bad answer", pressed=rating.mark == "bad", disabled=closed,
-               mark="" if rating.mark == "bad" else "bad", **ours),
+        button("mark", symbol="like", label=late or "Good answer", pressed=rating.mark == Mark.GOOD, disabled=closed,
+               mark="" if rating.mark == Mark.GOOD else Mark.GOOD, **ours),
+        button("mark", symbol="dislike", label=late or "Bad answer", pressed=rating.mark == Mark.BAD, disabled=closed,
+               mark="" if rating.mark == Mark.BAD else Mark.BAD, **ours),
         button("edit", symbol="edit", label=late or "Edit the answer", pressed=bool(rating.correction) or None,
                disabled=closed, message=turn.id),
         button("retry", symbol="retry", label="Answer again", message=turn.id),
@@ -121,8 +125,8 @@ def reason_chips(names: Sequence[str], chosen: Sequence[str], **data: object) ->
 def reasons(turn: Turn) -> str:
     """Why it was good or bad: in place, saved chip by chip, and easily ignored."""
     rating: Rating = turn.rating
-    names = GOOD_REASONS if rating.mark == "good" else BAD_REASONS
-    asked = "What was good about it?" if rating.mark == "good" else "What was wrong with it?"
+    names = GOOD_REASONS if rating.mark == Mark.GOOD else BAD_REASONS
+    asked = "What was good about it?" if rating.mark == Mark.GOOD else "What was wrong with it?"
     chips = reason_chips(names, rating.reasons, ticket=rating.ticket_id, message=turn.id)
     return (
         f'<div class="why" id="why-{turn.id}"><p class="small">{asked} <span>Optional</span></p>'

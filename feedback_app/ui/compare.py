@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gradio as gr
 
+from feedback_app.domain.judging import Mark
 from feedback_app.parts import Parts
 from feedback_app.ui.compare_events import CompareEvents
 from feedback_app.ui.island import island
@@ -27,7 +28,7 @@ def card(side: str, key: str) -> str:
     options = "".join(
         f'<button type="button" class="chip" data-act="enough" data-side="{side}" data-mark="{mark}" '
         f'aria-pressed="false" disabled>{esc(word)}</button>'
-        for mark, word in (("good", "Yes"), ("bad", "No"))
+        for mark, word in ((Mark.GOOD, "Yes"), (Mark.BAD, "No"))
     )
     return (
         f'<section class="pair-card" data-side="{side}" aria-label="Answer {name}">'

@@ -10,10 +10,11 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
+from feedback_app.domain.judging import Kind
 from feedback_app.ui.markup import attributes, count, esc, note
 
 ROWS = {"pairs": "pairs", "marks": "good and bad rows", "sft": "SFT rows", "groups": "ranked groups"}
-KINDS = {"like": "like or edit", "compare": "comparison", "rank": "ranking"}
+KINDS = {Kind.LIKE: "like or edit", Kind.COMPARE: "comparison", Kind.RANK: "ranking"}
 CLICKS = 100  # judgements on one page
 
 

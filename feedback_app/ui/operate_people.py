@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from feedback_app.domain.people import Role
 from feedback_app.ui.lineage_view import link, person_path
 from feedback_app.ui.markup import attributes, button, esc
 from feedback_app.ui.operate_panels import METHOD_NAMES, options
@@ -12,7 +13,7 @@ from feedback_app.ui.operate_panels import METHOD_NAMES, options
 if TYPE_CHECKING:
     from feedback_app.store.tables import Person, Schedule
 
-ROLES = ("chatter", "annotator", "operator")
+ROLES = tuple(Role)
 
 
 def schedule(row: Schedule, methods: Sequence[str]) -> str:
@@ -75,7 +76,7 @@ def people(listed: Sequence[Person], me: str, secret: str = "", flags: Mapping[s
         f'<h2>People</h2>{secret}<form data-act="invite" class="row invite">'
         '<input name="name" class="grow" maxlength="64" required placeholder="Name of somebody new" '
         'aria-label="Name" autocomplete="off"><select name="role" aria-label="Role">'
-        f"{options([(name, name) for name in ROLES], 'annotator')}</select>"
+        f"{options([(name, name) for name in ROLES], Role.ANNOTATOR)}</select>"
         '<button type="submit" class="outline">Invite</button></form>'
         f'<div class="table"><table class="people"><tbody>{"".join(rows)}</tbody></table></div>'
     )

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from feedback_app.domain.judging import Kind
+from feedback_app.domain.versions import PublicationReason, VersionState
 from feedback_app.ui.lineage_view import link, version_path
-from feedback_app.ui.loop_strip import Loop
+from feedback_app.ui.loop_strip import LoopState
 from feedback_app.ui.markup import ago, count, duration, esc
 from feedback_app.ui.operate_evidence import sparkline, status_tag
 from feedback_app.ui.operate_panels import METHOD_NAMES
@@ -14,7 +16,7 @@ from feedback_app.ui.operate_panels import METHOD_NAMES
 if TYPE_CHECKING:
     from feedback_app.store.tables import Publication, Round, Version
 
-KINDS = {"like": "Likes and edits", "compare": "Comparisons", "rank": "Rankings"}
+KINDS = {Kind.LIKE: "Likes and edits", Kind.COMPARE: "Comparisons", Kind.RANK: "Rankings"}
 
 
 def history(rounds: Sequence[Round], now: float) -> str:
@@ -22,21 +24,21 @@ def history(rounds: Sequence[Round], now: float) -> str:
     if not rounds:
         return "<h2>Rounds</h2><p>No rounds yet. Start one when judgements have come in.</p>"
     rights = [
-        float(turn.evaluation["capability"]["challenger"])
-        for turn in reversed(rounds)
-        if (turn.evaluation or {}).get("capability")
+        float(round_.evaluation["capability"]["challenger"])
+        for round_ in reversed(rounds)
+        if (round_.evaluation or {}).get("capability")
     ]
     rows = []
-    for turn in rounds[:20]:
-        took = duration(turn.finished_at - turn.started_at) if turn.finished_at and turn.started_at else ""
-        pairs = (turn.rows or {}).get("train")
-        reasons = turn.reasons or [""]
+    for round_ in rounds[:20]:
+        took = duration(round_.finished_at - round_.started_at) if round_.finished_at and round_.started_at else ""
+        pairs = (round_.rows or {}).get("train")
+        reasons = round_.reasons or [""]
         reason = next((said for said in reasons if said.startswith("Promoted by an operator")), reasons[0])
         rows.append(
-            f'<tr><td class="number">{turn.id}</td><td>{esc(METHOD_NAMES.get(turn.method, turn.method))}</td>'
-            f'<td class="number">{"" if pairs is None else pairs}</td><td>{status_tag(turn.status)}</td>'
-            f"<td>{esc(turn.version or '')}</td><td>{esc(reason)}</td>"
-            f'<td class="small">{esc(took)}</td><td class="small">{esc(ago(turn.created_at, now))}</td></tr>'
+            f'<tr><td class="number">{round_.id}</td><td>{esc(METHOD_NAMES.get(round_.method, round_.method))}</td>'
+            f'<td class="number">{"" if pairs is None else pairs}</td><td>{status_tag(round_.status)}</td>'
+            f"<td>{esc(round_.version or '')}</td><td>{esc(reason)}</td>"
+            f'<td class="small">{esc(took)}</td><td class="small">{esc(ago(round_.created_at, now))}</td></tr>'
         )
     trend = sparkline(rights, "Questions answered right")
     legend = f'<span class="row small">questions right {trend}</span>' if trend else ""
@@ -59,7 +61,7 @@ def versions(listed: Sequence[Version], published: Sequence[Publication], names:
         state, kind = (
             ("serving", "good")
             if version.name == serving
-            else (version.state, "accent" if version.state == "challenger" else "")
+            else (version.state, "accent" if version.state == VersionState.CHALLENGER else "")
         )
         note = f'<br><span class="small">“{esc(flips[0].note)}”</span>' if flips and flips[0].note else ""
         name = link(version_path(version.name), version.name)
@@ -78,15 +80,15 @@ def versions(listed: Sequence[Version], published: Sequence[Publication], names:
 def _reason(flip: Publication, names: Mapping[str, str]) -> str:
     by = f" by {names[flip.person_id]}" if flip.person_id is not None and flip.person_id in names else ""
     return {
-        "first": "served first",
-        "promoted": "promoted by the votes",
-        "operator": f"promoted{by}",
-        "rollback": f"rolled back to{by}",
-        "damaged": f"in place of {flip.previous}",
+        PublicationReason.FIRST: "served first",
+        PublicationReason.PROMOTED: "promoted by the votes",
+        PublicationReason.OPERATOR: f"promoted{by}",
+        PublicationReason.ROLLBACK: f"rolled back to{by}",
+        PublicationReason.DAMAGED: f"in place of {flip.previous}",
     }.get(flip.reason, flip.reason)
 
 
-def collected(loop: Loop) -> str:
+def collected(loop: LoopState) -> str:
     """What has been collected since the last snapshot and in all, scripted people apart."""
     fresh, total = loop.fresh, loop.total
     if not total["total"]:

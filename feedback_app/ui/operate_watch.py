@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from alignment.stats import wilson_interval
 from feedback_app.ui.markup import count, esc
 from feedback_app.ui.operate_chart import Measure, Point, scatter
-from feedback_app.ui.operate_evidence import wilson
 
 
 def watched(watch: Mapping[str, Any] | None) -> str:
@@ -47,7 +47,7 @@ def _votes(point: Point) -> tuple[float, float | None, float | None] | None:
     if not judged:
         return None
     wins = float(point["wins"])
-    low, high = wilson(wins, judged)
+    low, high = wilson_interval(wins, judged)
     return wins / judged, low, high
 
 

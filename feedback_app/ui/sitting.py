@@ -6,13 +6,14 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from feedback_app.collect.on_page import MIN_SHOWN_S
+from feedback_app.domain.judging import Kind
 from feedback_app.ui.markup import button, duration, esc, icon
 
 if TYPE_CHECKING:
     from feedback_app.store.database import Store
     from feedback_app.store.tables import Person
 
-LENGTH = {"compare": 50, "rank": 20}  # judgements that make a good sitting
+LENGTH = {Kind.COMPARE: 50, Kind.RANK: 20}  # judgements that make a good sitting
 WINDOW_S = 8 * 3600.0  # judgements older than this belonged to another sitting
 REASONS = ("More accurate", "Clearer", "Friendlier", "Better length", "More honest", "Safer")
 

@@ -11,15 +11,15 @@ from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 
+from feedback_app.domain.people import Role
 from feedback_app.ui.markup import attributes, button, esc, icon
 
 STYLES = ("theme.css", "chat.css", "judge.css", "operate.css")
-ROLES = ("chatter", "annotator", "operator")  # each includes what stands before it
 PAGES = (
-    ("/", "Chat", "chatter"),
-    ("/compare", "Compare", "annotator"),
-    ("/rank", "Rank", "annotator"),
-    ("/operate", "Operate", "operator"),
+    ("/", "Chat", Role.CHATTER),
+    ("/compare", "Compare", Role.ANNOTATOR),
+    ("/rank", "Rank", Role.ANNOTATOR),
+    ("/operate", "Operate", Role.OPERATOR),
 )
 THEME_SCRIPT = (
     "(()=>{const t=localStorage.getItem('alignloop.theme');"
@@ -60,7 +60,7 @@ def head() -> str:
 
 def reaches(role: str, needed: str) -> bool:
     """Whether `role` includes `needed`, for showing links; the server's guard decides what may be opened."""
-    return role in ROLES and ROLES.index(role) >= ROLES.index(needed)
+    return role in tuple(Role) and Role(role).reaches(Role(needed))
 
 
 def top_bar(current: str, name: str, role: str, before: str = "", *, switch: bool = True) -> str:

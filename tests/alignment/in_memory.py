@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from alignment.dataset.compile.drafting import Scale, Totals, draft
 from alignment.dataset.compile.drafts import Draft
-from alignment.dataset.compile.implicit import ImplicitSignal, explicit_marks, signal_drafts, signal_weights
+from alignment.dataset.compile.implicit import ImplicitSignal, Item, Said, signal_drafts, signal_weights
 from alignment.dataset.compile.rules import Rules
 from alignment.dataset.compile.survey import Survey, context_digest
 from alignment.dataset.judgement import Judgement
@@ -66,3 +66,11 @@ def _signals(
         survey.clusters.add_prompt(each.row.prompt)
         contexts[context_digest(each.row.prompt)].append(each)
     return dict(contexts)
+
+
+def explicit_marks(judgements: Iterable[Judgement]) -> dict[Item, bool]:
+    """What each person said outright about which answer."""
+    said = Said()
+    for judgement in judgements:
+        said.see(judgement)
+    return said.marks()

@@ -63,7 +63,7 @@ def show(
     kind = kind or {1: "like", 2: "compare"}.get(len(texts), "rank")
     versions = versions or ["base"] * len(texts)
     replies = [(text, completion(version)) for text, version in zip(texts, versions, strict=True)]
-    context, answers = store.talk.add_candidates(person.id, "compare", prompt, replies)
+    context, answers = store.conversations.add_candidates(person.id, "compare", prompt, replies)
     ids = [answer.id for answer in answers]
     task = Task(
         kind=kind,
@@ -79,6 +79,7 @@ def show(
 
 def answered(store: Store, person: Person, said: str = "Hello?", answer: str = "Hi.") -> Message:
     """An answer of `sft-0001` in a chat of this person's."""
-    conversation = store.talk.add_conversation(person.id, "chat", said)
-    question = store.talk.add_message(conversation.id, None, "user", said)
-    return store.talk.add_reply(conversation.id, question.id, answer, completion("sft-0001", sent=[question.id]))
+    conversation = store.conversations.add_conversation(person.id, "chat", said)
+    question = store.conversations.add_message(conversation.id, None, "user", said)
+    how = completion("sft-0001", sent=[question.id])
+    return store.conversations.add_reply(conversation.id, question.id, answer, how)

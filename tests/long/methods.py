@@ -31,7 +31,7 @@ from alignment.evaluation.capability import check, load_questions
 from alignment.evaluation.evaluate import win_rate
 from alignment.evaluation.guards import mean_kl, paired_loss
 from alignment.evaluation.tastes import TASTES, Taste
-from alignment.methods.registry import METHODS, chain_of, stage_settings
+from alignment.methods.registry import CARDS, METHODS, chain_of, stage_settings
 from alignment.run import quiet_environment
 from alignment.stage.artifact import read_manifest
 from alignment.stage.sampler import Sampling
@@ -48,7 +48,6 @@ MODEL, DATA = ROOT / "data" / "model", ROOT / "data"
 UNSEEN, QUESTIONS = 400, ("unseen", "blind")
 TEMPERATURE, TOP_P, MAX_TOKENS = 0.8, 0.95, 192
 LIKES = ("kto",)  # methods that learn from marks; the others learn from comparisons
-SAMPLING = ("ppo", "rloo", "online-dpo", "constitution")  # stages that answer prompts themselves
 
 
 def prompts_of(name: str) -> list[str]:
@@ -149,7 +148,7 @@ def chain(method: str, seed: int, folder: Path, settings: Mapping[str, Setting])
     data, reward = folder / "data", None
     for stage in chain_of(method):
         own = stage_settings(settings, method, stage)
-        if stage in SAMPLING:
+        if CARDS[stage].samples:
             own.setdefault("prompts", str(DATA / "prompts" / "compare.jsonl"))
         if stage == "constitution":
             own.setdefault("principles", str(DATA / "principles.txt"))

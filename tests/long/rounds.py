@@ -99,7 +99,7 @@ async def one_seed(seed: int, annotator: str, judge: str, settings: Settings) ->
         await worker.look_after_vllm()
         line["comparisons"] = await simulate(store, answers, comparing, annotator, COMPARISONS, seed=seed, yes=True)
         start_round(store, "dpo", seed=seed)
-        turn = await worker.turn()
+        turn = await worker.run_next_round()
         assert turn is not None
         assert turn.id is not None
         line["before_votes"] = {"status": turn.status, "reasons": turn.reasons}
@@ -176,7 +176,7 @@ def preferred(texts: Sequence[str], against: Sequence[str], judge: str, seed: in
 def _sampled(
     sampler: HttpSampler, version: Version, prompts: Sequence[Sequence[Message]], worker: Worker, seed: int
 ) -> list[str]:
-    sampling = Sampling(worker.loop.temperature, worker.loop.max_tokens, seed=1_000_000 + seed * 1000)
+    sampling = Sampling(worker.steps.temperature, worker.steps.max_tokens, seed=1_000_000 + seed * 1000)
     return [samples[0].text for samples in sampler.sample(version.served_name, prompts, sampling)]
 
 

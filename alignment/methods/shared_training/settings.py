@@ -177,6 +177,11 @@ class PassesSettings(AdapterSettings):
 
 
 @dataclass(frozen=True)
+class RowsSettings(PassesSettings, PolicySettings):
+    """A policy that learns from rows that were collected."""
+
+
+@dataclass(frozen=True)
 class AnsweringSettings(MachineSettings):
     """A stage that answers prompts itself."""
 

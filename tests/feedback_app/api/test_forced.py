@@ -175,7 +175,7 @@ async def test_openais_fields_without_effect_are_taken_and_go_nowhere(site: Site
     reply = await complete(site, **dropped, parallel_tool_calls=True)
     assert reply.status_code == 200
     assert json.loads(site.fake.requests[0]) == {
-        "model": "policy-0001", "messages": [USER], "parallel_tool_calls": True,
+        "model": site.policy, "messages": [USER], "parallel_tool_calls": True,
     }  # fmt: skip
     assert (await judge(site, reply)).status_code == 200
 
@@ -380,4 +380,4 @@ async def test_what_is_nested_out_of_all_measure_is_a_sentence(site: Site) -> No
         headers = {"Authorization": f"Bearer {site.keys['chi']}"}
         reply = await client.post(f"{site.url}/v1/chat/completions", content=raw, headers=headers)
     assert reply.status_code == 400
-    assert "levels deep" in reply.json()["error"]["message"]
+    assert "nested more than 64 deep" in reply.json()["error"]["message"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator
-from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, cast
@@ -16,8 +15,10 @@ from fastapi import FastAPI
 from feedback_app.api.guard import COOKIE, Guard
 from feedback_app.api.lineage import build_lineage
 from feedback_app.collect.people import sign_in
-from feedback_app.loop.lineage import named_version_lineage, person_lineage, version_lineage
+from feedback_app.loop.controls import LoopControls
+from feedback_app.loop.lineage import version_lineage
 from feedback_app.loop.snapshot_round import freeze
+from feedback_app.settings import Settings
 from feedback_app.ui import lineage_view
 from tests.feedback_app.loop.parts import compared, made_by, serve_base
 
@@ -38,8 +39,7 @@ async def site(sqlite_store: Store, tmp_path: Path, cheap_passwords: None) -> As
     store = sqlite_store
     parts = SimpleNamespace(
         store=store,
-        version_lineage=partial(named_version_lineage, store),
-        person_lineage=partial(person_lineage, store),
+        loop=LoopControls(store, Settings()),
     )
     serve_base(store)
     for name, role in (("boss", "operator"), ("ann", "annotator"), ("bob", "annotator"), ("<b>chi", "chatter")):

@@ -13,11 +13,11 @@ import pytest
 from alignment.dataset.judgement import Kind
 from alignment.dataset.reading.formats import FORMATS, detect
 from feedback_app.collect.judge import judge
+from feedback_app.domain.conversations import Purpose
 from feedback_app.errors import UsageError
 from feedback_app.exchange import bring_in, export
 from feedback_app.loop.rules import rules_of
 from feedback_app.store.database import Store
-from feedback_app.store.imports import PURPOSE
 from tests.alignment.compiled import Compiled, compile_rows
 from tests.feedback_app.builders import show
 
@@ -192,7 +192,7 @@ def test_the_source_is_kept_with_every_judgement(sqlite_store: Store, tmp_path: 
     bring_in(sqlite_store, jsonl(tmp_path / "friends.jsonl", RECORDS["trl"]))
     (judgement,) = sqlite_store.judgements.export()
     assert judgement.task.startswith("import-")
-    (conversation,) = sqlite_store.talk.conversations(judgement.person, PURPOSE)
+    (conversation,) = sqlite_store.conversations.of(judgement.person, Purpose.IMPORT)
     assert (conversation.id, conversation.title) == (judgement.conversation, "trl: friends.jsonl")
 
 

@@ -80,7 +80,7 @@ async def test_a_round_shows_what_its_stages_left_out(live_store: Store, tmp_pat
     bench = Bench(live_store, tmp_path / "home", mode="leaves-out")
     await bench.begin()
     round_id = bench.start()
-    turn = await bench.worker.turn()
+    turn = await bench.worker.run_next_round()
     assert turn is not None
     assert turn.status == "held", turn.reasons
     rows = round_report(live_store, bench.get(round_id))["rows"]

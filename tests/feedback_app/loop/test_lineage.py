@@ -155,7 +155,7 @@ def test_after_a_withdrawal_the_snapshot_is_that_of_a_database_without_the_perso
 
 def test_what_others_said_of_ones_own_words_goes_with_them(store: Store, people: Named, tmp_path: Path) -> None:
     ann, bob = people["ann"], people["bob"]
-    context, answers = store.talk.add_candidates(
+    context, answers = store.conversations.add_candidates(
         bob.id, "typed", "I live at 7 Elm Road", [("Noted.", completion()), ("How nice!", completion())]
     )
     drawn = show(store, bob, prompt="Name a fruit.")
@@ -253,9 +253,11 @@ def test_a_round_continues_from_a_clean_version_or_names_the_nearest(
 
 def chat(store: Store, person: Person, said: str) -> None:
     """One chat turn, liked with a comment."""
-    conversation = store.talk.add_conversation(person.id, "chat", said[:80])
-    message = store.talk.add_message(conversation.id, None, "user", said)
-    reply = store.talk.add_reply(conversation.id, message.id, f"You said {said}.", completion(sent=[message.id]))
+    conversation = store.conversations.add_conversation(person.id, "chat", said[:80])
+    message = store.conversations.add_message(conversation.id, None, "user", said)
+    reply = store.conversations.add_reply(
+        conversation.id, message.id, f"You said {said}.", completion(sent=[message.id])
+    )
     task = store.tasks.add("like", message.id, [reply.id])
     ticket = store.tasks.issue(task.id, person.id, [reply.id], 1e12)
     store.judgements.record(ticket.id, person.id, {"marks": {reply.id: "good"}, "comment": f"{said}, indeed"})

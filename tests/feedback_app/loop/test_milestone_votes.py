@@ -271,7 +271,7 @@ async def turned(bench: Bench, outcomes: dict[int, list[str]]) -> tuple[Round, l
     start_round(bench.store, "ppo", settings=WATCH)
     ann = bench.store.people.by_name("ann")
     assert ann is not None
-    turning = asyncio.create_task(bench.worker.turn())
+    turning = asyncio.create_task(bench.worker.run_next_round())
     said = await people_vote(bench, ann, outcomes)
     turn = await asyncio.wait_for(turning, 60)
     assert turn is not None
@@ -304,7 +304,7 @@ async def test_a_stage_killed_while_people_are_asked_keeps_their_votes_and_asks_
     turn_id = start_round(bench.store, "ppo", settings=WATCH).id
     ann = bench.store.people.by_name("ann")
     assert ann is not None
-    turning = asyncio.create_task(bench.worker.turn())
+    turning = asyncio.create_task(bench.worker.run_next_round())
     await bench.until(lambda: shown(bench))
     (first,) = shown(bench)
     vote(bench.store, ann, first.name, "win")

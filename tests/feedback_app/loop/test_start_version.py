@@ -105,10 +105,10 @@ async def test_a_chained_round_continues_the_incumbent_and_records_it(tmp_path: 
     bench = Bench(store, tmp_path / "home")
     await bench.begin()
     first = bench.start()
-    await bench.worker.turn()
+    await bench.worker.run_next_round()
     assert store.versions.publish("policy-0001", "operator").version == "policy-0001"
     second = bench.start(settings={"start": "incumbent"})
-    turn = await bench.worker.turn()
+    turn = await bench.worker.run_next_round()
     assert turn is not None
     assert turn.status == "held", turn.reasons
     report = round_report(store, turn)
@@ -134,12 +134,12 @@ async def test_a_damaged_incumbent_is_not_continued(tmp_path: Path) -> None:
     bench = Bench(store, tmp_path / "home")
     await bench.begin()
     bench.start()
-    await bench.worker.turn()
+    await bench.worker.run_next_round()
     store.versions.publish("policy-0001", "operator")
     weights = bench.settings.versions_dir / "policy-0001" / "adapter_model.safetensors"
     weights.write_bytes(weights.read_bytes() + b"!")
     bench.start(settings={"start": "incumbent"})
-    turn = await bench.worker.turn()
+    turn = await bench.worker.run_next_round()
     assert turn is not None
     assert turn.status == "failed"
     assert "policy-0001 cannot be continued: " in turn.reasons[0]

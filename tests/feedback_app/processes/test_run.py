@@ -42,27 +42,27 @@ async def test_a_database_that_is_away_neither_ends_nor_stops_vllm(
     sqlite_store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("feedback_app.processes.run.LOOK_S", 0.01)
-    supervisor, looks, plain = Running(), 0, sqlite_store.beats.all
+    supervisor, looks, plain = Running(), 0, sqlite_store.heartbeats.all
 
     def away() -> object:
         nonlocal looks
         looks += 1
         raise Unavailable("The database does not work.")
 
-    monkeypatch.setattr(sqlite_store.beats, "all", away)
+    monkeypatch.setattr(sqlite_store.heartbeats, "all", away)
     keeping = asyncio.create_task(keep(supervisor, sqlite_store))  # type: ignore[arg-type]
     await until(lambda: looks >= 5)
     assert not keeping.done()
     assert supervisor.began == 1
-    monkeypatch.setattr(sqlite_store.beats, "all", plain)
-    sqlite_store.beats.beat("vllm-wanted", {"state": "stopped", "round": 1})
+    monkeypatch.setattr(sqlite_store.heartbeats, "all", plain)
+    sqlite_store.heartbeats.beat("vllm-wanted", {"state": "stopped", "round": 1})
     await until(supervisor.stopped.is_set)
-    monkeypatch.setattr(sqlite_store.beats, "all", away)  # stopped for a training, it stays so
+    monkeypatch.setattr(sqlite_store.heartbeats, "all", away)  # stopped for a training, it stays so
     looks = 0
     await until(lambda: looks >= 5)
     assert supervisor.began == 1
-    monkeypatch.setattr(sqlite_store.beats, "all", plain)
-    sqlite_store.beats.beat("vllm-wanted", {"state": "running", "round": 1})
+    monkeypatch.setattr(sqlite_store.heartbeats, "all", plain)
+    sqlite_store.heartbeats.beat("vllm-wanted", {"state": "running", "round": 1})
     await until(lambda: supervisor.began == 2)
     keeping.cancel()
     await asyncio.gather(keeping, return_exceptions=True)
@@ -74,8 +74,10 @@ async def test_the_last_word_of_a_supervisor_is_how_vllm_ended(
     stopping = asyncio.Event()
     monkeypatch.setattr("feedback_app.processes.run.stop_event", lambda: stopping)
     supervising = asyncio.create_task(supervise(Running(), sqlite_store, "cpu"))  # type: ignore[arg-type]
-    await until(lambda: [beat.state["name"] for beat in sqlite_store.beats.all() if beat.name == VLLM] == ["ready"])
+    await until(
+        lambda: [beat.state["name"] for beat in sqlite_store.heartbeats.all() if beat.name == VLLM] == ["ready"]
+    )
     stopping.set()
     await supervising
-    (beat,) = sqlite_store.beats.all()
+    (beat,) = sqlite_store.heartbeats.all()
     assert beat.state["name"] == "stopped"

@@ -71,10 +71,10 @@ def test_whoever_withdraws_takes_them_along_and_gives_no_more(store: Store, pers
 @pytest.mark.slow
 def test_more_than_a_page_comes_whole(store: Store, person: Callable[..., Person]) -> None:
     ada = person()
-    conversation = store.talk.add_conversation(ada.id, "chat", "t")
-    question = store.talk.add_message(conversation.id, None, "user", "Hello?")
+    conversation = store.conversations.add_conversation(ada.id, "chat", "t")
+    question = store.conversations.add_message(conversation.id, None, "user", "Hello?")
     for number in range(PAGE + 3):
-        reply = store.talk.add_reply(conversation.id, question.id, f"{number}", completion(sent=[question.id]))
+        reply = store.conversations.add_reply(conversation.id, question.id, f"{number}", completion(sent=[question.id]))
         store.signals.keep(ada.id, reply.id, "copy")
     found = list(store.signals.export(KINDS))
     assert len({each.text for each in found}) == len(found) == PAGE + 3

@@ -50,7 +50,7 @@ class Chatter:
         while (stream := self.events.streams.get(self.conversation)) is not None:
             await stream.done.wait()
             await asyncio.sleep(0)
-        conversation = self.store.talk.conversation(self.conversation)
+        conversation = self.store.conversations.conversation(self.conversation)
         assert conversation is not None
         assert conversation.head_id is not None
         return conversation.head_id

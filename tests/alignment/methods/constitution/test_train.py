@@ -119,13 +119,10 @@ def address() -> Iterator[tuple[str, list[dict[str, Any]]]]:
     server.server_close()
 
 
-def test_a_model_behind_an_address_advises(
-    tmp_path: Path, address: tuple[str, list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_model_behind_an_address_advises(tmp_path: Path, address: tuple[str, list[dict[str, Any]]]) -> None:
     url, asked = address
-    monkeypatch.setenv("OPENAI_API_KEY", "secret")
     spec = spec_for(tmp_path, url=url, adviser="judge-1")
-    metrics = train(spec, lambda record: None, sampler=Answers())
+    metrics = train(spec, lambda record: None, sampler=Answers(), key="secret")
     assert metrics["rows"] == {"pairs": 10, "sft": 10, "people": 0}
     assert metrics["adviser"] == "judge-1"
     assert {(request["path"], request["model"], request["key"]) for request in asked} == {

@@ -1,4 +1,4 @@
-"""RLOO and online DPO on a tiny random model with a reward model of its own."""
+"""RLOO, GRPO and online DPO on a tiny random model with a reward model of its own."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ pytestmark = pytest.mark.slow
 Made = tuple[Path, Path, Path]
 SMALL: dict[str, dict[str, Setting]] = {
     "rloo": {"steps": 2, "rollouts": 8, "answers": 4, "minibatch": 8, "max_tokens": 8, "dtype": "fp32"},
+    "grpo": {"steps": 2, "rollouts": 8, "answers": 4, "minibatch": 8, "max_tokens": 8, "dtype": "fp32"},
     "online-dpo": {"steps": 2, "pairs": 8, "minibatch": 4, "max_tokens": 8, "dtype": "fp32", "rate": 1e-3},
 }
 
@@ -68,6 +69,8 @@ def test_a_reward_model_and_prompts_are_needed(made: Made, tmp_path: Path, stage
     [
         ("rloo", {"answers": 1}, "rloo's answers must be at least 2"),
         ("rloo", {"rollouts": 10}, "rloo's rollouts must be a multiple"),
+        ("grpo", {"beta": 0.0}, "grpo's beta must be above 0, not 0"),
+        ("grpo", {"scale": "all"}, "grpo's scale must be one of group, batch, none"),
         ("online-dpo", {"beta": 0.0}, "online-dpo's beta and temperature must be above 0"),
         ("online-dpo", {"gamma": 1}, "online-dpo has no setting gamma"),
     ],

@@ -270,7 +270,7 @@ class Outside:
         self.open = False
 
 
-@pytest.mark.parametrize("stage", ["ppo", "online-dpo", "rloo"])
+@pytest.mark.parametrize("stage", ["ppo", "online-dpo", "rloo", "grpo"])
 def test_another_sampler_may_answer_and_is_handed_the_policy(
     made: tuple[Path, Path, Path], tmp_path: Path, stage: str
 ) -> None:
@@ -278,12 +278,11 @@ def test_another_sampler_may_answer_and_is_handed_the_policy(
     more: dict[str, dict[str, Setting]] = {
         "ppo": {},
         "online-dpo": {"pairs": 8, "tie": 0.0},
-        "rloo": {"answers": 2},
+        "rloo": {"answers": 2, "rollouts": 16},
+        "grpo": {"answers": 2, "rollouts": 16},
     }
     shared = {name: SMALL[name] for name in ("steps", "minibatch", "max_tokens", "dtype", "rate")}
     settings = {**(SMALL if stage == "ppo" else shared), **more[stage]}
-    if stage == "rloo":
-        settings["rollouts"] = 16
     settings |= {"rollouts_from": "vllm", "vllm_url": "http://127.0.0.1:1"}
     spec = StageSpec(stage, data, str(model), tmp_path / "out", settings, 1, reward=reward)
     opened: list[Outside] = []

@@ -59,6 +59,7 @@ CASES = {
         {**ANSWERING, "steps": 4, "rollouts": 8, "epochs": 2, "minibatch": 4, "target_kl": 0.5, "mix": 0.1},
     ),
     "rloo": Case("rloo", 12, {**ANSWERING, "steps": 4, "rollouts": 16, "answers": 2, "minibatch": 8}, resumed_at=8),
+    "grpo": Case("grpo", 12, {**ANSWERING, "steps": 4, "rollouts": 16, "answers": 2, "minibatch": 8}, resumed_at=8),
     "online-dpo": Case("online-dpo", 3, {**ANSWERING, "steps": 4, "pairs": 6, "minibatch": 4}),
     "constitution": Case("constitution", 128, {"max_tokens": 6}, resumed_at=64),
 }
@@ -128,7 +129,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
         settings = dict(case.settings)
         if case.stage == "constitution":
             settings |= {"prompts": str(prompts), "principles": str(folder / "rules.txt")}
-        of = reward.out if case.stage in ("ppo", "rloo", "online-dpo") else None
+        of = reward.out if CARDS[case.stage].needs_reward else None
         return StageSpec(case.stage, data, str(model), out, settings, 3, None, "", of, resume, every)
 
     def folders(kind: str) -> dict[str, Path]:
