@@ -55,10 +55,13 @@ def examine() -> list[Row]:
 
 
 def _python() -> Row:
-    found = f"Python {platform.python_version()}"
-    if sys.version_info[:2] == (3, 11):
+    found, lock = f"Python {platform.python_version()}", lock_file(gpu=_has("vllm"))
+    known = pythons(lock) if lock else []
+    if not known or ".".join(platform.python_version_tuple()[:2]) in known:
         return Row("python", "ok", found)
-    return Row("python", "broken", found, "alignloop is made for Python 3.11: make run PYTHON=/path/to/python3.11")
+    return Row(
+        "python", "broken", found, f"There is no lock for it, only for {', '.join(known)}: make run PYTHON=/path/to/one"
+    )
 
 
 def _platform() -> Row:
@@ -70,11 +73,21 @@ def _platform() -> Row:
     )
 
 
+def pythons(lock: Path) -> list[str]:
+    """The versions of Python that a lock was resolved for, as 3.11; the one that the suite runs on first."""
+    first = lock.read_text(encoding="utf-8").split("\n", 1)[0]
+    return first.removeprefix("# Python: ").split() if first.startswith("# Python: ") else []
+
+
 def locked(lock: Path) -> Iterator[tuple[str, str]]:
-    """Name and version of each package of a lock that applies to this machine."""
+    """Name and version of each package of a lock that applies to this machine and Python."""
     for line in lock.read_text().splitlines():
-        match = re.match(r"([A-Za-z0-9._-]+)==([^ ;]+)(?:\s*;\s*platform_machine == \"(\w+)\")?\s*$", line)
-        if match and match[3] in (None, platform.machine()):
+        match = re.match(
+            r"([A-Za-z0-9._-]+)==([^ ;]+)"
+            r"(?:\s*;\s*(?:platform_machine == \"(\w+)\"|python_version >= \"3\.(\d+)\"))?\s*$",
+            line,
+        )
+        if match and match[3] in (None, platform.machine()) and int(match[4] or 0) <= sys.version_info.minor:
             yield match[1], match[2]
 
 

@@ -19,18 +19,13 @@ import pytest
 from serving.errors import LaunchProblem
 from serving.group import GroupFile, members, start_time
 from serving.supervise import Supervisor
+from tests.ports import free_port
 from tests.waiting import until
 
 pytestmark = pytest.mark.slow
 
 FAKE = str(Path(__file__).with_name("fake_vllm.py"))
 ENV = dict(os.environ)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def make(tmp_path: Path, *words: str, port: int | None = None, **options: float) -> Supervisor:

@@ -15,7 +15,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.feedback_app.processes.up import ROOT, Up, free_port
+from tests.feedback_app.processes.up import ROOT, Up
+from tests.ports import free_port
 from tests.postgres import ADVICE, PrivatePostgres, binaries
 from tests.waiting import wait_until as until
 

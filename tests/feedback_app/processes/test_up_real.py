@@ -12,7 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.feedback_app.processes.up import Up, free_port
+from tests.feedback_app.processes.up import Up
+from tests.ports import free_port
 from tests.waiting import wait_until as until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
