@@ -16,7 +16,7 @@ from feedback_app.loop.start_version import check_choice, check_round
 from feedback_app.store.database import Store
 from feedback_app.store.tables import Round
 
-EXIT_CODES = {
+EXIT_CODES: Mapping[str, int] = {
     RoundStatus.PASSED: 0,
     RoundStatus.PROMOTED: 0,
     RoundStatus.HELD: 3,
