@@ -16,12 +16,12 @@ import shutil
 import threading
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from alignment.methods.ppo.settings import WATCH_NEEDS
 from alignment.methods.registry import chain_of, stage_settings
 from alignment.stage.people_channel import Asked, Votes, answer, asked, forget
 from alignment.stage.spec import StageSpec
+from alignment.terms import Setting
 from feedback_app.domain.versions import VersionForm, VersionKind, VersionState
 from feedback_app.domain.votes import counting, tally
 from feedback_app.errors import RoundFailed, Unavailable, UsageError
@@ -36,14 +36,14 @@ LOAD_TIMEOUT_S = 60.0  # then it is tried again, as long as the stage waits
 STAGE = "ppo"  # the stage that has a watch
 
 
-def check_watch(settings: Mapping[str, Any], method: str) -> None:
+def check_watch(settings: Mapping[str, Setting], method: str) -> None:
     """Refuse a watch that has nothing to judge. Raises `UsageError`."""
     own = _own(settings, method)
     if own.get("watch") and not own.get("milestones"):
         raise UsageError(f"{STAGE}'s {WATCH_NEEDS}.")
 
 
-def check_served(settings: Mapping[str, Any], method: str, *, paused: bool) -> None:
+def check_served(settings: Mapping[str, Setting], method: str, *, paused: bool) -> None:
     """Refuse a watch while nothing answers people. Raises `RoundFailed`."""
     if paused and _own(settings, method).get("watch"):
         raise RoundFailed(
@@ -189,5 +189,5 @@ class Watching:
         )
 
 
-def _own(settings: Mapping[str, Any], method: str) -> dict[str, Any]:
+def _own(settings: Mapping[str, Setting], method: str) -> dict[str, Setting]:
     return dict(stage_settings(settings, method, STAGE)) if STAGE in chain_of(method) else {}

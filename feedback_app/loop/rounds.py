@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import Any
 
 from alignment.errors import StageError
 from alignment.methods.registry import METHODS, chain_of, stage_settings
+from alignment.terms import Setting
 from feedback_app.domain.rounds import ENDED, RoundStatus
 from feedback_app.errors import NotFound, UsageError
 from feedback_app.loop.milestone_votes import check_watch
@@ -32,7 +32,7 @@ def start_round(
     *,
     requested_by: str | None = None,
     seed: int = 0,
-    settings: Mapping[str, Any] | None = None,
+    settings: Mapping[str, Setting] | None = None,
 ) -> Round:
     """Queue a round; a worker takes it within seconds.
 

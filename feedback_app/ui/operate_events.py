@@ -69,9 +69,9 @@ class OperateEvents:
     # Work in the store: synchronous, called in a thread; what comes back is shown once above the people
 
     def _start_round(self, person: Person, act: Act) -> Markup | None:
-        method = str(act.get("method") or self._parts.methods[0])
-        if method not in self._parts.methods:
-            raise UsageError(f"There is no method {method}. Use one of: {', '.join(self._parts.methods)}.")
+        method = str(act.get("method") or self._parts.loop.methods[0])
+        if method not in self._parts.loop.methods:
+            raise UsageError(f"There is no method {method}. Use one of: {', '.join(self._parts.loop.methods)}.")
         start = str(act.get("start") or "")
         settings = {
             **self._parts.loop.read_settings(str(act.get("settings") or "")),
@@ -85,17 +85,17 @@ class OperateEvents:
         return None
 
     def _promote(self, person: Person, act: Act) -> Markup | None:
-        self._parts.promote(str(act["version"]), person.id, str(act.get("note") or "").strip())
+        self._parts.loop.promote(str(act["version"]), person.id, str(act.get("note") or "").strip())
         return None
 
     def _rollback(self, person: Person, act: Act) -> Markup | None:
-        if self._parts.rollback_target() != act.get("version"):
+        if self._parts.loop.rollback_target() != act.get("version"):
             raise UsageError("What is served has changed meanwhile. Look again, then roll back.")
         self._parts.loop.rollback(person.id)
         return None
 
     def _schedule(self, person: Person, act: Act) -> Markup | None:
-        method = str(act.get("method") or self._parts.methods[0])
+        method = str(act.get("method") or self._parts.loop.methods[0])
         judgements = _number(act.get("every_judgements"), "The number of judgements")
         hours = _number(act.get("every_hours"), "The number of hours")
         enabled = act.get("enabled") is True

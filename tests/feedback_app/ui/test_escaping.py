@@ -24,6 +24,7 @@ from markupsafe import Markup
 import feedback_app.ui
 from feedback_app.api.plain import plain_page, refusal_page
 from feedback_app.api.signin import account_page, sign_in_page
+from feedback_app.domain.lineage import Click, Contributor, Dataset, PersonLineage, RestsOn, UsedIn, VersionLineage
 from feedback_app.domain.votes import Tally
 from feedback_app.errors import UsageError
 from feedback_app.ui import (
@@ -114,21 +115,32 @@ def person(x: str, scripted: bool = False) -> Any:
     )
 
 
-def lineage(x: str) -> dict[str, Any]:
-    return {
-        "version": x, "serving": True, "ancestors": [x, x], "flag": x, "snapshot": {"hash": x}, "round": 1,
-        "rows": {"pairs": 2},
-        "people": [{"name": x, "judgements": 1, "erased": False, "withdrawn": True, "scripted": True}],
-        "clicks": [{"judgement": x, "at": 0.0, "person": x, "kind": x, "rows": {"pairs": 1}}],
-    }  # fmt: skip
+def lineage(x: str) -> VersionLineage:
+    return VersionLineage(
+        version=x,
+        serving=True,
+        flag=x,
+        ancestors=[x, x],
+        parent=x,
+        round=1,
+        snapshot=Dataset(x, x, x),
+        people=[Contributor(x, scripted=True, judgements=1, withdrawn=True, erased=False)],
+        rows={"pairs": 2},
+        judgements=1,
+        clicks=[Click(x, person=x, kind=x, at=0.0, rows={"pairs": 1})],
+    )
 
 
-def persons_lineage(x: str) -> dict[str, Any]:
-    return {
-        "person": x, "judgements": 2, "set_aside": False, "erased": True, "withdrawn": True, "scripted": False,
-        "snapshots": [{"rounds": [1], "judgements": 2}],
-        "versions": [{"version": x, "judgements": 2, "serving": True, "how": "continued"}],
-    }  # fmt: skip
+def persons_lineage(x: str) -> PersonLineage:
+    return PersonLineage(
+        person=x,
+        withdrawn=True,
+        erased=True,
+        set_aside=False,
+        judgements=2,
+        snapshots=[UsedIn(x, 2, [1])],
+        versions=[RestsOn(x, "continued", 2, x, serving=True)],
+    )
 
 
 def watch(x: str) -> dict[str, Any]:
