@@ -28,6 +28,7 @@ from alignment.dataset.left_out import LeftOut
 from alignment.dataset.row_files import completion, messages, rows_of
 from alignment.dataset.rows import GroupRow, MarkRow, PairRow, SftRow, to_record
 from alignment.errors import SnapshotProblem
+from alignment.files import fingerprint
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -371,10 +372,3 @@ def _schema(name: str) -> pa.Schema:
         ],
     }
     return pa.schema(columns[name])
-
-
-def fingerprint(path: Path) -> dict[str, Any]:
-    """A file's `sha256` and its size in `bytes`."""
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return {"sha256": digest, "bytes": path.stat().st_size}

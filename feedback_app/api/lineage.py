@@ -47,7 +47,7 @@ def build_lineage(parts: Parts) -> APIRouter:
     async def person(request: Request, name: str) -> Response:
         asked = await asyncio.to_thread(store.people.by_name, name)
         if asked is None:
-            return await asyncio.to_thread(page, signed_in(request), "", name, NotFound(NOBODY))
+            return await asyncio.to_thread(page, signed_in(request), Markup(), name, NotFound(NOBODY))
         return await asyncio.to_thread(show_person, signed_in(request), asked)
 
     def found(me: Person, name: str) -> Response:

@@ -6,12 +6,12 @@ whose judgements it was compiled from; its rows name each of them. Nothing is ch
 
 from __future__ import annotations
 
-import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from alignment.files import json_lines
 from feedback_app.domain.lineage import Click, Contributor, Dataset, PersonLineage, RestsOn, UsedIn, VersionLineage
 from feedback_app.errors import NotFound, UsageError
 from feedback_app.store.database import Store
@@ -183,9 +183,8 @@ def _clicks(folder: Path, store: Store) -> Iterator[Click]:
 
 def _lines(path: Path) -> Iterator[dict[str, Any]]:
     try:
-        with path.open(encoding="utf-8") as file:
-            for line in file:
-                yield json.loads(line)
+        for _, record in json_lines(path):
+            yield record
     except FileNotFoundError as error:
         raise NotFound(f"{path} is gone, so which judgements stand behind it cannot be said any more.") from error
 

@@ -10,13 +10,12 @@ challenger counts them, because each vote names what it is about.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
-import shutil
 import threading
 from collections.abc import Mapping
 from pathlib import Path
 
+from alignment.files import copy_whole, sha256_of
 from alignment.methods.ppo.settings import WATCH_NEEDS
 from alignment.methods.registry import chain_of, stage_settings
 from alignment.stage.people_channel import Asked, Votes, answer, asked, forget
@@ -161,17 +160,14 @@ class Watching:
     def _registered(self, question: Asked) -> Version:
         """The milestone as a version, its files copied to their lasting place; same weights, same version."""
         source = Path(question.adapter)
-        weights = hashlib.sha256((source / "adapter_model.safetensors").read_bytes()).hexdigest()
+        weights = sha256_of(source / "adapter_model.safetensors")
         name = f"{VersionKind.MILESTONE}-{self._round.id:04d}-{question.step}-{weights[:6]}"
         known = self._store.versions.get(name)
         if known is not None:
             return known
         folder = (self._home / name).resolve()
-        partial = folder.with_name(f"{name}.partial")
-        shutil.rmtree(partial, ignore_errors=True)
         if not folder.exists():
-            shutil.copytree(source, partial)
-            partial.replace(folder)
+            copy_whole(source, folder)
         return self._store.versions.add(
             Version(
                 name=name,

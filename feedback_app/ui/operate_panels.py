@@ -133,7 +133,7 @@ def _to_look_at(flagged: Sequence[str]) -> Markup:
 
 def _left_out(found: Mapping[str, Mapping[str, Any]]) -> Markup:
     words = [str(each.get("words", "")) for each in found.values()]
-    return html('<p class="small">Rows left out of the training: {}.</p>', ", ".join(words)) if words else ""
+    return html('<p class="small">Rows left out of the training: {}.</p>', ", ".join(words)) if words else Markup()
 
 
 def _held_out(evaluation: Mapping[str, Any]) -> Markup:
@@ -178,13 +178,13 @@ def decisions(loop: LoopState, target: str | None) -> Markup:
             f"{serving} has answered since {loop.published.previous} could no longer be served. Keeping it changes "
             "nothing for people and ends the alarm."
         )
-        blocks.append(_confirm("keep", f"Keep {serving}", what, "", version=serving))
+        blocks.append(_confirm("keep", f"Keep {serving}", what, Markup(), version=serving))
     if target:
         what = (
             f"From the next request on, everybody is answered by {target} again instead of {serving}. {serving} stays "
             "in the history and can be promoted again."
         )
-        blocks.append(_confirm("rollback", f"Roll back to {target}", what, "", version=target))
+        blocks.append(_confirm("rollback", f"Roll back to {target}", what, Markup(), version=target))
     return Markup().join(blocks)
 
 
