@@ -9,20 +9,12 @@ What may not be done here: sampling, training, or letting a failed guard be outv
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import StrEnum
 
 from alignment.evaluation.guards import Evidence
 from alignment.stats import binomial_tail
+from alignment.terms import VerdictKind as VerdictKind
 
 LEVEL = 0.05
-
-
-class VerdictKind(StrEnum):
-    """What follows: go on, wait for more, or stop."""
-
-    PASS = "pass"
-    HOLD = "hold"
-    FAIL = "fail"
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,9 @@ kept in a file (`known`). The judging itself is `alignment.evaluation.evaluate` 
 from __future__ import annotations
 
 import hashlib
-import json
 import threading
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
@@ -19,8 +19,9 @@ from alignment.evaluation.evaluate import Prompt, TextLoss, collect_evidence
 from alignment.evaluation.guards import Evidence
 from alignment.evaluation.kl import kl_by
 from alignment.evaluation.language_loss import Text, TextFileError, encoded, language_loss, load_texts
-from alignment.lines import numbered_lines
+from alignment.files import made_of_lines
 from alignment.stage.sampler import Sample, Sampling
+from feedback_app.domain.conversations import Speaker
 from feedback_app.errors import RoundFailed
 from feedback_app.loop.evaluation_cache import KnownLosses, KnownRights
 from feedback_app.store.tables import Version
@@ -169,9 +170,9 @@ def held_out_texts(path: Path) -> tuple[Text, ...]:
 
 def evaluation_prompts(path: Path, at_most: int, system_prompt: str = "") -> tuple[tuple[Message, ...], ...]:
     """The first prompts of a JSON Lines file of {"prompt"}, behind the system prompt where there is one."""
-    opening = (Message("system", system_prompt),) if system_prompt else ()
+    opening = (Message(Speaker.SYSTEM, system_prompt),) if system_prompt else ()
     try:
-        lines = [line for _, line in numbered_lines(path)]
-        return tuple((*opening, Message("user", str(json.loads(line)["prompt"]))) for line in lines[:at_most])
-    except (OSError, ValueError, KeyError) as error:
+        prompts = made_of_lines(path, lambda value: str(value["prompt"]))
+        return tuple((*opening, Message(Speaker.USER, prompt)) for _, prompt in islice(prompts, at_most))
+    except (OSError, ValueError) as error:
         raise RoundFailed(f"The evaluation prompts in {path} cannot be read: {error}.") from error

@@ -37,7 +37,7 @@ class ModelWatch:
             if published is not None:
                 self._away_since = None
                 return {"name": "ready"}
-        said = dict(self._parts.vllm_state()) or await asyncio.to_thread(self._beat)
+        said = await asyncio.to_thread(self._beat)
         if self._away_since is None:
             self._away_since = self._parts.store.now()
         said.setdefault("since", self._away_since)

@@ -90,7 +90,7 @@ async def test_what_is_forced_is_said_and_trains_nothing(vllm: RealVllm, tmp_pat
             if found is None:
                 return str(reply.headers.get("x-alignloop-unjudged", ""))
             judge(door.store, person, found[0].id, like(found[0], "good"))
-            completion = door.store.talk.completion(found[0].order[0])
+            completion = door.store.conversations.completion(found[0].order[0])
             assert completion is not None
             return completion.excluded or ""
 

@@ -24,7 +24,7 @@ from alignment.dataset.left_out import LeftOut
 from alignment.dataset.rows import PairRow, Row, SftRow, to_record
 from alignment.dataset.snapshot import read_pairs, read_sft
 from alignment.errors import StageError
-from alignment.lines import lines_of
+from alignment.files import lines_of
 from alignment.methods.constitution.settings import ConstitutionSettings
 from alignment.methods.online.prompts import Prompt, prompts_for, usable_prompts
 from alignment.stage.sampler import Sample, Sampler, Sampling
@@ -186,8 +186,8 @@ class Council:
             for prompt, (first, second) in zip(prompts, answers, strict=True)
             if first.finish_reason == second.finish_reason == "stop" and not same_answer(first.text, second.text)
         ]
-        forth = self._ask([_choice(prompt, a.text, b.text, rule) for prompt, a, b, rule in usable])
-        back = self._ask([_choice(prompt, b.text, a.text, rule) for prompt, a, b, rule in usable])
+        forth = self._ask([choice_prompt(prompt, a.text, b.text, rule) for prompt, a, b, rule in usable])
+        back = self._ask([choice_prompt(prompt, b.text, a.text, rule) for prompt, a, b, rule in usable])
         rows = []
         for (prompt, a, b, _), one, other in zip(usable, forth, back, strict=True):
             match (letter(one.text), letter(other.text)):
@@ -228,7 +228,8 @@ def _revision(prompt: Prompt, answer: str, principle: str, critique: str) -> str
     )
 
 
-def _choice(prompt: Prompt, first: str, second: str, principle: str) -> str:
+def choice_prompt(prompt: Prompt, first: str, second: str, principle: str) -> str:
+    """What the adviser is asked about two answers: which of them the principle prefers."""
     return (
         f"{_conversation(prompt)}\n\nAnswer A: {first}\nAnswer B: {second}\n\nPrinciple: {principle}\n"
         "Which answer follows the principle better? Say A or B and nothing else."

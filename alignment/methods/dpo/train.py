@@ -51,7 +51,7 @@ def train(spec: StageSpec, progress: Progress) -> dict[str, Any]:
     check_pairs("dpo", sum(row.split == "train" for row in rows) + left.total, settings.min_pairs)
     tokenizer = load_tokenizer(spec.model)
     max_length = settings.max_length or window(spec.model, tokenizer)
-    bad = _found_bad(spec.data) if settings.sft else set()
+    bad = found_bad(spec.data) if settings.sft else set()
     pairs, unusable = tokenize_pairs([row for row in rows if row.split == "train"], tokenizer, max_length, bad=bad)
     left.update(unusable)
     left.check("dpo", len(pairs), settings.min_pairs, "pairs", f"the model's {max_length} tokens")
@@ -104,7 +104,7 @@ def build_trainer(
     return WeightedDpoTrainer(config=config, pairs=pairs, answers=answers, settings=settings, **given)
 
 
-def _found_bad(data: Path) -> set[tuple[tuple[Message, ...], str]]:
+def found_bad(data: Path) -> set[tuple[tuple[Message, ...], str]]:
     """Prompts with the answers to them that people marked bad: chosen or not, nobody wants those imitated."""
     if not (data / "marks.jsonl").is_file():
         return set()

@@ -51,7 +51,7 @@ async def compared(comparing: Comparing, store: Store, person: Person) -> str | 
     found = store.tasks.ticket(ready.ticket_id)
     assert found is not None
     ticket, task = found
-    messages = store.talk.messages(ticket.order)
+    messages = store.conversations.messages(ticket.order)
     assert [messages[id].content for id in ticket.order] == [ready.a_text, ready.b_text]
     judge(store, person, ticket.id, compare_verdict(ticket.order, "a_clearly"))
     return started.prompt if task.gold else None

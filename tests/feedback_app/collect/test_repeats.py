@@ -46,7 +46,7 @@ async def compared(comparing: Comparing, store: Store, person: Person) -> Task:
     found = store.tasks.ticket(ready.ticket_id)
     assert found is not None
     ticket, task = found
-    messages = store.talk.messages([*ticket.order, task.context_id or ""])
+    messages = store.conversations.messages([*ticket.order, task.context_id or ""])
     assert [messages[id].content for id in ticket.order] == [ready.a_text, ready.b_text]
     assert messages[task.context_id or ""].content == started.prompt
     judge(store, person, ticket.id, compare_verdict(ticket.order, "a_clearly"))

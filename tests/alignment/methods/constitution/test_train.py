@@ -3,50 +3,24 @@
 from __future__ import annotations
 
 import json
-import re
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from alignment.dataset.judgement import Message
 from alignment.dataset.snapshot import read_pairs, read_sft
 from alignment.errors import StageError
 from alignment.methods.constitution.train import letter, read_principles, train
 from alignment.stage.artifact import finish
-from alignment.stage.sampler import Sample, Sampling
 from alignment.stage.spec import Setting, StageSpec
 from tests.alignment.builders import vote
 from tests.alignment.compiled import write_compiled
+from tests.alignment.methods.constitution.advisers import Adviser, Answers
 
 ROOT = Path(__file__).resolve().parents[4]
-
-
-class Answers:
-    """Two answers to every prompt, the second kind."""
-
-    def sample(self, version: str, prompts: Sequence[Sequence[Message]], sampling: Sampling) -> list[list[Sample]]:
-        return [[Sample("No.", "stop"), Sample("Gladly!", "stop")][: sampling.n] for _ in prompts]
-
-
-class Adviser:
-    """Chooses the answer with "Gladly", and revises to it; `always` chooses one letter whatever was shown."""
-
-    def __init__(self, always: str = "", revision: str = "Gladly, friend!") -> None:
-        self.always, self.revision = always, revision
-        self.asked: list[str] = []
-
-    def answer(self, text: str) -> str:
-        self.asked.append(text)
-        if "Say A or B" in text:
-            return self.always or ("A" if re.search(r"Answer A: .*Gladly", text) else "B")
-        return self.revision if "Write the new answer" in text else "It is curt."
-
-    def sample(self, version: str, prompts: Sequence[Sequence[Message]], sampling: Sampling) -> list[list[Sample]]:
-        return [[Sample(self.answer(prompt[-1].content), "stop")] for prompt in prompts]
 
 
 def spec_for(folder: Path, **settings: Setting) -> StageSpec:

@@ -14,40 +14,10 @@ from alignment.methods.registry import run_stage
 from alignment.stage.artifact import is_complete
 from alignment.stage.sampler import Sample, Sampling
 from alignment.stage.spec import Setting, StageSpec
-from tests.alignment.builders import vote
-from tests.alignment.compiled import write_compiled
 from tests.alignment.methods.exclaiming import exclaiming_model
-from tests.alignment.tiny_model import make_tiny_model
+from tests.alignment.methods.ppo.small import SMALL, spec_for
 
 pytestmark = pytest.mark.slow
-
-SMALL: dict[str, Setting] = {
-    "steps": 2,
-    "rollouts": 16,
-    "epochs": 2,
-    "minibatch": 8,
-    "microbatch": 4,
-    "max_tokens": 8,
-    "dtype": "fp32",
-    "rate": 1e-3,
-}
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path]:
-    """(model, dataset, reward model)."""
-
-    folder = tmp_path_factory.mktemp("ppo")
-    model = make_tiny_model(folder / "model")
-    votes = [vote(i, f"Gladly, friend {i}!", f"No {i}.", (1, 2), prompt=f"Question {i}?") for i in range(12)]
-    write_compiled(votes, folder / "data")
-    run_stage(StageSpec("reward", folder / "data", str(model), folder / "reward", {"epochs": 2, "dtype": "fp32"}, 1))
-    return model, folder / "data", folder / "reward"
-
-
-def spec_for(made: tuple[Path, Path, Path], out: Path, *, seed: int = 1, **settings: Setting) -> StageSpec:
-    model, data, reward = made
-    return StageSpec("ppo", data, str(model), out, {**SMALL, **settings}, seed, reward=reward)
 
 
 def model_for(made: tuple[Path, Path, Path], adapter: Path | None = None) -> tuple[Any, Any]:

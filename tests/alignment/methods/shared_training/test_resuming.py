@@ -23,18 +23,13 @@ from alignment.stage.checkpoints import CHECKPOINTS, holds_one
 from alignment.stage.spec import Setting, StageSpec
 from tests.alignment.builders import like, ranking, vote
 from tests.alignment.compiled import write_compiled
-from tests.alignment.tiny_model import TEMPLATE, make_tiny_model
+from tests.alignment.tiny_model import ANSWERS_TEMPLATE, make_tiny_model
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]  # the first test waits for them all
 
 ROOT = Path(__file__).resolve().parents[4]
 FP32: dict[str, Setting] = {"dtype": "fp32"}
 ANSWERING: dict[str, Setting] = {**FP32, "max_tokens": 6, "rate": 1e-3}
-ANSWERS_TEMPLATE = TEMPLATE.replace(
-    "{{ m['content'] }}<|end|>",
-    "{% if m['role'] == 'assistant' %}{% generation %}{{ m['content'] }}<|end|>{% endgeneration %}"
-    "{% else %}{{ m['content'] }}<|end|>{% endif %}",
-)
 
 
 @dataclass(frozen=True)
