@@ -36,7 +36,7 @@ class Votes(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class VoteRequest:
     """A milestone (the policy after `step` steps, its adapter's folder), and the judgements wanted of it in all."""
 
     step: int
@@ -49,16 +49,16 @@ def folder_of(out: Path) -> Path:
     return out.with_name(f"{out.name}.asking")
 
 
-def asked(out: Path) -> Asked | None:
+def asked(out: Path) -> VoteRequest | None:
     """What the stage waits for now; None when it does not."""
     raw = _read(folder_of(out) / ASKED)
     try:
-        return Asked(int(raw["step"]), str(raw["adapter"]), int(raw["judgements"])) if raw else None
+        return VoteRequest(int(raw["step"]), str(raw["adapter"]), int(raw["judgements"])) if raw else None
     except (KeyError, TypeError, ValueError):
         return None
 
 
-def answer(out: Path, question: Asked, votes: Votes, *, over: bool = False) -> None:
+def answer(out: Path, question: VoteRequest, votes: Votes, *, over: bool = False) -> None:
     """Tell the stage what people have said so far; `over` says that there is no use in waiting for more."""
     said = {"step": question.step, "adapter": question.adapter, "over": over, **votes._asdict()}
     with contextlib.suppress(FileNotFoundError):  # the stage has stopped asking meanwhile
@@ -70,7 +70,7 @@ def forget(out: Path) -> None:
     shutil.rmtree(folder_of(out), ignore_errors=True)
 
 
-class Asking:
+class PeopleChannel:
     """The stage's side: called with a milestone and a number, it returns when people have judged it so often.
 
     At the latest after `patience_s`, with the votes there are then. `withdraw` says that nothing is waited for now.
@@ -80,7 +80,7 @@ class Asking:
         self,
         out: Path,
         patience_s: float,
-        tell: Callable[[Asked, Votes], None] = lambda question, votes: None,
+        tell: Callable[[VoteRequest, Votes], None] = lambda question, votes: None,
         *,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
@@ -94,7 +94,7 @@ class Asking:
 
     def __call__(self, step: int, adapter: str, judgements: int) -> Votes:
         """Ask, and wait."""
-        question = Asked(step, adapter, judgements)
+        question = VoteRequest(step, adapter, judgements)
         folder = folder_of(self._out)
         folder.mkdir(parents=True, exist_ok=True)
         write_whole(folder / ASKED, json.dumps(asdict(question)))
@@ -113,7 +113,7 @@ class Asking:
         """Nothing is waited for now; safe to repeat."""
         forget(self._out)
 
-    def _answered(self, question: Asked) -> tuple[Votes, bool]:
+    def _answered(self, question: VoteRequest) -> tuple[Votes, bool]:
         raw = _read(folder_of(self._out) / ANSWERED)
         if (raw.get("step"), raw.get("adapter")) != (question.step, question.adapter):  # none, or an earlier one's
             return Votes(), False

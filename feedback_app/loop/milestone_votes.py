@@ -18,7 +18,7 @@ from pathlib import Path
 from alignment.files import copy_whole, sha256_of
 from alignment.methods.ppo.settings import WATCH_NEEDS
 from alignment.methods.registry import chain_of, stage_settings
-from alignment.stage.people_channel import Asked, Votes, answer, asked, forget
+from alignment.stage.people_channel import VoteRequest, Votes, answer, asked, forget
 from alignment.stage.spec import StageSpec
 from alignment.terms import Setting
 from feedback_app.domain.versions import VersionForm, VersionKind, VersionState
@@ -78,7 +78,7 @@ class Watching:
         self._home = home
         self._scripted_count = scripted_count
         self.poll_s = poll_s
-        self._question: Asked | None = None
+        self._question: VoteRequest | None = None
         self._about: Version | None = None  # the milestone that the question is about
         self._told: Votes | None = None
         self._lock = threading.Lock()  # a thread that was left behind must not undo what `let_go` did
@@ -158,7 +158,7 @@ class Watching:
         counted = tally(votes, needed, scripted_count=True)
         return Votes(counted.score, counted.n, sum(vote.scripted for vote in votes))
 
-    def _registered(self, question: Asked) -> Version:
+    def _registered(self, question: VoteRequest) -> Version:
         """The milestone as a version, its files copied to their lasting place; same weights, same version."""
         source = Path(question.adapter)
         weights = sha256_of(source / "adapter_model.safetensors")

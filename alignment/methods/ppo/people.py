@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from alignment.methods.ppo.overoptimization import Milestone, Watch
 from alignment.methods.ppo.settings import PpoSettings
-from alignment.stage.people_channel import Asked, Asking, Votes
+from alignment.stage.people_channel import PeopleChannel, VoteRequest, Votes
 from alignment.stage.spec import StageSpec
 
 Waiting = Callable[[str], None]
@@ -18,17 +18,17 @@ def watched_by_people(spec: StageSpec, settings: PpoSettings, waiting: Waiting) 
     if not settings.watch:
         return None
 
-    def tell(question: Asked, votes: Votes) -> None:
+    def tell(question: VoteRequest, votes: Votes) -> None:
         all_votes = watch.spent - milestone_of(question).judged + votes.judged
         waiting(
             f"step {question.step}: {votes.judged} of {question.judgements} blind judgements, "
             f"{all_votes} of at most {watch.budget} in all"
         )
 
-    def milestone_of(question: Asked) -> Milestone:
+    def milestone_of(question: VoteRequest) -> Milestone:
         return next(each for each in watch.milestones if each.step == question.step)
 
-    asking = Asking(spec.out, 60.0 * settings.patience_minutes, tell)
+    asking = PeopleChannel(spec.out, 60.0 * settings.patience_minutes, tell)
 
     def judge(milestone: Milestone, judgements: int) -> Votes:
         return asking(milestone.step, milestone.adapter, judgements)

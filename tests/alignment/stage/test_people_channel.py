@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from alignment.stage.people_channel import ANSWERED, ASKED, Asked, Asking, Votes, answer, asked, folder_of
+from alignment.stage.people_channel import ANSWERED, ASKED, PeopleChannel, VoteRequest, Votes, answer, asked, folder_of
 
-FOUR = Asked(12, "/made/step-12", 4)
+FOUR = VoteRequest(12, "/made/step-12", 4)
 
 
 class Supervisor:
@@ -19,10 +19,10 @@ class Supervisor:
         self.out, self.now, self.plan = out, 0.0, list(after)
         self.told: list[Votes] = []
 
-    def asking(self, patience_s: float = 60.0) -> Asking:
-        return Asking(self.out, patience_s, self.tell, clock=lambda: self.now, sleep=self.sleep)
+    def asking(self, patience_s: float = 60.0) -> PeopleChannel:
+        return PeopleChannel(self.out, patience_s, self.tell, clock=lambda: self.now, sleep=self.sleep)
 
-    def tell(self, question: Asked, votes: Votes) -> None:
+    def tell(self, question: VoteRequest, votes: Votes) -> None:
         self.told.append(votes)
 
     def sleep(self, seconds: float) -> None:

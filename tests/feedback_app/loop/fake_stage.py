@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 from alignment import run
 from alignment.methods import registry
 from alignment.stage.checkpoints import CHECKPOINTS, newest, whole
-from alignment.stage.people_channel import Asked, Asking, Votes
+from alignment.stage.people_channel import PeopleChannel, VoteRequest, Votes
 from alignment.stage.spec import StageSpec
 
 MODE = sys.argv[1] if __name__ == "__main__" else ""
@@ -69,14 +69,14 @@ def asks(spec: StageSpec, progress: Callable[[Mapping[str, Any]], None]) -> dict
     """A run whose watch asks for two judgements of each of two milestones."""
     found, milestones = newest(spec), []
 
-    def tell(question: Asked, votes: Votes) -> None:
+    def tell(question: VoteRequest, votes: Votes) -> None:
         said = f"step {question.step}: {votes.judged} of {question.judgements} blind judgements"
         progress({"step": question.step, "steps": 4, "loss": 0.69, "waiting": said})
         if MODE == "asks-falls" and found is None and votes.judged:
             leave(spec, question.step)
             os.kill(os.getpid(), signal.SIGKILL)
 
-    asking = Asking(spec.out, 600.0, tell)
+    asking = PeopleChannel(spec.out, 600.0, tell)
     for step in (2, 4):
         folder = spec.out / "milestones" / f"step-{step}"
         adapter(folder, step)

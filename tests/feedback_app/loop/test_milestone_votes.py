@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from alignment.stage.people_channel import Asked, Asking, Votes, answer, asked, folder_of
+from alignment.stage.people_channel import PeopleChannel, VoteRequest, Votes, answer, asked, folder_of
 from feedback_app.commands.rounds import watched as said_of
 from feedback_app.errors import Conflict, RoundFailed, UsageError
 from feedback_app.loop import milestone_votes as watching
@@ -49,7 +49,7 @@ class Desk:
     def ask(self, step: int, judgements: int, out: Path | None = None) -> None:
         folder = (out or self.out) / "milestones" / f"step-{step}"
         adapter(folder, step)
-        Asking(out or self.out, 0.0)(step, str(folder), judgements)
+        PeopleChannel(out or self.out, 0.0)(step, str(folder), judgements)
 
     async def look(self, out: Path | None = None) -> None:
         await self.watching.look(out or self.out)
@@ -57,7 +57,7 @@ class Desk:
     def answered(self, step: int, judgements: int) -> Votes:
         """What the stage would have if it looked now."""
         folder = self.out / "milestones" / f"step-{step}"
-        return Asking(self.out, 0.0)(step, str(folder), judgements)
+        return PeopleChannel(self.out, 0.0)(step, str(folder), judgements)
 
     def shown(self) -> list[Version]:
         return self.store.versions.watched()
@@ -125,7 +125,7 @@ async def test_the_same_weights_asked_about_again_have_their_votes_and_need_not_
     again = desk.out.with_name("ppo-2")
     desk.ask(12, 2, again)
     await desk.look(again)
-    answered = Asking(again, 0.0)(12, str(again / "milestones" / "step-12"), 2)
+    answered = PeopleChannel(again, 0.0)(12, str(again / "milestones" / "step-12"), 2)
     assert answered == Votes(2.0, 2)
     assert (desk.shown(), desk.vllm.loaded) == ([], {})
 
@@ -135,7 +135,7 @@ async def test_other_weights_of_the_same_step_are_another_milestone(desk: Desk) 
     await desk.look()
     again = desk.out.with_name("ppo-2")
     adapter(again / "milestones" / "step-12", 50)
-    Asking(again, 0.0)(12, str(again / "milestones" / "step-12"), 2)
+    PeopleChannel(again, 0.0)(12, str(again / "milestones" / "step-12"), 2)
     await desk.look(again)
     known = desk.store.versions.listing(milestones=True)
     assert len([version for version in known if version.kind == "milestone"]) == 2
@@ -165,7 +165,7 @@ async def test_a_milestone_that_vllm_refuses_is_not_waited_for(desk: Desk) -> No
     desk.vllm.load = refuse  # type: ignore[method-assign]
     desk.ask(12, 4)
     await desk.look()
-    patient = Asking(desk.out, 60.0, sleep=lambda seconds: pytest.fail("it waits"))
+    patient = PeopleChannel(desk.out, 60.0, sleep=lambda seconds: pytest.fail("it waits"))
     assert patient(12, str(desk.out / "milestones" / "step-12"), 4) == Votes()
     assert desk.shown() == []
 
@@ -185,7 +185,7 @@ async def test_while_vllm_is_away_the_stage_waits_and_is_answered_when_it_is_bac
 
 async def test_an_error_is_no_end_and_being_cancelled_lets_the_milestone_go(desk: Desk) -> None:
     folder_of(desk.out).mkdir(parents=True)
-    Asking(desk.out, 0.0)(12, str(desk.out / "gone"), 4)
+    PeopleChannel(desk.out, 0.0)(12, str(desk.out / "gone"), 4)
     desk.watching.poll_s = 0.01
     following = asyncio.create_task(desk.watching.follow(desk.out))
     await asyncio.sleep(0.1)
@@ -322,6 +322,6 @@ async def test_a_stage_killed_while_people_are_asked_keeps_their_votes_and_asks_
 
 
 def test_answers_are_written_only_while_they_are_asked_for(tmp_path: Path) -> None:
-    answer(tmp_path / "out", Asked(1, "a", 4), Votes(1.0, 1))
+    answer(tmp_path / "out", VoteRequest(1, "a", 4), Votes(1.0, 1))
     assert asked(tmp_path / "out") is None
     assert list(tmp_path.iterdir()) == []
