@@ -49,6 +49,7 @@ ALLOWED: dict[str, set[str]] = {
     "alignment.methods.reward": METHOD,
     "alignment.methods.ppo": ONLINE | {"alignment.evaluation"},
     "alignment.methods.rloo": ONLINE,
+    "alignment.methods.grpo": ONLINE,
     "alignment.methods.online_dpo": ONLINE,
     "alignment.methods.constitution": ONLINE,
     "feedback_app": set(),

@@ -56,11 +56,6 @@ class WinRate:
     interval: tuple[float, float]
     length_ratio: float
 
-    @property
-    def of_decided(self) -> float:
-        """The share of decided comparisons that A won; ½ when none was decided."""
-        return self.wins / self.decided if self.decided else 0.5
-
 
 def win_rate(texts_a: Sequence[str], texts_b: Sequence[str], scorer: Scorer, *, tie_within: float = 0.0) -> WinRate:
     """Compare two lists of answers to the same prompts, by a judge's score.

@@ -14,6 +14,7 @@ fails, the end is an error. No rules here: what is kept is `collect.door`'s.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import time
@@ -42,7 +43,7 @@ from feedback_app.collect.window import longest_token_of, window_of
 from feedback_app.domain.conversations import FinishReason
 from feedback_app.domain.people import Role
 from feedback_app.domain.versions import VersionForm, VersionState
-from feedback_app.errors import NotAllowed, NotFound, Unavailable, UsageError
+from feedback_app.errors import Conflict, NotAllowed, NotFound, Unavailable, UsageError
 from feedback_app.store.database import Store
 from feedback_app.store.tables import Completion, Excluded, Person, Version, new_id
 from serving.client import COMPLETIONS, RawReply
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
+LATE_READER_S = 5.0  # after the deadline, for the error event of an answer that vLLM did not end in time
 NOT_STORED = (
     "The answer could not be stored, so its ticket cannot be judged: the disk may be full. The server's log says why."
 )
@@ -127,7 +129,9 @@ class Door:
             except ServingError as error:
                 raise sentence(error, target.version) from error
             stack = opening.pop_all()  # from here on the streamed response ends what was opened
-        return PassThrough(answer.pieces(reply), stack, answer.headers(), reply.content_type)
+        return PassThrough(
+            answer.pieces(reply), stack, answer.headers(), reply.content_type, claim.left_s + LATE_READER_S
+        )
 
     async def keep(self, work: asyncio.Task[bool]) -> bool:
         """Wait until a record is committed; it is finished even when this request is cancelled meanwhile."""
@@ -147,7 +151,8 @@ class Door:
         window = window_of(self.settings, self.facts)
         within, load = measured(asked.body, window, longest_token_of(self.facts), len(body))
         try:
-            return person, replace(asked, body=within), served(self.store, model), load
+            sampling = {name: within.get(name, value) for name, value in asked.sampling.items()}
+            return person, replace(asked, body=within, sampling=sampling), served(self.store, model), load
         except UsageError as error:
             raise NotFound(str(error)) from error
 
@@ -256,6 +261,9 @@ class DoorAnswer:
             try:
                 loop, writing = asyncio.get_running_loop(), self.door._writing
                 await loop.run_in_executor(writing, self._store, said, first_token_s, seconds, ending)
+            except Conflict as error:
+                log.warning("an answer of the door is not kept: %s", error)
+                return False
             except Exception:
                 log.exception("an answer of the door could not be recorded")
                 return False
@@ -316,17 +324,26 @@ class DoorAnswer:
 
 
 class PassThrough(StreamingResponse):
-    """A streamed response that ends what was opened for it, also when its reader leaves before it begins."""
+    """A streamed response that ends what was opened for it, also when its reader leaves before it begins.
+
+    Nobody holds a place for longer than `left_s` by reading slowly: then the answer breaks off where it is.
+    """
 
     def __init__(
-        self, pieces: AsyncGenerator[bytes], opened: AsyncExitStack, headers: Mapping[str, str], media_type: str
+        self,
+        pieces: AsyncGenerator[bytes],
+        opened: AsyncExitStack,
+        headers: Mapping[str, str],
+        media_type: str,
+        left_s: float,
     ) -> None:
         super().__init__(pieces, 200, headers, media_type)
-        self._pieces, self._opened = pieces, opened
+        self._pieces, self._opened, self._left_s = pieces, opened, left_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async with self._opened, aclosing(self._pieces):
-            await super().__call__(scope, receive, send)
+        with contextlib.suppress(TimeoutError):
+            async with self._opened, aclosing(self._pieces), asyncio.timeout(self._left_s):
+                await super().__call__(scope, receive, send)
 
 
 def read_request(body: bytes) -> dict[str, Any]:

@@ -130,7 +130,7 @@ class Comparing:
         self._store = answers.store
         self._order = PromptOrder(answers.store, prompts)
         self._rng = rng or random.SystemRandom()
-        self._making: dict[str, _Making] = {}  # by person: the pair with a drawn prompt that is being made
+        self.making: dict[str, _Making] = {}  # by person: the pair with a drawn prompt that is being made
         self._rankings: dict[tuple[str, int], asyncio.Task[tuple[Ticket, Task]]] = {}  # by person and size, likewise
         self._claims: dict[tuple[str, int], Claim] = {}  # of the rankings that are being made
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -155,7 +155,7 @@ class Comparing:
                 yield PairStarted(text, generated=False)
                 yield PairReady(ready[0].id, candidates[0].text, candidates[1].text)
                 return
-            making = self._making.get(person.id) or self._start(person, None)
+            making = self.making.get(person.id) or self._start(person, None)
         async with aclosing(making.follow()) as events:
             async for event in events:
                 if isinstance(event, PairReady):
@@ -165,10 +165,10 @@ class Comparing:
     async def prepare(self, person: Person) -> None:
         """Begin the pair after the one that is shown, unless it is there already. Returns at once."""
         require(person, Role.ANNOTATOR)
-        if person.id in self._making:
+        if person.id in self.making:
             return
         open_tickets = await asyncio.to_thread(self._open, person, Kind.COMPARE)
-        if len(open_tickets) < 2 and person.id not in self._making:
+        if len(open_tickets) < 2 and person.id not in self.making:
             self._start(person, None)
 
     async def idle(self) -> None:
@@ -232,13 +232,13 @@ class Comparing:
         making = _Making()
         making.task = asyncio.create_task(self._make(person, prompt, making))
         if prompt is None:
-            self._making[person.id] = making
+            self.making[person.id] = making
         self._tasks.add(making.task)
 
         def ended(task: asyncio.Task[None]) -> None:
             self._tasks.discard(task)
-            if self._making.get(person.id) is making:
-                del self._making[person.id]
+            if self.making.get(person.id) is making:
+                del self.making[person.id]
             if not task.cancelled() and (error := task.exception()) is not None:
                 log.info("a pair could not be made: %s", error)  # who follows it gets the error itself
             making.wake()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from alignment.methods.registry import METHODS
 from feedback_app.commands.training import words
 from feedback_app.domain.rounds import ENDED, StageStatus
 from feedback_app.errors import NotFound
@@ -35,7 +36,7 @@ def register(app: typer.Typer) -> None:
 
 def start(
     ctx: typer.Context,
-    method: Annotated[str, typer.Option(help="How to train: dpo, kto, ppo, rloo, online-dpo or constitution.")] = "dpo",
+    method: Annotated[str, typer.Option(help=f"How to train: one of {', '.join(METHODS)}.")] = "dpo",
     wait: Annotated[bool, typer.Option("--wait", help="Stay until it has ended, and exit by its outcome.")] = False,
     seed: Annotated[int, typer.Option(help="Same seed and judgements, same training.")] = 0,
     start_from: Annotated[str, typer.Option(help="base, or incumbent: training goes on from the served version.")] = "",
@@ -54,7 +55,7 @@ def start(
     round_ = start_round(store, method, seed=seed, settings=settings)
     if wait:
         round_ = follow(store, round_, out)
-    elif missing := _of_worker(store):
+    elif missing := worker_problem(store):
         out.console.print(f"The round waits; {missing}.")
     report = round_report(store, round_)
     out.done(report, lambda console: show_round(console, report))
@@ -135,7 +136,7 @@ def follow(store: Store, round_: Round, out: Output) -> Round:
         waiting = progress.add_task("waiting for the worker", total=None, words="")
         while True:
             round_ = _round(store, round_.id or 0)
-            missing = _of_worker(store)
+            missing = worker_problem(store)
             progress.update(waiting, visible=bool(missing) or not bars, words=missing)
             for stage in store.rounds.stages(round_.id or 0):
                 bar = bars.setdefault(stage.name, None)
@@ -221,7 +222,7 @@ def _round(store: Store, number: int) -> Round:
     return round_
 
 
-def _of_worker(store: Store) -> str:
+def worker_problem(store: Store) -> str:
     """What is to be said about the worker that a round waits for; empty while it lives."""
     from feedback_app.heartbeat import WORKER, Life, look
 

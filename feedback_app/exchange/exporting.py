@@ -24,14 +24,17 @@ if TYPE_CHECKING:
     from alignment.dataset.compile import Rules
     from alignment.dataset.compile.personal import Handling, PersonalFindings
     from alignment.dataset.judgement import Judgement
+    from alignment.dataset.rows import Row
     from feedback_app.store.database import Store
 
 SPLITS = ("held_out", "train")
+PARQUET = "parquet"  # the rows with everything that a round knows of them; written, not read
 
 
 def export(store: Store, format: str, out: Path, personal: str = "flag") -> dict[str, Any]:
     """Write `train` and `held_out` files of this format into `out`. Raises `UsageError` and `Unavailable`.
 
+    `parquet` is a file for each kind of rows with both sides in it, as `alignment.dataset.parquet` describes them.
     `personal` is off, flag or replace. Returns `format`, `out`, `written` (by split), `left_out` (by reason: what
     the format cannot carry), `personal` (what was found), `judgements` and `set_aside` (judgements left out because
     an operator has set their people aside).
@@ -39,14 +42,13 @@ def export(store: Store, format: str, out: Path, personal: str = "flag") -> dict
     from alignment.dataset.compile.personal import PersonalFindings
     from feedback_app.loop.rules import heard, rules_of, set_aside
 
-    if format not in FORMATS:
-        raise UsageError(f"There is no export format called {format}. Formats: {', '.join(sorted(FORMATS))}.")
+    if format not in (*FORMATS, PARQUET):
+        words = ", ".join(sorted((*FORMATS, PARQUET)))
+        raise UsageError(f"There is no export format called {format}. Formats: {words}.")
     handling, findings = handling_of(personal), PersonalFindings()
     aside: Counter[str] = Counter()
-    takes = FORMATS[format].takes
     counts: Counter[str] = Counter()
     left_out: Counter[str] = Counter()
-    files: dict[str, Kind] = {}
     try:
         out.mkdir(parents=True, exist_ok=True)
         if any(out.iterdir()):
@@ -54,18 +56,10 @@ def export(store: Store, format: str, out: Path, personal: str = "flag") -> dict
         with tempfile.TemporaryDirectory(prefix=".compile-", dir=out) as scratch:
             judgements = heard(store.judgements.export(), set_aside(store), aside)
             rows = Exported(judgements, Path(scratch), rules_of(store))
-            for kind in takes:
-                for split in SPLITS:
-                    prefix = f"{llama_factory.NAMES[kind]}_" if len(takes) > 1 else ""
-                    name = f"{prefix}{split}.{FORMATS[format].ending}"
-                    seen = (_seen(feedback, handling, findings) for feedback in rows.feedback(kind, split))
-                    written = _write(out / name, FORMATS[format].write(seen, left_out))
-                    if written:
-                        files[name] = kind
-                        counts[split] += written
-        if format == "llama-factory" and files:
-            info = json.dumps(llama_factory.dataset_info(files), indent=2, ensure_ascii=False)
-            (out / "dataset_info.json").write_text(info + "\n", encoding="utf-8")
+            if format == PARQUET:
+                _write_tables(rows, out, handling, findings, counts)
+            else:
+                _write_format(format, rows, out, handling, findings, counts, left_out)
     except OSError as error:
         raise Unavailable(f"Nothing can be written to {out}: {error.strerror}. Name another folder.") from error
     return {
@@ -129,6 +123,14 @@ class Exported:
             case Kind.VOTE:
                 yield from _votes(self._verdicts(split))
 
+    def rows(self, name: str) -> Iterator[Row]:
+        """The rows of one table, as a round would train on them, the training side last."""
+        from alignment.dataset.rows import GroupRow, MarkRow, PairRow, SftRow
+
+        kinds: dict[str, type[Row]] = {"pairs": PairRow, "marks": MarkRow, "sft": SftRow, "groups": GroupRow}
+        for split in SPLITS:
+            yield from self._stream.rows(kinds[name], split)
+
     def _verdicts(self, split: str) -> Iterator[Judgement]:
         from alignment.dataset.compile.parts import next_record
         from alignment.dataset.compile.plain import judgement_of
@@ -181,10 +183,47 @@ def _votes(judgements: Iterable[Judgement]) -> Iterator[Feedback]:
             yield Feedback(judgement.context, tuple(answers), at=judgement.at)
 
 
-def _seen(feedback: Feedback, handling: Handling, findings: PersonalFindings) -> Feedback:
+def _write_format(
+    format: str,
+    rows: Exported,
+    out: Path,
+    handling: Handling,
+    findings: PersonalFindings,
+    counts: Counter[str],
+    left_out: Counter[str],
+) -> None:
+    """A file for each kind of feedback that the format takes, and side; none where there is nothing to write."""
     from alignment.dataset.compile.personal import handled
 
-    return handled(feedback, handling, findings)
+    takes = FORMATS[format].takes
+    files: dict[str, Kind] = {}
+    for kind in takes:
+        for split in SPLITS:
+            prefix = f"{llama_factory.NAMES[kind]}_" if len(takes) > 1 else ""
+            name = f"{prefix}{split}.{FORMATS[format].ending}"
+            seen = (handled(feedback, handling, findings) for feedback in rows.feedback(kind, split))
+            written = _write(out / name, FORMATS[format].write(seen, left_out))
+            if written:
+                files[name] = kind
+                counts[split] += written
+    if format == "llama-factory" and files:
+        info = json.dumps(llama_factory.dataset_info(files), indent=2, ensure_ascii=False)
+        (out / "dataset_info.json").write_text(info + "\n", encoding="utf-8")
+
+
+def _write_tables(
+    rows: Exported, out: Path, handling: Handling, findings: PersonalFindings, counts: Counter[str]
+) -> None:
+    """Pairs, marks, sft and groups as Parquet; an empty table has its columns too."""
+    from alignment.dataset.compile.personal import handled
+    from alignment.dataset.parquet import ParquetWriter
+    from alignment.dataset.rows import to_record
+
+    for name in ("pairs", "marks", "sft", "groups"):
+        with ParquetWriter(out / f"{name}.parquet", name) as table:
+            for row in rows.rows(name):
+                table.add(to_record(handled(row, handling, findings)))
+                counts[row.split] += 1
 
 
 def _write(path: Path, records: Iterable[Record]) -> int:

@@ -77,11 +77,11 @@ class Watching:
         self._start = start
         self._home = home
         self._scripted_count = scripted_count
-        self._poll_s = poll_s
+        self.poll_s = poll_s
         self._question: Asked | None = None
         self._about: Version | None = None  # the milestone that the question is about
         self._told: Votes | None = None
-        self._lock = threading.Lock()  # a thread that was left behind must not undo what `_let_go` did
+        self._lock = threading.Lock()  # a thread that was left behind must not undo what `let_go` did
         self._watched: Version | None = None  # the milestone that Compare tasks show, or will once it is loaded
 
     async def follow(self, out: Path) -> None:
@@ -92,27 +92,28 @@ class Watching:
         try:
             while True:
                 try:
-                    await self._look(out)
+                    await self.look(out)
                 except Exception:
                     log.exception("people could not be asked about a milestone; it is tried again")
-                await asyncio.sleep(self._poll_s)
+                await asyncio.sleep(self.poll_s)
         finally:
             # Not awaited: a cancelled task must not be asked to wait again before it ends.
-            self._let_go()
+            self.let_go()
             forget(out)
 
-    async def _look(self, out: Path) -> None:
+    async def look(self, out: Path) -> None:
+        """Ask people where the stage asks, and give it their votes where there are enough."""
         question = await asyncio.to_thread(asked, out)
         if question is None or question != self._question:
             self._question, self._about, self._told = question, None, None
         if question is None:
-            await asyncio.to_thread(self._let_go)
+            await asyncio.to_thread(self.let_go)
             return
         if self._about is None:
             self._about = await asyncio.to_thread(self._registered, question)
         about = self._about
         if self._watched is not None and self._watched.name != about.name:
-            await asyncio.to_thread(self._let_go)
+            await asyncio.to_thread(self.let_go)
         votes = await asyncio.to_thread(self._votes, about.name, question.judgements)
         over = votes.judged < question.judgements and not await self._shown(about)
         if over and about.name not in self._reconcile.refused:
@@ -131,7 +132,7 @@ class Watching:
             await self._reconcile.ensure(milestone, timeout_s=LOAD_TIMEOUT_S)
         except Unavailable as error:
             log.warning("nobody can be asked about %s: %s", milestone.name, error)
-            await asyncio.to_thread(self._let_go)
+            await asyncio.to_thread(self.let_go)
             return False
         await asyncio.to_thread(self._set_state, VersionState.WATCHED)
         log.info("people are asked about %s", milestone.name)
@@ -144,7 +145,7 @@ class Watching:
             if self._watched is not None:
                 self._store.versions.set_state(self._watched.name, state)
 
-    def _let_go(self) -> None:
+    def let_go(self) -> None:
         """Nobody is asked about the milestone now; it is unloaded once no request can still need it."""
         with self._lock:
             if self._watched is not None:

@@ -11,9 +11,9 @@ from typing import Any
 
 from alignment.dataset.compile.drafting import Rows
 from alignment.dataset.compile.personal import Handling, PersonalFindings, handled
+from alignment.dataset.compile.snapshot_writer import write_snapshot
 from alignment.dataset.compile.stream import Stream
 from alignment.dataset.judgement import Judgement
-from alignment.dataset.snapshot import write_contexts
 from alignment.errors import SnapshotProblem
 from alignment.methods.registry import lacking
 from alignment.suspects import outvoted_on
@@ -71,7 +71,7 @@ def freeze(
             if missing:
                 raise RoundFailed(missing)
             # Neither serial nor round stands in it: somebody who withdrew would show as a gap in the numbers.
-            manifest = write_contexts(
+            manifest = write_snapshot(
                 handled_contexts(stream.contexts(), personal, findings),
                 folder,
                 counts=lambda: {**stream.counts, **without, "personal": findings.to_record(personal)},

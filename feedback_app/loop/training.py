@@ -38,7 +38,6 @@ log = logging.getLogger(__name__)
 
 AGAIN = 2  # attempts after the first, when the stage's process is killed and has left a checkpoint
 ROUND_SETTINGS = (START, CONTRADICTIONS)  # the round's, and no stage's
-ANSWERS_PROMPTS = ("ppo", "rloo", "online-dpo", "constitution")  # stages that learn from answers of their own
 
 
 def stage_command(spec: StageSpec, launcher: str = "") -> list[str]:
@@ -190,7 +189,7 @@ class Training:
     def _spec(self, round_: Round, stage_name: str, snapshot: Snapshot, incumbent: Version, folder: Path) -> StageSpec:
         asked = {name: value for name, value in round_.settings.items() if name not in ROUND_SETTINGS}
         settings: dict[str, Setting] = stage_settings(asked, round_.method, stage_name)
-        if self._data is not None and stage_name in ANSWERS_PROMPTS:
+        if self._data is not None and CARDS[stage_name].samples:
             settings.setdefault("prompts", str((self._data / "prompts" / "compare.jsonl").resolve()))
         if self._data is not None and stage_name == "constitution":
             settings.setdefault("principles", str((self._data / "principles.txt").resolve()))

@@ -53,7 +53,7 @@ class ChatEvents:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._store = parts.store
-        self._streams = Streams()
+        self.streams = Streams()
         self._watch = ModelWatch(parts)
         self._examples = read_examples(parts)
         self._signals = Signals(parts.store, parts.settings.kept_signals)
@@ -94,7 +94,7 @@ class ChatEvents:
         owner = await asyncio.to_thread(self._store.conversations.conversation, conversation_id)
         if owner is None or owner.person_id != person.id:
             return
-        async for live in self._streams.follow(conversation_id):
+        async for live in self.streams.follow(conversation_id):
             waits = "" if live.place is None else waiting_line(live.place)
             said = {"html": prose(live.text), "waiting": waits, "error": live.failed, "done": live.done}
             yield {"conversation": conversation_id, **said}
@@ -129,7 +129,7 @@ class ChatEvents:
 
     async def _delete(self, person: Person, act: Act) -> Answer:
         await self._own(person, str(act["of"]))
-        await self._streams.stop(str(act["of"]))
+        await self.streams.stop(str(act["of"]))
         await asyncio.to_thread(self._store.conversations.delete, str(act["of"]))
         current = str(act.get("conversation") or "")
         return await self._page(person, "" if current == act["of"] else current)
@@ -151,7 +151,7 @@ class ChatEvents:
                 await asyncio.to_thread(self._store.conversations.add_conversation, person.id, Purpose.CHAT)
             ).id
         before = await asyncio.to_thread(self._signals.before_message, person, conversation_id)
-        stream = await self._streams.start(
+        stream = await self.streams.start(
             conversation_id, lambda: self._parts.answers.reply(person, conversation_id, text)
         )
         if stream.refused is not None:
@@ -169,13 +169,13 @@ class ChatEvents:
     async def _retry(self, person: Person, act: Act) -> Answer:
         conversation_id, message_id = str(act["conversation"]), str(act["message"])
         await self._own(person, conversation_id)
-        if self._streams.get(conversation_id) is None:
+        if self.streams.get(conversation_id) is None:
             path = await asyncio.to_thread(self._store.conversations.path, message_id)
             if path[0].conversation_id != conversation_id:
                 raise NotFound("There is no such message in this conversation.")
             question = next(message for message in reversed(path) if message.role == Speaker.USER)
             await asyncio.to_thread(self._store.conversations.set_head, conversation_id, question.id)
-            stream = await self._streams.start(conversation_id, lambda: self._parts.answers.retry(person, message_id))
+            stream = await self.streams.start(conversation_id, lambda: self._parts.answers.retry(person, message_id))
             if stream.refused is not None:
                 await asyncio.to_thread(self._store.conversations.set_head, conversation_id, message_id)
                 answer = await self._page(person, conversation_id)
@@ -188,8 +188,8 @@ class ChatEvents:
     async def _stop(self, person: Person, act: Act) -> Answer:
         conversation_id = str(act["conversation"])
         await self._own(person, conversation_id)
-        running = self._streams.get(conversation_id) is not None
-        await self._streams.stop(conversation_id)
+        running = self.streams.get(conversation_id) is not None
+        await self.streams.stop(conversation_id)
         if running:
             await asyncio.to_thread(self._signals.stopped, person, conversation_id)
         return await self._page(person, conversation_id)
@@ -244,13 +244,19 @@ class ChatEvents:
 
     async def _page(self, person: Person, conversation_id: str, saved: str = "", editing: str = "") -> Answer:
         talked = None
+        stream = self.streams.get(conversation_id)
         if conversation_id:
             talked = await asyncio.to_thread(read_conversation, self._store, person, conversation_id)
+            if stream is not None and stream.done.is_set():
+                # Its end came while the conversation was read, perhaps before its answer could be seen there.
+                stream = None
+                talked = await asyncio.to_thread(read_conversation, self._store, person, conversation_id)
+        # A stream that ends from here on is still shown as running: whoever listens to it is told of its end.
         conversations = await asyncio.to_thread(self._store.conversations.of, person.id, Purpose.CHAT)
         state = await self._watch.state()
         current = talked.id if talked else ""
-        stream = self._streams.get(current) if current else None
-        body = chat_thread.thread(talked, stream is not None, saved, editing)
+        writing = talked is not None and stream is not None
+        body = chat_thread.thread(talked, writing, saved, editing)
         answer = Answer(
             {
                 "top": theme.top_bar("/", person.name, person.role, chat_menu()),
@@ -262,7 +268,7 @@ class ChatEvents:
                 "person": person.id,
                 "conversation": current,
                 "title": (talked.title if talked else "") or "New conversation",
-                "busy": stream is not None,
+                "busy": writing,
                 "ready": state["name"] == "ready",
                 "sent": False,
                 "copies": Signal.COPY in self._signals.kinds,

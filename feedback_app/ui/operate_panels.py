@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
+from alignment.methods.registry import CARDS
 from feedback_app.domain.rounds import ACTIVE, RoundStatus
 from feedback_app.domain.versions import PublicationReason, VersionForm, VersionState
 from feedback_app.domain.votes import Tally
@@ -18,15 +19,7 @@ from feedback_app.ui.operate_watch import watched
 if TYPE_CHECKING:
     from feedback_app.store.tables import Round
 
-METHOD_NAMES = {
-    "dpo": "DPO",
-    "kto": "KTO",
-    "ppo": "PPO",
-    "rloo": "RLOO",
-    "online-dpo": "online DPO",
-    "constitution": "constitution",
-    "sft": "SFT",
-}
+METHOD_NAMES = {name: card.title for name, card in CARDS.items()}
 
 
 def options(values: Sequence[tuple[str, str]], chosen: str) -> Markup:

@@ -26,7 +26,8 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
-from tests.serving.real import free_port, real_vllm
+from tests.ports import free_port
+from tests.serving.real import real_vllm
 from tests.waiting import until
 
 if TYPE_CHECKING:

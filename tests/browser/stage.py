@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import socket
 import threading
 import time
 from collections.abc import AsyncGenerator, Iterator, Mapping
@@ -29,6 +28,7 @@ from feedback_app.store.database import Store, open_store
 from feedback_app.store.tables import Version
 from serving.client import ChatChunk
 from tests.fakes import FakeVllm
+from tests.ports import free_port
 
 PASSWORD = "a long enough one"
 STORIES = (
@@ -80,13 +80,6 @@ class Stage:
     store: Store
     vllm: TalkingVllm
     parts: Parts
-
-
-def free_port() -> int:
-    """A port of loopback that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def make_parts(home: Path, vllm: TalkingVllm, **overrides: Any) -> Parts:

@@ -20,7 +20,7 @@ from feedback_app.heartbeat import LATE_S, STOPPED_S, WORKER, Heart, Life, life,
 from feedback_app.store.database import Store
 from feedback_app.store.tables import Beat
 from tests.fakes import Clock
-from tests.feedback_app.processes.test_team import until
+from tests.waiting import wait_until as until
 
 ROOT = Path(__file__).resolve().parents[2]
 BEATING = """
@@ -150,10 +150,10 @@ def test_nobody_else_has_a_rule_of_their_own() -> None:
 
 
 def test_who_waits_for_a_round_is_told_late_from_stopped(sqlite_store: Store, clock: Clock) -> None:
-    from feedback_app.commands.rounds import _of_worker
+    from feedback_app.commands.rounds import worker_problem
 
-    assert _of_worker(sqlite_store) == "no worker runs: start alignloop up, or alignloop worker"
+    assert worker_problem(sqlite_store) == "no worker runs: start alignloop up, or alignloop worker"
     Heart(sqlite_store, WORKER, dict).beat()
-    assert _of_worker(sqlite_store) == ""
+    assert worker_problem(sqlite_store) == ""
     clock.pass_s(3600.0)  # this process trains all the while
-    assert _of_worker(sqlite_store) == "the worker is late: this machine may be busy"
+    assert worker_problem(sqlite_store) == "the worker is late: this machine may be busy"

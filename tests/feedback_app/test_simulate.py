@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from alignment.dataset.compile import compile_rows
 from alignment.evaluation.tastes import TASTES
 from feedback_app.collect.answer import Answers
 from feedback_app.collect.tasks import Comparing
@@ -18,6 +17,7 @@ from feedback_app.settings import Settings
 from feedback_app.simulate import PEOPLE, Simulated, simulate
 from feedback_app.store.database import Store
 from serving.client import ChatChunk
+from tests.alignment.compiled import compile_rows
 from tests.fakes import FakeVllm, shown
 from tests.feedback_app.loop.parts import FakeFacts, held_round, serve_base
 

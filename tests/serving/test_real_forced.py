@@ -11,9 +11,9 @@ from typing import Any
 import httpx
 import pytest
 
-from alignment.dataset.compile import compile_rows
 from feedback_app.api.fields import FIELDS, Way
 from feedback_app.collect.judge import judge, like
+from tests.alignment.compiled import compile_rows
 from tests.bench.door import door_over
 from tests.serving.real import RealVllm, real_vllm
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from alignment.dataset.compile import compile_rows
 from feedback_app.collect.answer import Answers
 from feedback_app.collect.judge import compare_verdict, judge
 from feedback_app.collect.tasks import Comparing, PairReady, PairStarted
@@ -17,6 +16,7 @@ from feedback_app.exchange import add_gold, export
 from feedback_app.settings import Settings
 from feedback_app.store.database import Store
 from feedback_app.store.tables import Person
+from tests.alignment.compiled import compile_rows
 from tests.fakes import FakeVllm, collected
 from tests.feedback_app.builders import add_version
 from tests.feedback_app.collect.conftest import PROMPTS

@@ -16,7 +16,7 @@ from feedback_app.errors import Conflict, NotAllowed, Unavailable, UsageError
 from feedback_app.settings import Settings, read_settings
 from feedback_app.store.database import Store
 from feedback_app.store.tables import Person
-from tests.feedback_app.store.test_signals import answered
+from tests.feedback_app.builders import answered
 
 ALL = frozenset(Signal)
 

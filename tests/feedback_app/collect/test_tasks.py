@@ -93,7 +93,7 @@ async def test_a_reload_in_the_middle_follows_the_pair_that_is_being_made(
     await stream.aclose()  # the page is gone; the pair is still being made
     vllm_replies = asyncio.create_task(collected(comparing.next_pair(ada)))
     await asyncio.sleep(0)
-    for request in list(comparing._making.values()):
+    for request in list(comparing.making.values()):
         assert request.events[:3] == seen
     assert not vllm_replies.done()
     await release(vllm, vllm_replies)

@@ -16,16 +16,10 @@ from feedback_app.loop.training import artifacts
 from feedback_app.loop.versions import register_artifact
 from feedback_app.store.database import Store
 from feedback_app.store.tables import Attempt, Round
+from tests.feedback_app.loop.bench import Bench
 from tests.feedback_app.loop.parts import serve_base
-from tests.feedback_app.loop.test_worker import Bench
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture
-def make(live_store: Store, tmp_path: Path) -> Callable[..., Bench]:
-    """Makes a bench with settings."""
-    return lambda **settings: Bench(live_store, tmp_path / "home", **settings)
 
 
 def start(bench: Bench, **settings: Any) -> Round:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from alignment.files import sha256_of
 from alignment.stage import artifact
 from feedback_app.loop import identity
 from feedback_app.loop.identity import Bases, Files, base_among, same_place
@@ -70,7 +69,7 @@ def test_a_milestone_is_its_weights(tmp_path: Path) -> None:
         form="adapter",
         path=str(tmp_path),
         base_hash="b",
-        artifact_hash=sha256_of(tmp_path / WEIGHTS),
+        artifact_hash=artifact.fingerprint(tmp_path / WEIGHTS)["sha256"],
         created_at=0.0,
     )
     assert Files().problem(milestone) == ""

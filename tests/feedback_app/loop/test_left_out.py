@@ -24,8 +24,8 @@ from feedback_app.store.tables import Person
 from feedback_app.ui.operate_panels import evidence
 from tests.alignment.tiny_model import make_tiny_model
 from tests.feedback_app.builders import completion
+from tests.feedback_app.loop.bench import Bench
 from tests.feedback_app.loop.parts import compared, serve_base
-from tests.feedback_app.loop.test_worker import Bench
 
 TOOL = {"left_out": {"template": 1}, "left_out_rows": {"template": {"words": "<tool>", "judgements": ["j1"]}}}
 SAID = "1 refused by the model's chat template (<tool>)"

@@ -21,8 +21,8 @@ from feedback_app.loop.training import artifacts
 from feedback_app.settings import Settings
 from feedback_app.store.database import Store, open_store
 from feedback_app.store.tables import Version
+from tests.feedback_app.loop.bench import Bench
 from tests.feedback_app.loop.parts import real_adapter, serve_base
-from tests.feedback_app.loop.test_worker import Bench
 
 SHAPE = {"r": 16, "lora_alpha": 32, "layers_to_transform": [3]}
 
@@ -152,8 +152,8 @@ def test_a_damaged_version_is_not_evaluated(tmp_path: Path) -> None:
     store = open_store(f"sqlite:///{tmp_path / 'alignloop.db'}")
     serve_base(store)
     version = real_adapter(store, tmp_path, "policy-0001")
-    assert evaluating._source(store, Settings(home=tmp_path), "policy-0001") == ("policy-0001", version.path, version)
+    assert evaluating.source_of(store, Settings(home=tmp_path), "policy-0001") == ("policy-0001", version.path, version)
     (Path(version.path) / "adapter_model.safetensors").unlink()
     with pytest.raises(Unavailable, match=r"policy-0001 cannot be evaluated: .* is missing"):
-        evaluating._source(store, Settings(home=tmp_path), "policy-0001")
+        evaluating.source_of(store, Settings(home=tmp_path), "policy-0001")
     store.close()

@@ -8,7 +8,7 @@ import pytest
 
 from feedback_app.errors import Unavailable
 from feedback_app.heartbeat import VLLM
-from feedback_app.processes.run import _keep, _supervise
+from feedback_app.processes.run import keep, supervise
 from feedback_app.store.database import Store
 from serving.supervise import VllmState
 
@@ -18,18 +18,18 @@ class Running:
 
     def __init__(self) -> None:
         self.began = 0
-        self._stopped = asyncio.Event()
+        self.stopped = asyncio.Event()
 
     async def run(self) -> None:
         self.began += 1
-        self._stopped.clear()
-        await self._stopped.wait()
+        self.stopped.clear()
+        await self.stopped.wait()
 
     async def stop(self, grace_s: float) -> None:
-        self._stopped.set()
+        self.stopped.set()
 
     def state(self) -> VllmState:
-        return VllmState("stopped" if self._stopped.is_set() else "ready", 0.0)
+        return VllmState("stopped" if self.stopped.is_set() else "ready", 0.0)
 
 
 async def until(condition: object) -> None:
@@ -50,13 +50,13 @@ async def test_a_database_that_is_away_neither_ends_nor_stops_vllm(
         raise Unavailable("The database does not work.")
 
     monkeypatch.setattr(sqlite_store.heartbeats, "all", away)
-    keeping = asyncio.create_task(_keep(supervisor, sqlite_store))  # type: ignore[arg-type]
+    keeping = asyncio.create_task(keep(supervisor, sqlite_store))  # type: ignore[arg-type]
     await until(lambda: looks >= 5)
     assert not keeping.done()
     assert supervisor.began == 1
     monkeypatch.setattr(sqlite_store.heartbeats, "all", plain)
     sqlite_store.heartbeats.beat("vllm-wanted", {"state": "stopped", "round": 1})
-    await until(supervisor._stopped.is_set)
+    await until(supervisor.stopped.is_set)
     monkeypatch.setattr(sqlite_store.heartbeats, "all", away)  # stopped for a training, it stays so
     looks = 0
     await until(lambda: looks >= 5)
@@ -73,7 +73,7 @@ async def test_the_last_word_of_a_supervisor_is_how_vllm_ended(
 ) -> None:
     stopping = asyncio.Event()
     monkeypatch.setattr("feedback_app.processes.run.stop_event", lambda: stopping)
-    supervising = asyncio.create_task(_supervise(Running(), sqlite_store, "cpu"))  # type: ignore[arg-type]
+    supervising = asyncio.create_task(supervise(Running(), sqlite_store, "cpu"))  # type: ignore[arg-type]
     await until(
         lambda: [beat.state["name"] for beat in sqlite_store.heartbeats.all() if beat.name == VLLM] == ["ready"]
     )

@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
-from alignment.dataset.compile import compile_rows
 from feedback_app.loop.erasure import erase
 from feedback_app.store.database import Store
 from feedback_app.store.tables import Person, Task
+from tests.alignment.compiled import compile_rows
 from tests.feedback_app.builders import Shown, completion, show
 
 BETTER = "It is Paris, on the Seine."

@@ -9,20 +9,11 @@ import pytest
 from alignment.dataset.judgement import Message as Turn
 from feedback_app.store.database import Store
 from feedback_app.store.signals import PAGE, KeptSignal
-from feedback_app.store.tables import Message, Person
+from feedback_app.store.tables import Person
 from tests.fakes import Clock
-from tests.feedback_app.builders import completion
+from tests.feedback_app.builders import answered, completion
 
 KINDS = ("copy", "edit", "retry")
-
-
-def answered(store: Store, person: Person, said: str = "Hello?", answer: str = "Hi.") -> Message:
-    """An answer of `sft-0001` in a chat of this person's."""
-    conversation = store.conversations.add_conversation(person.id, "chat", said)
-    question = store.conversations.add_message(conversation.id, None, "user", said)
-    return store.conversations.add_reply(
-        conversation.id, question.id, answer, completion("sft-0001", sent=[question.id])
-    )
 
 
 def test_a_signal_is_kept_once_and_exported_with_what_it_is_about(
