@@ -110,7 +110,7 @@ class Door:
         """
         came = self.admission.clock()
         person, asked, target, load = await self._look(self._admit, authorization, body)
-        answer = Answer(self, person, asked, target)
+        answer = DoorAnswer(self, person, asked, target)
         async with AsyncExitStack() as opening:
             opening.enter_context(self.inflight.request(target.version.name))
             claim = opening.enter_context(self.admission.claim(person.id, load, self.settings.request_deadline_s, came))
@@ -161,7 +161,7 @@ class Door:
 
 
 @dataclass
-class Answer:
+class DoorAnswer:
     """One request on its way through the door; `claim` is its place in vLLM, free again once all has been said."""
 
     door: Door
