@@ -113,7 +113,7 @@ async def test_who_does_not_read_their_answer_holds_no_place_beyond_its_deadline
         for _ in range(10_000):  # more than the sockets between them hold
             yield {"choices": [{"index": 0, "delta": {"content": "z" * 2000}, "finish_reason": None}]}
 
-    monkeypatch.setattr(site.fake, "_events", many)
+    monkeypatch.setattr(site.fake, "events", many)
     body = json.dumps({"model": "policy", "messages": HELLO, "stream": True}).encode()
     host, port = site.url.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port), limit=1024)

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from alignment.dataset.judgement import Message
+from alignment.evaluation.capability import Question
 from alignment.evaluation.language_loss import Text
 from alignment.stage.sampler import Sample, Sampling
 from feedback_app.errors import RoundFailed
 from feedback_app.loop.evaluation import (
     CHUNK,
     TEXTS,
-    Asked,
     Interruptible,
     Stopped,
     chosen_questions,
@@ -29,8 +29,8 @@ from feedback_app.settings import shipped_data
 from feedback_app.store.tables import Version
 from tests.feedback_app.loop.parts import FakeSampler
 
-SKY = Asked("sky", "colours", "What colour is the sky?", {"any": [r"\bblue\b"]})
-GRASS = Asked("grass", "colours", "What colour is grass?", {"any": [r"\bgreen\b"]})
+SKY = Question("sky", "colours", "tests", "What colour is the sky?", {"any": [r"\bblue\b"]})
+GRASS = Question("grass", "colours", "tests", "What colour is grass?", {"any": [r"\bgreen\b"]})
 PROMPTS = [(Message("user", f"Say {number}."),) for number in range(4)]
 SAMPLING = Sampling(0.8, 32, seed=1)
 

@@ -28,7 +28,7 @@ def page(tmp_path: Path) -> ChatEvents:
 
 async def send(page: ChatEvents) -> dict[str, Any]:
     """A first message; the act that asks about its conversation."""
-    person = page._store.people.by_name("charlie")
+    person = page.store.people.by_name("charlie")
     assert person is not None
     answer = await page.act(person, {"do": "send", "text": "Hello?", "conversation": ""})
     assert answer.state["busy"]
@@ -36,7 +36,7 @@ async def send(page: ChatEvents) -> dict[str, Any]:
 
 
 async def test_the_page_tells_the_place_and_then_why_no_answer_came(page: ChatEvents) -> None:
-    answers = page._parts.answers
+    answers = page.parts.answers
     answers.admission = Admission(1)
     answers.settings = answers.settings.model_copy(update={"request_deadline_s": 3})
     with answers.admission.claim("somebody", Load(1, 1), 100):
@@ -56,9 +56,9 @@ async def test_an_answer_that_ends_while_the_page_looks_is_not_shown_as_missing(
     from feedback_app.ui import chat_events
 
     reply = Reply("Here I am.", pause_at=1)
-    page._parts.vllm.queue(reply)  # type: ignore[attr-defined]
+    page.parts.vllm.queue(reply)  # type: ignore[attr-defined]
     asked = await send(page)
-    stream = page._streams.get(asked["act"]["conversation"])
+    stream = page.streams.get(asked["act"]["conversation"])
     assert stream is not None
     read, loop, looked = chat_events.read_conversation, asyncio.get_running_loop(), []
 
