@@ -70,7 +70,7 @@ check: $(TESTS_INSTALLED)  ## lint, format, types, import directions
 docs: $(INSTALLED)  ## the documentation as a site in site/, its generated parts first; warnings are errors
 	@$(PIP) -q -r locks/docs.txt
 	@$(BIN)/python -m docs.generate --write
-	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 bench: $(TESTS_INSTALLED)  ## measure this machine: training, the door, swaps, the store
 	@mkdir -p artifacts/bench; for file in tests/bench/[a-z]*.py; do \

@@ -1,19 +1,29 @@
-"""What may go wrong in this room.
+"""The trunk of the one tree of errors that people may see, and this package's branch of it.
 
-    AlignmentError        a sentence that names what is wrong and the next step
-    ├── StageError        a stage cannot run, or ended without an artifact
-    ├── ArtifactProblem   a folder is not a complete, unchanged artifact
-    ├── SnapshotProblem   a dataset folder is missing, changed or not readable
-    └── ReadingProblem    a file of feedback is in no format that can be read
-
-The message is shown to people as it is; tracebacks go to the stage's log.
+`feedback_app/errors.py` draws the whole tree. The message of an error is shown to people as it is; the traceback goes
+to a log. This module imports nothing.
 """
 
 from __future__ import annotations
 
 
-class AlignmentError(Exception):
-    """Something a person can understand and act on."""
+class UserFacingError(Exception):
+    """Something a person can understand and act on. `str(error)` is a sentence that says what is wrong and what next.
+
+    `exit_code` is the command's, `http_status` the door's.
+    """
+
+    exit_code = 1
+    http_status = 500
+
+    @property
+    def outside(self) -> str:
+        """The sentence for people who use the app and do not run it: the same, unless it names what is behind it."""
+        return str(self)
+
+
+class AlignmentError(UserFacingError):
+    """What may go wrong with rows, stages and artifacts."""
 
 
 class StageError(AlignmentError):

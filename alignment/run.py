@@ -7,32 +7,20 @@ parent, so that a killed worker leaves no training behind.
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
-import signal
 import sys
 import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from alignment.errors import AlignmentError
+from alignment.processes import die_with_parent
 
 if TYPE_CHECKING:
     from alignment.stage.runner import Outside
 
-_PR_SET_PDEATHSIG = 1
 ADDRESS_KEY = "OPENAI_API_KEY"  # the variable with the key of the address that a stage may ask
-
-
-def die_with_parent() -> None:
-    """Ask Linux to kill this process when its parent ends; elsewhere there is no such call, and nothing happens."""
-    if not sys.platform.startswith("linux"):
-        return
-    parent = os.getppid()
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it died between the two calls
-        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def quiet_environment() -> None:

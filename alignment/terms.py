@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+Setting = bool | int | float | str
+"""A value of a stage's or a round's setting, as a command line, a page and a stored round have it."""
+
 
 class Kind(StrEnum):
     """What a person was asked to do: the kind of a task and of its judgements."""

@@ -82,7 +82,7 @@ ADAPTER = (
     Step("alignment/methods/shared_training/adapters.py", "save_adapter", "PEFT's files, safetensors", "folder"),
     Step("alignment/stage/runner.py", "run_stage", "progress, then the manifest and `COMPLETE`", "folder"),
     Step("feedback_app/loop/training.py", "Training.run", "in the worker: complete, hashes right?", "folder"),
-    Step("feedback_app/loop/round_pipeline.py", "take_turn", "the round, on one page", "folder"),
+    Step("feedback_app/loop/round_pipeline.py", "run_round", "the round, on one page", "folder"),
     Step("feedback_app/loop/versions.py", "register_artifact", "copied to its place, named for good", "Version (SQL)"),
     Step(
         "feedback_app/loop/reconcile.py", "Reconcile.ensure", "wait until every replica answers for it", "Version (SQL)"
@@ -124,6 +124,9 @@ QUESTIONS: Mapping[str, Sequence[Step]] = {
         Step("feedback_app/loop/votes.py", "settle", "counts the blind votes, asks the test"),
         Step("feedback_app/loop/votes.py", "_follow", "publishes it"),
         Step("feedback_app/loop/publish.py", "promote", "an operator does it by hand"),
+    ),
+    "Which blind votes count?": (
+        Step("feedback_app/domain/votes.py", "tally", "the first ones, scripted ones or not"),
     ),
     "What may a new version never lose?": (Step("alignment/evaluation/gate.py", "guard_verdict", "the guards"),),
     "Where are adapters loaded and unloaded?": (

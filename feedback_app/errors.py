@@ -1,39 +1,45 @@
-"""One tree of errors that people may see.
+"""The product's branch of the one tree of errors that people may see.
 
-    AlignloopError            a sentence that names what is wrong and the next step
-    ├── UsageError            the command or request was wrong                     exit 2, HTTP 400
-    │   └── TooLong           a message is longer than the model's window          HTTP 413
-    ├── NotAllowed            the role does not reach this far                     HTTP 403
-    ├── NotSignedIn           no valid session or key                              HTTP 401
-    ├── SlowDown              too many wrong passwords                             HTTP 429
-    ├── Crowded               more passwords at once than are looked at            HTTP 503
-    ├── TooMany               more requests at once than are taken                 HTTP 429
-    ├── NotFound              no such ticket, version, round, person              HTTP 404
-    ├── Conflict              another judgement or round stands in the way         HTTP 409
-    │   ├── StillWritten      the answer to judge is not stored yet                HTTP 409
-    │   └── VerdictStands     the ticket has another verdict than the sender saw   HTTP 409
-    ├── Unavailable           vLLM, the database or the disk cannot be reached     exit 1, HTTP 503
-    │   └── Busy              no place to answer became free in time               HTTP 503
-    └── RoundFailed           a stage of a round ended without an artifact         exit 1
-        └── StageKilled       its process was killed from outside                  exit 1
+    UserFacingError (alignment.errors)   a sentence that names what is wrong and the next step; exit 1, HTTP 500
+    ├── AlignloopError
+    │   ├── UsageError            the command or request was wrong                     exit 2, HTTP 400
+    │   │   └── TooLong           a message is longer than the model's window          HTTP 413
+    │   ├── NotAllowed            the role does not reach this far                     HTTP 403
+    │   ├── NotSignedIn           no valid session or key                              HTTP 401
+    │   ├── SlowDown              too many wrong passwords                             HTTP 429
+    │   ├── Crowded               more passwords at once than are looked at            HTTP 503
+    │   ├── TooMany               more requests at once than are taken                 HTTP 429
+    │   ├── NotFound              no such ticket, version, round, person               HTTP 404
+    │   ├── Conflict              another judgement or round stands in the way         HTTP 409
+    │   │   ├── StillWritten      the answer to judge is not stored yet                HTTP 409
+    │   │   └── VerdictStands     the ticket has another verdict than the sender saw   HTTP 409
+    │   ├── Unavailable           vLLM, the database or the disk cannot be reached     HTTP 503
+    │   │   └── Busy              no place to answer became free in time               HTTP 503
+    │   └── RoundFailed           a stage of a round ended without an artifact
+    │       └── StageKilled       its process was killed from outside
+    ├── AlignmentError (alignment.errors)
+    │   ├── StageError            a stage cannot run, or ended without an artifact
+    │   ├── ArtifactProblem       a folder is not a complete, unchanged artifact
+    │   ├── SnapshotProblem       a dataset folder is missing, changed or not readable
+    │   └── ReadingProblem        a file of feedback is in no format that can be read
+    └── ServingError (serving.errors)                                                  HTTP 503
+        ├── VllmError             vLLM answered with an error; `status` is its HTTP status
+        ├── VllmUnreachable       nothing answered at vLLM's address
+        ├── ModelProblem          no folder, no chat template, no tokenizer            exit 2
+        └── LaunchProblem         port in use, another owner, not installed
 
 The message of an error is shown as it is; the traceback goes to the log. Where it names what is behind the app (a
-database's address, a path), people who only use the app are shown `outside` instead. This module imports nothing.
+database's address, a path), people who only use the app are shown `outside` instead. A class that one module alone
+raises stands in that module, below one of these.
 """
 
 from __future__ import annotations
 
+from alignment.errors import UserFacingError
 
-class AlignloopError(Exception):
-    """Something a person can understand and act on. `str(error)` is the sentence shown."""
 
-    exit_code = 1
-    http_status = 500
-
-    @property
-    def outside(self) -> str:
-        """The sentence for people who use the app and do not run it: the same, unless it names what is behind it."""
-        return str(self)
+class AlignloopError(UserFacingError):
+    """What may go wrong in the product."""
 
 
 class UsageError(AlignloopError):

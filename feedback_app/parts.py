@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from alignment.terms import Setting
     from feedback_app.collect.answer import Answers
     from feedback_app.collect.tasks import Comparing
+    from feedback_app.domain.lineage import PersonLineage, VersionLineage
     from feedback_app.settings import Settings
     from feedback_app.store.database import Store
     from feedback_app.store.tables import Person, Publication, Round
@@ -32,11 +34,13 @@ class Loop(Protocol):
         """The gate's limits by name."""
         ...
 
-    def start_round(self, method: str, *, requested_by: str | None, seed: int, settings: Mapping[str, Any]) -> Round:
+    def start_round(
+        self, method: str, *, requested_by: str | None, seed: int, settings: Mapping[str, Setting]
+    ) -> Round:
         """Queue a round."""
         ...
 
-    def read_settings(self, text: str) -> Mapping[str, Any]:
+    def read_settings(self, text: str) -> Mapping[str, Setting]:
         """A round's settings as they are typed, KEY=VALUE with spaces between. Raises `UsageError`."""
         ...
 
@@ -64,11 +68,11 @@ class Loop(Protocol):
         """Sentences about versions that cannot be served, and about a vLLM that is not this home's."""
         ...
 
-    def version_lineage(self, name: str) -> Mapping[str, Any]:
+    def version_lineage(self, name: str) -> VersionLineage:
         """What `alignloop lineage` says of a version. Raises `NotFound`."""
         ...
 
-    def person_lineage(self, person: Person) -> Mapping[str, Any]:
+    def person_lineage(self, person: Person) -> PersonLineage:
         """What `alignloop lineage` says of a person."""
         ...
 

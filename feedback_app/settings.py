@@ -51,14 +51,30 @@ def shipped_data() -> Path:
     return Path(str(files("feedback_app") / "_data"))
 
 
-class Settings(BaseSettings):
-    """Every setting of alignloop. Times are in seconds (`_s`), sizes say their unit."""
+class Home(BaseSettings):
+    """Where alignloop keeps what it has: read alone where another setting may be what is wrong."""
 
     model_config = SettingsConfigDict(
         env_prefix="ALIGNLOOP_", toml_file="alignloop.toml", frozen=True, extra="ignore", populate_by_name=True
     )
 
     home: Path = Field(Path(".alignloop"), description="runtime state: database, snapshots, versions, logs")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+
+class Settings(Home):
+    """Every setting of alignloop. Times are in seconds (`_s`), sizes say their unit."""
+
     host: str = Field("127.0.0.1", description="address the app listens on")
     port: int = Field(7860, ge=0, le=65535, description="port the app listens on")
     model: str = Field("", description="the SFT model: a folder or hub name; empty means the embedded one")
@@ -124,17 +140,6 @@ class Settings(BaseSettings):
         "", validation_alias="DATABASE_URL", description="PostgreSQL or SQLite; default SQLite in home"
     )
     hf_token: SecretStr | None = Field(None, validation_alias="HF_TOKEN", description="token for gated hub models")
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
 
     @field_validator("signals")
     @classmethod
@@ -213,3 +218,11 @@ def read_settings(**overrides: Any) -> Settings:
         raise UsageError(f"{name} is not valid: {first['msg']}. Correct it and start again.") from error
     except ValueError as error:
         raise UsageError(f"alignloop.toml cannot be read: {error}. Correct it or remove it.") from error
+
+
+def read_home() -> Path:
+    """The home alone, whatever is wrong with other settings; the default one where `alignloop.toml` is no TOML."""
+    try:
+        return Home().home
+    except ValueError:
+        return Path(str(Home.model_fields["home"].default))

@@ -12,7 +12,7 @@ import asyncio
 import random
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -37,6 +37,17 @@ MIXED = "mixed"  # takes turns
 KINDS = (*Kind, MIXED)
 PEOPLE = 4  # how many vote at once; each has one question at a time, like a person
 RANKED = 4  # answers in a ranking
+
+
+@dataclass(frozen=True, slots=True)
+class Simulated:
+    """What was handed in: verdicts by kind, how many preferred one answer, how many were ties, and how long it took."""
+
+    annotator: str
+    judgements: Mapping[str, int]
+    decided: int
+    ties: int
+    seconds: float
 
 
 @dataclass
@@ -71,14 +82,13 @@ async def simulate(
     prompts: Sequence[str] = (),
     people: int = PEOPLE,
     yes: bool = False,
-) -> dict[str, Any]:
+) -> Simulated:
     """Have scripted people of one taste hand in `judgements` verdicts.
 
     `kind` is what they do; `mixed` takes turns. `noise` is the share of verdicts that ignore the texts and
     `left_bias` the share that choose the left whatever it says. `prompts` are what they chat about when
-    they like. Returns `annotator`, `judgements` (by kind), `decided`, `ties`, `seconds`. Raises `UsageError`
-    on an unknown taste or kind or on a model that is not the embedded one without `yes`, and
-    `Unavailable` while there is no model.
+    they like. Raises `UsageError` on an unknown taste or kind or on a model that is not the embedded one without
+    `yes`, and `Unavailable` while there is no model.
     """
     if annotator not in TASTES:
         raise UsageError(f"There is no scripted annotator called {annotator!r}. There are: {', '.join(TASTES)}.")
@@ -114,13 +124,13 @@ async def simulate(
                 group.create_task(scripted.work(plan[number :: len(crowd)], handed_in))
     except ExceptionGroup as errors:
         raise errors.exceptions[0] from None
-    return {
-        "annotator": annotator,
-        "judgements": dict(handed_in.kinds),
-        "decided": handed_in.decided,
-        "ties": handed_in.ties,
-        "seconds": round(time.perf_counter() - started, 3),
-    }
+    return Simulated(
+        annotator=annotator,
+        judgements=dict(handed_in.kinds),
+        decided=handed_in.decided,
+        ties=handed_in.ties,
+        seconds=round(time.perf_counter() - started, 3),
+    )
 
 
 def scripted_person(store: Store, name: str) -> Person:

@@ -1,19 +1,19 @@
-"""What can go wrong with vLLM, as sentences.
-
-    ServingError          a sentence that names what is wrong and the next step
-    ├── VllmError         vLLM answered with an error; `status` is its HTTP status
-    ├── VllmUnreachable   nothing answered at vLLM's address
-    ├── ModelProblem      the model cannot be served: no folder, no chat template, no tokenizer
-    └── LaunchProblem     vLLM cannot be started: port in use, another owner, not installed
-
-Whoever uses this room turns these into its own errors; this module imports nothing.
-"""
+"""What can go wrong with vLLM, as sentences: one branch of the tree that `feedback_app/errors.py` draws."""
 
 from __future__ import annotations
 
+from alignment.errors import UserFacingError
 
-class ServingError(Exception):
-    """Anything that keeps an answer from being served. `str(error)` is a sentence for a person."""
+
+class ServingError(UserFacingError):
+    """Anything that keeps an answer from being served."""
+
+    http_status = 503
+
+    @property
+    def outside(self) -> str:
+        """Without vLLM's address and words, which are nothing for people who only use the app."""
+        return "The model cannot answer at the moment. Try again in a moment."
 
 
 class VllmError(ServingError):
@@ -31,6 +31,8 @@ class VllmUnreachable(ServingError, ConnectionError):
 
 class ModelProblem(ServingError):
     """The model cannot be served; the sentence says what is missing."""
+
+    exit_code = 2
 
 
 class LaunchProblem(ServingError):

@@ -15,6 +15,9 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from alignment.files import write_whole
+from alignment.processes import signal_group
+
 PROC = Path("/proc")
 
 
@@ -68,9 +71,7 @@ class GroupFile:
         if record == self._written:
             return
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        beside = self.path.with_suffix(".new")
-        beside.write_text(json.dumps(record))
-        beside.replace(self.path)
+        write_whole(self.path, json.dumps(record))
         self._written = record
 
     def forget(self) -> None:
@@ -120,9 +121,7 @@ def end_group(group: int, deadline_s: float = 5.0) -> None:
     """SIGKILL a whole group and wait until no member lives. Raises `TimeoutError` at the deadline."""
     deadline = time.monotonic() + deadline_s
     while members(group):
-        try:
-            os.killpg(group, signal.SIGKILL)
-        except ProcessLookupError:
+        if not signal_group(group, signal.SIGKILL):
             return
         if time.monotonic() > deadline:
             raise TimeoutError(f"processes of group {group} did not end within {deadline_s:.0f} s")

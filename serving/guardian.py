@@ -11,21 +11,17 @@ supervisor is gone. It does not restart anything.
 
 from __future__ import annotations
 
-import ctypes
 import os
 import select
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
-PR_SET_PDEATHSIG = 1
+sys.path.append(str(Path(__file__).resolve().parents[1]))  # run as a script and isolated, it knows no package
 
-
-def die_with_parent() -> None:
-    """Ask Linux to kill this process when its parent ends. Elsewhere this does nothing."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+from alignment.processes import end_with_parent, signal_group
 
 
 def stop_grace_s(line: str, default: float) -> float:
@@ -61,7 +57,7 @@ def main(arguments: list[str]) -> int:
     for number in (signal.SIGCHLD, signal.SIGTERM):
         signal.signal(number, lambda *_: None)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    child = subprocess.Popen(command, stdin=subprocess.DEVNULL, preexec_fn=die_with_parent)
+    child = subprocess.Popen(command, stdin=subprocess.DEVNULL, preexec_fn=end_with_parent)
     grace = watch(child, reading, grace_s)
     if grace is not None:
         # Only the first process is told: it lets running requests end before it ends the others itself.
@@ -75,7 +71,7 @@ def main(arguments: list[str]) -> int:
     if code is not None:
         # Say how vLLM ended before this process goes down with the group it leads.
         os.write(2, f"vLLM ended with code {code}\n".encode())
-    os.killpg(os.getpgid(0), signal.SIGKILL)
+    signal_group(os.getpgid(0), signal.SIGKILL)
     return 1
 
 

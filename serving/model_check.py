@@ -9,11 +9,12 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from alignment.files import sha256_of_all
 from serving.errors import ModelProblem
 
 __all__ = ["ModelFacts", "ModelProblem", "check_model"]
@@ -74,7 +75,7 @@ def _check_folder(folder: Path) -> ModelFacts:
     if not any((folder / name).is_file() for name in TOKENIZERS):
         raise ModelProblem(f"{folder} has no tokenizer: tokenizer.json (or tokenizer.model) is missing.")
     template = _template(folder, str(folder))
-    facts = _facts(config, template, _hash_files(weights), folder, str(folder))
+    facts = _facts(config, template, sha256_of_all(weights), folder, str(folder))
     return replace(facts, longest_token=longest_token(folder / "tokenizer.json"))
 
 
@@ -196,16 +197,6 @@ def _json(path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ModelProblem(f"{path} does not hold a JSON object.")
     return value
-
-
-def _hash_files(paths: Iterable[Path]) -> str:
-    """One SHA-256 over names and contents, in order of names."""
-    total = hashlib.sha256()
-    for path in paths:
-        total.update(path.name.encode() + b"\0")
-        with path.open("rb") as file:
-            total.update(hashlib.file_digest(file, "sha256").digest())
-    return total.hexdigest()
 
 
 def _fetch(name: str, file: str) -> Path:

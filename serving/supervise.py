@@ -22,6 +22,8 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
+from alignment.files import last_lines
+from alignment.processes import Backoff
 from serving.errors import LaunchProblem
 from serving.group import GroupFile, end_group
 
@@ -129,18 +131,17 @@ class Supervisor:
             raise
 
     async def _keep(self) -> None:
-        fruitless = 0
+        backoff = Backoff(self._backoff_s)
         while not self._stopping.is_set():
             was_ready = await self._watch()
             await self._end(0.0)
             if self._stopping.is_set():
                 return
-            fruitless = 0 if was_ready else fruitless + 1
-            if fruitless >= self._starts:
+            pause = backoff.ended(worked=was_ready)
+            if backoff.fruitless >= self._starts:
                 self._set("failed", detail=self.last_line())
                 return
             self._state = VllmState("restarting", self._clock(), self._state.restarts + 1)
-            pause = min(30.0, self._backoff_s * 2**fruitless)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), pause)
                 return
@@ -236,13 +237,7 @@ class Supervisor:
 
     def last_line(self) -> str:
         """The last error of this start's log, else its last line, without vLLM's prefixes."""
-        try:
-            with self._log_path.open("rb") as log:
-                size = log.seek(0, 2)
-                log.seek(max(self._log_start, size - 65536))
-                lines = [line.strip() for line in log.read().decode(errors="replace").splitlines() if line.strip()]
-        except OSError:
-            return ""
+        lines = last_lines(self._log_path, 65536, self._log_start)
         telling = [line for line in lines if "Error: " in line and CONSEQUENCE not in line]
         return PREFIX.sub("", (telling or lines or [""])[-1])[-400:]
 

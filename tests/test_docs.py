@@ -137,6 +137,13 @@ def test_a_part_that_does_not_exist_is_refused() -> None:
         generate.filled("<!-- generated nothing -->\n<!-- end -->\n")
 
 
+def test_a_warning_ends_the_build() -> None:
+    """With `--quiet`, MkDocs counts no warnings, and `--strict` finds none."""
+    (line,) = re.findall(r"mkdocs build.*", (ROOT / "Makefile").read_text(encoding="utf-8"))
+    assert line == "mkdocs build --strict"
+    assert {"nav", "links"} <= set(re.findall(r"^  (\w+): \{.*: warn", CONFIG, re.MULTILINE))
+
+
 def test_the_site_is_told_to_load_nothing_from_elsewhere() -> None:
     assert re.search(r"^  font: false\b", CONFIG, re.MULTILINE)
     assert "hooks: [docs/site.py]" in CONFIG  # which refuses a page that would, when the site is built

@@ -72,6 +72,7 @@ def test_the_wheel_holds_the_shipped_data_and_nothing_else_at_the_top(wheel: Pat
     assert any(name.startswith("feedback_app/store/migrations/versions/") for name in names)
     assert any(name.startswith("feedback_app/ui/assets/") for name in names)
     assert not any("/pictures/" in name for name in names)
+    assert {f"{package}/py.typed" for package in ("feedback_app", "serving", "alignment")} <= set(names)
 
 
 def test_doctor_runs_from_the_wheel_in_a_new_environment(environment: Path, tmp_path: Path) -> None:

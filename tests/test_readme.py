@@ -48,3 +48,12 @@ def test_every_place_that_it_names_has_what_it_says() -> None:
     for name, file in rows:
         text = (ROOT / Path(file)).read_text(encoding="utf-8")
         assert re.search(rf"^(async )?(def|class) {name}\b|^{name}\b.*=", text, re.MULTILINE), f"{name} in {file}"
+
+
+def test_the_pythons_that_it_names_have_a_lock() -> None:
+    (line,) = re.findall(r"^# Python: (.*)$", (ROOT / "locks" / "cpu.txt").read_text(encoding="utf-8"), re.MULTILINE)
+    versions = sorted(tuple(map(int, version.split("."))) for version in line.split())
+    first, last = (".".join(map(str, version)) for version in (versions[0], versions[-1]))
+    named = f"Python {first} to {last}"
+    assert named in README
+    assert named in (ROOT / "docs" / "getting-started.md").read_text(encoding="utf-8")

@@ -7,14 +7,14 @@ compilation stay as they were, because a version was trained on them. The folder
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping, Set
 from pathlib import Path
 from typing import Any
 
-from alignment.dataset.snapshot import MANIFEST, Manifest, fingerprint, read_manifest
+from alignment.dataset.snapshot import MANIFEST, Manifest, read_manifest
 from alignment.dataset.tables import TABLES, TableWriter
 from alignment.errors import SnapshotProblem
+from alignment.files import fingerprint, json_lines, write_whole
 
 _NEW = ".new"  # behind the name of what is being written
 
@@ -40,9 +40,7 @@ def erase_judgements(folder: Path, gone: Set[str]) -> Manifest:
         erased = manifest.files["judgements.jsonl"]["rows"] - files["judgements.jsonl"]["rows"]
         body = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         body |= {"files": files, "erased": erased + int(body.get("erased", 0))}
-        beside = folder / f"{MANIFEST}{_NEW}"
-        beside.write_text(json.dumps(body, sort_keys=True, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        os.replace(beside, folder / MANIFEST)
+        write_whole(folder / MANIFEST, json.dumps(body, sort_keys=True, indent=1, ensure_ascii=False) + "\n")
     except OSError as error:
         raise SnapshotProblem(
             f"{folder} could not be rewritten: {error.strerror or error}. Free some space and erase again."
@@ -65,14 +63,12 @@ def _rewrite(folder: Path, name: str, gone: Set[str]) -> int:
             if not _names(name, record) & gone:
                 table.add(record)
     for file in (f"{name}.jsonl", f"{name}.parquet"):
-        os.replace(folder / f"{file}{_NEW}", folder / file)
+        (folder / f"{file}{_NEW}").replace(folder / file)
     return table.rows
 
 
 def _records(path: Path) -> Iterator[dict[str, Any]]:
-    with path.open(encoding="utf-8") as file:
-        for line in file:
-            yield json.loads(line)
+    return (record for _, record in json_lines(path))
 
 
 def _names(table: str, record: Mapping[str, Any]) -> set[str]:

@@ -7,7 +7,6 @@ Standard library only.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,7 +14,7 @@ from typing import Any, TypeVar
 from alignment.dataset.judgement import Message
 from alignment.dataset.left_out import LeftOut, Reason, Unusable
 from alignment.errors import SnapshotProblem
-from alignment.lines import numbered_lines
+from alignment.files import BrokenLine, json_lines
 
 Made = TypeVar("Made")
 
@@ -26,22 +25,21 @@ def records(path: Path, needed: Sequence[str]) -> Iterator[dict[str, Any]]:
     Raises `SnapshotProblem` naming the file, and the line that is not such a record.
     """
     try:
-        lines = list(numbered_lines(path))
+        for number, record in json_lines(path):
+            if not isinstance(record, dict) or any(key not in record for key in needed):
+                raise SnapshotProblem(f"{path}, line {number} needs the keys {', '.join(needed)}.")
+            target = record.get("target", 1.0)
+            if not isinstance(target, int | float) or not 0 <= target <= 1 + 1e-9:  # sums round
+                raise SnapshotProblem(
+                    f"{path}, line {number} has the target {target!r}: it is a share between 0 and 1."
+                )
+            yield record
+    except BrokenLine as error:
+        raise SnapshotProblem(f"{path}, line {error.number} is not JSON: write one JSON object a line.") from error
     except FileNotFoundError as error:
         raise SnapshotProblem(f"{path} does not exist; name a folder that holds {path.name}.") from error
     except (OSError, UnicodeDecodeError) as error:
         raise SnapshotProblem(f"{path} cannot be read: {error}.") from error
-    for number, line in lines:
-        try:
-            record = json.loads(line)
-        except ValueError as error:
-            raise SnapshotProblem(f"{path}, line {number} is not JSON: write one JSON object a line.") from error
-        if not isinstance(record, dict) or any(key not in record for key in needed):
-            raise SnapshotProblem(f"{path}, line {number} needs the keys {', '.join(needed)}.")
-        target = record.get("target", 1.0)
-        if not isinstance(target, int | float) or not 0 <= target <= 1 + 1e-9:  # sums round
-            raise SnapshotProblem(f"{path}, line {number} has the target {target!r}: it is a share between 0 and 1.")
-        yield record
 
 
 def rows_of(

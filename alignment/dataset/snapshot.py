@@ -24,6 +24,7 @@ from alignment.dataset.left_out import LeftOut
 from alignment.dataset.row_files import completion, messages, rows_of
 from alignment.dataset.rows import GroupRow, MarkRow, PairRow, SftRow
 from alignment.errors import SnapshotProblem
+from alignment.files import fingerprint
 
 MANIFEST = "manifest.json"
 Use = Literal["policy", "reward"]
@@ -43,13 +44,6 @@ class Manifest:
     def to_record(self) -> dict[str, Any]:
         """As a JSON object, `hash` included."""
         return asdict(self)
-
-
-def fingerprint(path: Path) -> dict[str, Any]:
-    """A file's `sha256` and its size in `bytes`."""
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return {"sha256": digest, "bytes": path.stat().st_size}
 
 
 def read_manifest(folder: Path) -> Manifest:

@@ -8,15 +8,13 @@ This module does not sample answers. Standard library only.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from alignment.lines import numbered_lines
+from alignment.files import BrokenLine, made_of_lines
 
 CHECK_KEYS = frozenset({"any", "all", "none", "items", "at_least", "min_sentences"})
 _SENTENCE = re.compile(r"[^.!?]*\w[^.!?]*[.!?]+")
@@ -48,18 +46,24 @@ def load_questions(path: Path) -> tuple[Question, ...]:
     """
     found: list[Question] = []
     seen: set[str] = set()
-    for number, line in numbered_lines(path):
-        try:
-            raw = json.loads(line)
-            question = Question(raw["id"], raw["category"], raw["source"], raw["prompt"], raw["check"])
-            _validate(question.check)
-        except (json.JSONDecodeError, KeyError, TypeError, ValueError, re.error) as error:
-            raise QuestionFileError(f"{path.name}, line {number}: {error}") from error
-        if question.id in seen:
-            raise QuestionFileError(f"{path.name}, line {number}: the id {question.id} is used twice")
-        seen.add(question.id)
-        found.append(question)
+    try:
+        for number, question in made_of_lines(path, _question):
+            if question.id in seen:
+                raise QuestionFileError(f"{path.name}, line {number}: the id {question.id} is used twice")
+            seen.add(question.id)
+            found.append(question)
+    except BrokenLine as error:
+        raise QuestionFileError(f"{path.name}, line {error.number}: {error.why}") from error
     return tuple(found)
+
+
+def _question(raw: Any) -> Question:
+    question = Question(raw["id"], raw["category"], raw["source"], raw["prompt"], raw["check"])
+    try:
+        _validate(question.check)
+    except re.error as error:
+        raise ValueError(str(error)) from error
+    return question
 
 
 def _validate(check: Mapping[str, Any]) -> None:
@@ -129,11 +133,3 @@ def score(questions: Sequence[Question], answers: Sequence[str]) -> CapabilitySc
         total=sum(total for _, total in by_category.values()),
         by_category=by_category,
     )
-
-
-def fingerprint(paths: Iterable[Path]) -> str:
-    """Return a sha256 over the names and contents of ``paths``, whatever order they come in."""
-    digest = hashlib.sha256()
-    for path in sorted(paths, key=lambda item: item.name):
-        digest.update(path.name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
-    return digest.hexdigest()

@@ -8,14 +8,13 @@ in `logprobs`. What may not be done here: importing torch.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from alignment.dataset.judgement import Message
-from alignment.lines import numbered_lines
+from alignment.files import BrokenLine, made_of_lines
 from alignment.stage.sampler import Sample
 
 
@@ -47,20 +46,21 @@ class TextScorer(Protocol):
 
 def load_texts(path: Path) -> tuple[Text, ...]:
     """The texts of a file. Raises `TextFileError` when it cannot be read."""
-    found = []
     try:
-        lines = list(numbered_lines(path))
-    except OSError as error:
-        raise TextFileError(f"{path} cannot be read: {error.strerror or error}.") from error
-    for number, line in lines:
-        try:
-            turns = [Message(str(turn["role"]), str(turn["content"])) for turn in json.loads(line)["messages"]]
-            if len(turns) < 2 or turns[-1].role != "assistant":
-                raise ValueError("the last message is not an answer")
-        except (ValueError, KeyError, TypeError) as error:
-            raise TextFileError(f"{path.name}, line {number}, is not a conversation with an answer: {error}") from error
-        found.append(Text(tuple(turns[:-1]), turns[-1].content))
-    return tuple(found)
+        return tuple(text for _, text in made_of_lines(path, _text))
+    except BrokenLine as error:
+        raise TextFileError(
+            f"{path.name}, line {error.number}, is not a conversation with an answer: {error.why}"
+        ) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise TextFileError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}.") from error
+
+
+def _text(value: Any) -> Text:
+    turns = [Message(str(turn["role"]), str(turn["content"])) for turn in value["messages"]]
+    if len(turns) < 2 or turns[-1].role != "assistant":
+        raise ValueError("the last message is not an answer")
+    return Text(tuple(turns[:-1]), turns[-1].content)
 
 
 def loss_of(logps: Sequence[Sequence[float]]) -> float:

@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from alignment.errors import ArtifactProblem
+from alignment.files import Fingerprint, fingerprint, sha256_of, write_durably
 
 MANIFEST, COMPLETE = "manifest.json", "COMPLETE"
 _NOT_HASHED = {MANIFEST, COMPLETE, "spec.json", "progress.jsonl", "error.json", "log.txt"}
@@ -33,7 +33,7 @@ class Manifest:
     stage: str
     spec: dict[str, Any]
     metrics: dict[str, Any]
-    files: dict[str, dict[str, Any]]
+    files: dict[str, Fingerprint]
     libraries: dict[str, str]
 
 
@@ -48,15 +48,16 @@ def finish(folder: Path, spec: Mapping[str, Any], metrics: Mapping[str, Any], li
         "libraries": dict(libraries),
     }
     text = json.dumps(body, sort_keys=True, indent=1) + "\n"
-    _write_durably(folder / MANIFEST, text)
-    _write_durably(folder / COMPLETE, hashlib.sha256(text.encode()).hexdigest() + "\n")
+    # Durably, so that `COMPLETE` never survives a crash that its manifest did not.
+    write_durably(folder / MANIFEST, text)
+    write_durably(folder / COMPLETE, hashlib.sha256(text.encode()).hexdigest() + "\n")
     return read_manifest(folder)
 
 
 def is_complete(folder: Path) -> bool:
     """Whether the attempt reached its end; its files are not checked (see `verify`)."""
     try:
-        return (folder / COMPLETE).read_text().strip() == hashlib.sha256((folder / MANIFEST).read_bytes()).hexdigest()
+        return (folder / COMPLETE).read_text().strip() == sha256_of(folder / MANIFEST)
     except OSError:
         return False
 
@@ -104,18 +105,3 @@ def _artifact_files(folder: Path) -> list[Path]:
         if path.suffix in _PICKLED:
             raise ArtifactProblem(f"{path} holds pickled data; artifacts hold safetensors only.")
     return [path for path in paths if path.name not in _NOT_HASHED]
-
-
-def fingerprint(path: Path) -> dict[str, Any]:
-    """A file's `sha256` and its size in `bytes`."""
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return {"sha256": digest, "bytes": path.stat().st_size}
-
-
-def _write_durably(path: Path, text: str) -> None:
-    """Write and sync, so that `COMPLETE` never survives a crash that its manifest did not."""
-    with path.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,7 +19,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from alignment.files import write_whole
+from alignment.files import ended_lines, sync, write_whole
 from alignment.stage.spec import StageSpec
 
 CHECKPOINTS, WHOLE, PROGRESS = "checkpoints", "whole.json", "progress.jsonl"
@@ -62,8 +61,7 @@ def whole(folder: Path, spec: StageSpec, step: int, notes: Mapping[str, Any] | N
     """Call the checkpoint in `folder` whole, after its files have reached the disk, and remove all others."""
     for path in sorted(folder.rglob("*")):
         if path.is_file():
-            with path.open("rb") as file:
-                os.fsync(file.fileno())
+            sync(path)
     write_whole(folder / WHOLE, json.dumps({"same": _same(spec), "step": step, "notes": dict(notes or {})}))
     for other in list((spec.out / CHECKPOINTS).rglob(WHOLE)):
         if other.parent != folder:
@@ -127,7 +125,7 @@ def _at(spec: StageSpec, out: Path) -> StageSpec:
 def _keep_progress(source: Path, target: Path, step: int) -> None:
     """The records up to a step, as the file that the attempt goes on with; never half written."""
     try:
-        lines = source.read_text(encoding="utf-8").split("\n")[:-1]  # what follows the last line's end is half a line
+        lines = ended_lines(source.read_text(encoding="utf-8"))
     except OSError:
         lines = []
     kept = [line for line in lines if int(json.loads(line).get("step") or 0) <= step]

@@ -19,7 +19,7 @@ from typing import Any
 
 from alignment.dataset.snapshot import verify_snapshot
 from alignment.errors import SnapshotProblem, StageError
-from alignment.lines import lines_of
+from alignment.files import lines_of
 from alignment.stage.artifact import Manifest, finish, is_complete
 from alignment.stage.checkpoints import PROGRESS, Checkpoint, clear, fetch, library_versions
 from alignment.stage.continuing import check_continuing

@@ -7,7 +7,6 @@ number of threads on the same processor give the same corpus everywhere and the 
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import shutil
 import sys
@@ -15,6 +14,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from alignment.files import beside, numbered_lines, sha256_of
 from alignment.methods.pretrain import train as pretrain
 from alignment.methods.sft import train as sft
 from alignment.stage.spec import StageSpec
@@ -63,9 +63,9 @@ class FrozenQuestionsError(RuntimeError):
 
 def verify_frozen(folder: Path) -> None:
     """Check the question files in ``folder`` against ``SHA256SUMS``; raises FrozenQuestionsError on a difference."""
-    for line in (folder / "SHA256SUMS").read_text(encoding="utf-8").splitlines():
+    for _, line in numbered_lines(folder / "SHA256SUMS"):
         digest, name = line.split()
-        if hashlib.sha256((folder / name).read_bytes()).hexdigest() != digest:
+        if sha256_of(folder / name) != digest:
             raise FrozenQuestionsError(f"{name} is not the file that was frozen; restore it before building")
 
 
@@ -81,7 +81,7 @@ def _corpus(folder: Path, rows: int, seed: int, weights: Mapping[str, float] = W
     """Write a corpus unless it is there already; a half-written one is never taken for a whole one."""
     done = folder / "train.jsonl"
     if not done.exists():
-        partial = folder / "train.partial"
+        partial = beside(done)
         corpus.write(partial, corpus.rows(rows, seed, questions.refused(), weights))
         partial.replace(done)
     return folder

@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from alignment.evaluation.capability import Question, load_questions, score
 from alignment.evaluation.tastes import features
-from alignment.lines import numbered_lines
+from alignment.files import json_lines
 
 DATA = Path(__file__).resolve().parent.parent
 BATCH = 64
@@ -90,8 +91,8 @@ def measure(model_folder: Path, temperature: float) -> dict[str, Any]:
                 for chosen in [[i for i, question in enumerate(asked) if question.source == source]]
             },
         }
-    lines = list(numbered_lines(DATA / "prompts" / "compare.jsonl"))[:DIVERSITY_PROMPTS]
-    spoken = [json.loads(line)["prompt"] for _, line in lines]
+    lines = islice(json_lines(DATA / "prompts" / "compare.jsonl"), DIVERSITY_PROMPTS)
+    spoken = [record["prompt"] for _, record in lines]
     first = sample(model_folder, spoken, temperature=temperature, seed=1)
     second = sample(model_folder, spoken, temperature=temperature, seed=2)
     differ = sum(_manner(a) != _manner(b) for a, b in zip(first, second, strict=True))

@@ -7,13 +7,12 @@ how well a model still predicts them is its held-out language-model loss.
 
 from __future__ import annotations
 
-import json
 import random
 import re
 from pathlib import Path
 from typing import Any
 
-from alignment.lines import numbered_lines
+from alignment.files import json_lines
 
 from .asking import Asked, answer, ask, normalised
 from .corpus import Row, write
@@ -110,8 +109,8 @@ def refused() -> frozenset[str]:
     """Return the normalised prompts that the corpus must not contain: of questions, evaluations and texts."""
     found = set()
     for name in ("questions/unseen.jsonl", "prompts/eval.jsonl"):
-        for _, line in numbered_lines(DATA / name):
-            found.add(normalised(json.loads(line)["prompt"]))
-    for _, line in numbered_lines(DATA / "texts" / "held_out.jsonl"):
-        found.add(normalised(json.loads(line)["messages"][0]["content"]))
+        for _, record in json_lines(DATA / name):
+            found.add(normalised(record["prompt"]))
+    for _, record in json_lines(DATA / "texts" / "held_out.jsonl"):
+        found.add(normalised(record["messages"][0]["content"]))
     return frozenset(found)

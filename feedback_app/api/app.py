@@ -34,6 +34,7 @@ from feedback_app.ui import theme
 from feedback_app.ui.mounts import UPLOADS
 
 PAGE_PATHS = tuple(path for path, _, _ in theme.PAGES if path != "/")
+TRIES = 3  # at loading the pages
 log = logging.getLogger(__name__)
 
 
@@ -42,8 +43,8 @@ class LatePages:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        self._pages: ASGIApp | None = None
-        self._failed = False
+        self.pages: ASGIApp | None = None
+        self.failed = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["path"] in PAGE_PATHS:  # Gradio's relative addresses need the slash
@@ -52,20 +53,32 @@ class LatePages:
             await moved(scope, receive, send)
             return
         waiting: ASGIApp = starting_page() if scope["method"] == "GET" else JSONResponse({"error": "Starting."}, 503)
-        if self._failed:
+        if self.failed:
             waiting = JSONResponse({"error": "The pages could not be loaded; the log says why."}, 500)
-        await (self._pages or waiting)(scope, receive, send)
+        await (self.pages or waiting)(scope, receive, send)
 
     async def run(self) -> None:
         """Load the pages in a thread, then serve them until cancelled."""
-        try:
-            pages = await _in_daemon(self.load)
-        except Exception:
-            self._failed = True
-            log.exception("the pages could not be loaded")
+        pages = None
+        # Gradio parses its own sources while it is imported, and CPython 3.11 fails at that (SystemError: "AST
+        # constructor recursion depth mismatch") when another thread parses at the same moment: so it is tried again.
+        for tries_left in reversed(range(TRIES)):
+            try:
+                pages = await _in_daemon(self.load)
+                break
+            except SystemError as error:
+                if not tries_left:
+                    log.exception("the pages could not be loaded")
+                else:
+                    log.warning("the pages could not be loaded and are tried again: %s", error)
+            except Exception:
+                log.exception("the pages could not be loaded")
+                break
+        if pages is None:
+            self.failed = True
             return
         async with pages.router.lifespan_context(pages):
-            self._pages = OwnCalls(OwnDocument(pages), pages.state.calls)
+            self.pages = OwnCalls(OwnDocument(pages), pages.state.calls)
             await asyncio.Event().wait()
 
     def load(self) -> FastAPI:

@@ -8,20 +8,23 @@ from __future__ import annotations
 
 import re
 
+from markupsafe import Markup
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from feedback_app.ui import theme
 
 NOT_OURS = re.compile(r"<meta\s+(?:property=\"og:|name=\"twitter:)[^>]*>|<link rel=\"manifest\"[^>]*>\s*", re.DOTALL)
-LOADING = '<noscript><p style="padding:32px">alignloop needs JavaScript. Switch it on for this address.</p></noscript>'
+LOADING = Markup(
+    '<noscript><p style="padding:32px">alignloop needs JavaScript. Switch it on for this address.</p></noscript>'
+)
 
 
-def own_document(html: str) -> str:
+def own_document(document: str) -> str:
     """The document with our head, without meta tags that are about Gradio."""
-    html = NOT_OURS.sub("", html)
-    html = html.replace("</head>", f"{theme.head()}</head>", 1)
-    return html.replace("</body>", f"{LOADING}</body>", 1)
+    document = NOT_OURS.sub("", document)
+    document = document.replace("</head>", theme.head() + Markup("</head>"), 1)
+    return document.replace("</body>", LOADING + Markup("</body>"), 1)
 
 
 class OwnDocument:

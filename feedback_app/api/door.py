@@ -43,7 +43,7 @@ from feedback_app.collect.window import longest_token_of, window_of
 from feedback_app.domain.conversations import FinishReason
 from feedback_app.domain.people import Role
 from feedback_app.domain.versions import VersionForm, VersionState
-from feedback_app.errors import NotAllowed, NotFound, Unavailable, UsageError
+from feedback_app.errors import Conflict, NotAllowed, NotFound, Unavailable, UsageError
 from feedback_app.store.database import Store
 from feedback_app.store.tables import Completion, Excluded, Person, Version, new_id
 from serving.client import COMPLETIONS, RawReply
@@ -261,6 +261,9 @@ class Answer:
             try:
                 loop, writing = asyncio.get_running_loop(), self.door._writing
                 await loop.run_in_executor(writing, self._store, said, first_token_s, seconds, ending)
+            except Conflict as error:
+                log.warning("an answer of the door is not kept: %s", error)
+                return False
             except Exception:
                 log.exception("an answer of the door could not be recorded")
                 return False

@@ -9,6 +9,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from fastapi import APIRouter, Request
+from markupsafe import Markup
 from starlette.responses import RedirectResponse, Response
 
 from feedback_app.api.guard import signed_in
@@ -46,7 +47,7 @@ def build_lineage(parts: Parts) -> APIRouter:
     async def person(request: Request, name: str) -> Response:
         asked = await asyncio.to_thread(store.people.by_name, name)
         if asked is None:
-            return await asyncio.to_thread(page, signed_in(request), "", name, NotFound(NOBODY))
+            return await asyncio.to_thread(page, signed_in(request), Markup(), name, NotFound(NOBODY))
         return await asyncio.to_thread(show_person, signed_in(request), asked)
 
     def found(me: Person, name: str) -> Response:
@@ -54,13 +55,13 @@ def build_lineage(parts: Parts) -> APIRouter:
             return RedirectResponse(view.version_path(name), 303)
         if store.people.by_name(name) is not None:
             return RedirectResponse(view.person_path(name), 303)
-        return page(me, "", name, NotFound(NOBODY))
+        return page(me, Markup(), name, NotFound(NOBODY))
 
     def show_version(me: Person, name: str, start: int) -> Response:
         try:
             return page(me, view.version_view(parts.loop.version_lineage(name), start), name)
         except AlignloopError as error:
-            return page(me, "", name, error)
+            return page(me, Markup(), name, error)
 
     def show_person(me: Person, asked: Person) -> Response:
         own = asked.id == me.id
@@ -68,16 +69,16 @@ def build_lineage(parts: Parts) -> APIRouter:
         body = view.person_view(parts.loop.person_lineage(asked), own=own, linked=operator)
         return page(me, body, "" if own else asked.name)
 
-    def page(me: Person, body: str, asked: str, error: AlignloopError | None = None) -> Response:
+    def page(me: Person, body: Markup, asked: str, error: AlignloopError | None = None) -> Response:
         operator = Role(me.role).reaches(Role.OPERATOR)
-        finder = ""
+        finder = Markup()
         if operator:
             versions = [version.name for version in store.versions.listing()]
             people = [person.name for person in store.people.listing()]
             finder = view.finder(versions, people, asked, str(error) if error else "")
         return plain_page(
             "Lineage",
-            f"{body or '<h1>Lineage</h1>'}{finder}",
+            (body or Markup("<h1>Lineage</h1>")) + finder,
             error.http_status if error else 200,
             top=theme.top_bar("/lineage", me.name, me.role, switch=False),
         )

@@ -20,7 +20,7 @@ from feedback_app.collect import people
 from feedback_app.collect.guessing import DEVICE_S, network_of
 from feedback_app.errors import AlignloopError, NotSignedIn
 from feedback_app.parts import Parts
-from feedback_app.ui.markup import esc
+from feedback_app.ui.markup import html
 
 if TYPE_CHECKING:
     from feedback_app.store.tables import Person
@@ -138,17 +138,22 @@ def _later(response: Response, error: AlignloopError) -> Response:
 
 def sign_in_page(onward: str, name: str = "", error: AlignloopError | None = None) -> Response:
     """The form, with what went wrong right above the button."""
-    wrong = f'<p class="note bad" role="alert"><span>{esc(error.outside)}</span></p>' if error else ""
+    wrong = html('<p class="note bad" role="alert"><span>{}</span></p>', error.outside) if error else ""
     page = plain_page(
         "Sign in",
-        '<h1>Sign in</h1><form method="post" action="/sign-in" class="stack">'
-        f'<input type="hidden" name="next" value="{esc(onward)}">'
-        f'<label>Name<input name="name" value="{esc(name)}" autocomplete="username" required'
-        f"{'' if name else ' autofocus'}></label>"
-        '<label>Password<input name="password" type="password" autocomplete="current-password" required'
-        f"{' autofocus' if name else ''}></label>{wrong}"
-        '<button class="primary" type="submit">Sign in</button></form>'
-        '<p class="small">No account yet? An operator can invite you.</p>',
+        html(
+            '<h1>Sign in</h1><form method="post" action="/sign-in" class="stack"><input type="hidden" '
+            'name="next" value="{onward}"><label>Name<input name="name" value="{name}" autocomplete="username" '
+            'required{focus_name}></label><label>Password<input name="password" type="password" '
+            'autocomplete="current-password" required{focus_password}></label>{wrong}<button class="primary" '
+            'type="submit">Sign in</button></form><p class="small">No account yet? An operator can invite you.'
+            "</p>",
+            onward=onward,
+            name=name,
+            focus_name="" if name else " autofocus",
+            focus_password=" autofocus" if name else "",
+            wrong=wrong,
+        ),
         error.http_status if error else 200,
     )
     return _later(page, error) if error else page
@@ -156,36 +161,42 @@ def sign_in_page(onward: str, name: str = "", error: AlignloopError | None = Non
 
 def account_page(person: Person, said: str = "", error: str = "", key: str = "", status: int = 200) -> Response:
     """One's own password, API key and session."""
-    wrong = f'<p class="note bad" role="alert"><span>{esc(error)}</span></p>' if error else ""
-    right = f'<p class="note good" role="status"><span>{esc(said)}</span></p>' if said else ""
+    wrong = html('<p class="note bad" role="alert"><span>{}</span></p>', error) if error else ""
+    right = html('<p class="note good" role="status"><span>{}</span></p>', said) if said else ""
     shown = (
-        '<div class="note good"><span>Your new key, shown this once. Earlier keys no longer work.<br>'
-        f'<code id="api-key">{esc(key)}</code></span></div>'
+        html(
+            '<div class="note good"><span>Your new key, shown this once. Earlier keys no longer work.<br><code '
+            'id="api-key">{}</code></span></div>',
+            key,
+        )
         if key
         else ""
     )
     return plain_page(
         "Account",
-        f'<h1>{esc(person.name)}</h1><p class="small">Role: {esc(person.role)}</p>{right}'
-        '<section class="stack"><h2>Change the password</h2>'
-        '<form method="post" action="/account/password" class="stack">'
-        "<label>Present password"
-        '<input name="old" type="password" autocomplete="current-password" required></label>'
-        f"<label>New password, at least {people.SHORTEST_PASSWORD} characters"
-        '<input name="new" type="password" autocomplete="new-password" required '
-        f'minlength="{people.SHORTEST_PASSWORD}">'
-        "</label><label>New password again"
-        '<input name="again" type="password" autocomplete="new-password" required></label>'
-        '<label class="check"><input type="checkbox" name="revoke_keys">End my API key too</label>'
-        f'{wrong}<button class="outline" type="submit">Change the password</button></form></section>'
-        '<section class="stack"><h2>API key</h2><p class="small">For programs: <code>/v1/chat/completions</code> as '
-        "OpenAI’s client calls it. A new key ends the one before.</p>"
-        f'{shown}<form method="post" action="/account/key">'
-        '<button class="outline" type="submit">Make a new key</button></form></section>'
-        '<section class="stack"><h2>Judgements</h2><p class="small">Which rounds and versions yours went into.</p>'
-        '<p><a class="button outline" href="/lineage">Where my judgements went</a></p></section>'
-        '<section class="row spread"><a class="button quiet" href="/">Back to the chat</a>'
-        '<form method="post" action="/sign-out">'
-        '<button class="outline" type="submit">Sign out</button></form></section>',
+        html(
+            '<h1>{name}</h1><p class="small">Role: {role}</p>{right}<section class="stack"><h2>Change the '
+            'password</h2><form method="post" action="/account/password" class="stack"><label>Present password'
+            '<input name="old" type="password" autocomplete="current-password" required></label><label>New '
+            'password, at least {shortest} characters<input name="new" type="password" '
+            'autocomplete="new-password" required minlength="{shortest}"></label><label>New password '
+            'again<input name="again" type="password" autocomplete="new-password" required></label><label '
+            'class="check"><input type="checkbox" name="revoke_keys">End my API key too</label>{wrong}<button '
+            'class="outline" type="submit">Change the password</button></form></section><section class="stack">'
+            '<h2>API key</h2><p class="small">For programs: <code>/v1/chat/completions</code> as OpenAI’s '
+            'client calls it. A new key ends the one before.</p>{shown}<form method="post" '
+            'action="/account/key"><button class="outline" type="submit">Make a new key</button></form>'
+            '</section><section class="stack"><h2>Judgements</h2><p class="small">Which rounds and versions '
+            'yours went into.</p><p><a class="button outline" href="/lineage">Where my judgements went</a></p>'
+            '</section><section class="row spread"><a class="button quiet" href="/">Back to the chat</a><form '
+            'method="post" action="/sign-out"><button class="outline" type="submit">Sign out</button></form>'
+            "</section>",
+            name=person.name,
+            role=person.role,
+            right=right,
+            shortest=people.SHORTEST_PASSWORD,
+            wrong=wrong,
+            shown=shown,
+        ),
         status,
     )

@@ -33,10 +33,7 @@ _SAID = {
 
 
 class Patience:
-    """Mixed into one of uvicorn's HTTP protocols.
-
-    `head_s`, `pace_s`, `pace_bytes`, `take_s`, `most_idle` are the bounds.
-    """
+    """Mixed into one of uvicorn's HTTP protocols; its attributes are the bounds of the module."""
 
     head_s = HEAD_S
     pace_s = PACE_S

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import random
 import threading
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from alignment.files import BrokenLine, made_of_lines
 from feedback_app.domain.conversations import DRAWN
 from feedback_app.errors import UsageError
 from feedback_app.store.database import Store
@@ -17,19 +17,12 @@ from feedback_app.store.tables import Person
 
 def load_prompts(path: Path) -> list[str]:
     """The prompts of a JSON Lines file of {"prompt": …}. Raises `UsageError` that names the line that is wrong."""
-    prompts = []
     try:
-        # Not `splitlines`: U+2028 within a prompt ends no line.
-        lines = path.read_text(encoding="utf-8").split("\n")
+        prompts = [prompt for _, prompt in made_of_lines(path, lambda value: str(value["prompt"]))]
+    except BrokenLine as error:
+        raise UsageError(f'{path}, line {error.number} is not a JSON object with a "prompt".') from error
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"The prompts in {path} cannot be read: {error}.") from error
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        try:
-            prompts.append(str(json.loads(line)["prompt"]))
-        except (ValueError, KeyError, TypeError) as error:
-            raise UsageError(f'{path}, line {number} is not a JSON object with a "prompt".') from error
     if not prompts:
         raise UsageError(f"{path} holds no prompts.")
     return list(dict.fromkeys(prompts))

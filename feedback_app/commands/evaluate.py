@@ -7,12 +7,12 @@ both are sampled in this process: slower, and it needs the training libraries. N
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from alignment.files import BrokenLine, made_of_lines
 from feedback_app.errors import NotFound, Unavailable, UsageError
 
 if TYPE_CHECKING:
@@ -64,20 +64,14 @@ def evaluate_names(
 
 def read_prompts(path: Path) -> list[str]:
     """One prompt of each line: a JSON object with `prompt` (text, or a list of messages). Raises `UsageError`."""
-    from alignment.lines import numbered_lines
-
     try:
-        lines = list(numbered_lines(path))
+        found = [prompt for _, prompt in made_of_lines(path, _prompt)]
+    except BrokenLine as error:
+        raise UsageError(
+            f'{path}, line {error.number}, is not JSONL with a prompt. Write one {{"prompt": "…"}} a line.'
+        ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}.") from error
-    found = []
-    for number, line in lines:
-        try:
-            found.append(_prompt(json.loads(line)))
-        except (ValueError, KeyError, TypeError, IndexError) as error:
-            raise UsageError(
-                f'{path}, line {number}, is not JSONL with a prompt. Write one {{"prompt": "…"}} a line.'
-            ) from error
     if not found:
         raise UsageError(f"{path} has no prompts.")
     return found

@@ -1,32 +1,27 @@
-"""From an exception to one sentence and an exit code; the traceback goes to `ALIGNLOOP_HOME/logs`."""
+"""From an exception to one sentence and an exit code; the traceback goes to the home's `logs`."""
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 import traceback
 from pathlib import Path
 
-from feedback_app.errors import AlignloopError
+from alignment.errors import UserFacingError
+from feedback_app.settings import read_home
 
 
 def explain(error: BaseException) -> tuple[str, int]:
     """What to say (empty: nothing) and the exit code."""
     if isinstance(error, KeyboardInterrupt) or type(error).__name__ == "Abort":
         return "Stopped.", 1
-    if isinstance(error, AlignloopError):
+    if isinstance(error, UserFacingError):
         _log(error)
         return str(error), error.exit_code
     if hasattr(error, "format_message") and hasattr(error, "exit_code"):  # the command line itself was wrong
         return _usage(error), 2
     if type(error).__name__ == "Exit":
         return "", int(getattr(error, "exit_code", 0))
-    if _of("serving.errors", "ModelProblem", error):
-        return str(error), 2
-    if _of("serving.errors", "ServingError", error) or _of("alignment.errors", "AlignmentError", error):
-        _log(error)
-        return str(error), 1
     if isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith(("feedback_app", "serving")):
         _log(error)
         return f"The package {error.name} is missing. Run `make install`, or install it, and start again.", 1
@@ -45,15 +40,9 @@ def _usage(error: BaseException) -> str:
     return f"{text.rstrip('.')}. `{command} --help` says what is possible."
 
 
-def _of(module: str, name: str, error: BaseException) -> bool:
-    """Whether the error is of a class of a room that may not even be loaded."""
-    loaded = sys.modules.get(module)
-    return loaded is not None and isinstance(error, getattr(loaded, name))
-
-
 def _log(error: BaseException) -> Path | None:
     """Append the traceback to the log; None where nothing can be written."""
-    path = Path(os.environ.get("ALIGNLOOP_HOME", ".alignloop")) / "logs" / "errors.log"
+    path = read_home() / "logs" / "errors.log"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a", encoding="utf-8") as file:

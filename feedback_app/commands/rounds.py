@@ -9,7 +9,7 @@ import typer
 
 from alignment.methods.registry import METHODS
 from feedback_app.commands.training import words
-from feedback_app.domain.rounds import StageStatus
+from feedback_app.domain.rounds import ENDED, StageStatus
 from feedback_app.errors import NotFound
 from feedback_app.key_values import read_pairs
 from feedback_app.processes.output import AsJson, Output, output
@@ -128,8 +128,6 @@ def cancel(ctx: typer.Context, number: Number, as_json: AsJson = False) -> None:
 def follow(store: Store, round_: Round, out: Output) -> Round:
     """Show a round's stages and training until it ends. Leaving with Ctrl-C leaves the round running."""
     from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
-    from feedback_app.loop.rounds import ENDED
 
     assert round_.id is not None
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[words]}"))

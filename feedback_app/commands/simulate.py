@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Annotated, Any
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,6 +14,7 @@ from feedback_app.processes.output import AsJson, output
 
 if TYPE_CHECKING:
     from feedback_app.settings import Settings
+    from feedback_app.simulate import Simulated
     from feedback_app.store.database import Store
 
 
@@ -41,10 +43,10 @@ def simulate(
     with out.console.status(f"{annotator} is judging"):
         result = asyncio.run(_simulate(settings, store, annotator, judgements, kind, seed, noise, left_bias))
     out.done(
-        result,
+        asdict(result),
         lambda console: console.print(
-            f"{result['annotator']} judged {sum(result['judgements'].values())} times in {result['seconds']:.0f} s: "
-            f"{result['decided']} decided, {result['ties']} ties.",
+            f"{result.annotator} judged {sum(result.judgements.values())} times in {result.seconds:.0f} s: "
+            f"{result.decided} decided, {result.ties} ties.",
             markup=False,
         ),
     )
@@ -71,7 +73,7 @@ async def _simulate(
     seed: int,
     noise: float,
     left_bias: float,
-) -> dict[str, Any]:
+) -> Simulated:
     from feedback_app.collect.prompts import load_prompts
     from feedback_app.processes.preflight import check_model
     from feedback_app.processes.wiring import client_of, rules_of

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TextIO, cast
 
 from alignment.dataset.reading.formats import Record
+from alignment.files import lines_of
 from feedback_app.errors import UsageError
 
 NEXT_STEP = "Name a file of JSON lines, one JSON array, or CSV."
@@ -90,9 +91,7 @@ def _json(file: TextIO) -> Iterator[Line]:
             whole = json.loads(text)
         except (ValueError, RecursionError):
             yield head
-            yield from (
-                _line(line, place) for place, line in enumerate(text.split("\n")[1:], number + 1) if line.strip()
-            )
+            yield from (_line(line, place) for place, line in enumerate(lines_of(text)[1:], number + 1) if line.strip())
             return
         for place, each in enumerate(whole if isinstance(whole, list) else [whole], 1):
             yield _of(each, place)

@@ -16,6 +16,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from alignment.files import lines_of
+from alignment.processes import signal_group
 from feedback_app.errors import RoundFailed, StageKilled
 
 GRACE_S = 5.0
@@ -37,10 +39,10 @@ class ProgressTail:
             return []
         with self._path.open("rb") as file:
             file.seek(self._offset)
-            text = file.read()
-        end = text.rfind(b"\n") + 1
-        self._offset += end
-        return [json.loads(line) for line in text[:end].splitlines() if line.strip()]
+            read = file.read()
+        ended = read[: read.rfind(b"\n") + 1]
+        self._offset += len(ended)
+        return [json.loads(line) for line in lines_of(ended.decode()) if line.strip()]
 
 
 def log_of(folder: Path) -> Path:
@@ -102,17 +104,12 @@ async def run_child(
 async def _end(process: asyncio.subprocess.Process) -> None:
     """End the whole group: politely, then for certain. A group that is gone already is fine."""
     if process.returncode is None:
-        _signal_group(process.pid, signal.SIGTERM)
+        signal_group(process.pid, signal.SIGTERM)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(process.wait(), GRACE_S)
     # Also after a normal end: a launcher may have left workers behind in the group.
-    _signal_group(process.pid, signal.SIGKILL)
+    signal_group(process.pid, signal.SIGKILL)
     await process.wait()
-
-
-def _signal_group(pid: int, number: signal.Signals) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(pid, number)
 
 
 def _why(code: int, folder: Path) -> RoundFailed:
@@ -143,5 +140,5 @@ def clear_left_over(pid: int | None, folder: Path) -> bool:
         return False
     if str(folder) not in words:
         return False
-    _signal_group(pid, signal.SIGKILL)
+    signal_group(pid, signal.SIGKILL)
     return True

@@ -11,6 +11,8 @@ from typing import Any
 
 from alignment.evaluation.gate import Limits
 from alignment.methods.registry import METHODS
+from alignment.terms import Setting
+from feedback_app.domain.lineage import PersonLineage, VersionLineage
 from feedback_app.key_values import read_pairs
 from feedback_app.loop import fallback, history, lineage, publish, rounds, suspects
 from feedback_app.loop.publish import Staged
@@ -38,11 +40,13 @@ class LoopControls:
         """The gate's limits by name."""
         return asdict(Limits())
 
-    def start_round(self, method: str, *, requested_by: str | None, seed: int, settings: Mapping[str, Any]) -> Round:
+    def start_round(
+        self, method: str, *, requested_by: str | None, seed: int, settings: Mapping[str, Setting]
+    ) -> Round:
         """Queue a round."""
         return rounds.start_round(self.store, method, requested_by=requested_by, seed=seed, settings=settings)
 
-    def read_settings(self, text: str) -> Mapping[str, Any]:
+    def read_settings(self, text: str) -> Mapping[str, Setting]:
         """A round's settings as they are typed."""
         return read_pairs(text.split())
 
@@ -72,10 +76,10 @@ class LoopControls:
         """Sentences about versions that cannot be served."""
         return fallback.alarms(self.store)
 
-    def version_lineage(self, name: str) -> Mapping[str, Any]:
+    def version_lineage(self, name: str) -> VersionLineage:
         """What `alignloop lineage` says of a version."""
         return lineage.named_version_lineage(self.store, name)
 
-    def person_lineage(self, person: Person) -> Mapping[str, Any]:
+    def person_lineage(self, person: Person) -> PersonLineage:
         """What `alignloop lineage` says of a person."""
         return lineage.person_lineage(self.store, person)

@@ -7,9 +7,9 @@ kept in a file (`known`). The judging itself is `alignment.evaluation.evaluate` 
 from __future__ import annotations
 
 import hashlib
-import json
 import threading
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
@@ -18,7 +18,7 @@ from alignment.evaluation.capability import Question, load_questions
 from alignment.evaluation.evaluate import Prompt, TextLoss, collect_evidence
 from alignment.evaluation.guards import Evidence, mean_kl
 from alignment.evaluation.language_loss import Text, TextFileError, encoded, language_loss, load_texts
-from alignment.lines import numbered_lines
+from alignment.files import made_of_lines
 from alignment.stage.sampler import Sample, Sampling
 from feedback_app.domain.conversations import Speaker
 from feedback_app.errors import RoundFailed
@@ -176,7 +176,7 @@ def evaluation_prompts(path: Path, at_most: int, system_prompt: str = "") -> tup
     """The first prompts of a JSON Lines file of {"prompt"}, behind the system prompt where there is one."""
     opening = (Message(Speaker.SYSTEM, system_prompt),) if system_prompt else ()
     try:
-        lines = [line for _, line in numbered_lines(path)]
-        return tuple((*opening, Message(Speaker.USER, str(json.loads(line)["prompt"]))) for line in lines[:at_most])
-    except (OSError, ValueError, KeyError) as error:
+        prompts = made_of_lines(path, lambda value: str(value["prompt"]))
+        return tuple((*opening, Message(Speaker.USER, prompt)) for _, prompt in islice(prompts, at_most))
+    except (OSError, ValueError) as error:
         raise RoundFailed(f"The evaluation prompts in {path} cannot be read: {error}.") from error

@@ -7,7 +7,6 @@ Looks and answers with a sentence, empty when all is well. Loads, unloads and pu
 
 from __future__ import annotations
 
-import hashlib
 import posixpath
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from alignment.errors import ArtifactProblem
+from alignment.files import sha256_of
 from alignment.stage.artifact import verify
 from alignment.stage.finite import not_finite
 from feedback_app.domain.versions import VersionForm, VersionKind, VersionState
@@ -65,7 +65,7 @@ def _problem(version: Version, folder: Path) -> str:
         return f"Its folder {folder} is gone."
     try:
         if version.kind == VersionKind.MILESTONE:  # no artifact of its own: its weights are named by their hash
-            if hashlib.sha256(weights.read_bytes()).hexdigest() != version.artifact_hash:
+            if sha256_of(weights) != version.artifact_hash:
                 return f"{weights} was changed after training."
         elif verify(folder).hash != version.artifact_hash:
             return f"{folder} holds another artifact than the one that was registered as {version.name}."

@@ -10,18 +10,17 @@ challenger counts them, because each vote names what it is about.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
-import shutil
 import threading
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
+from alignment.files import copy_whole, sha256_of
 from alignment.methods.ppo.settings import WATCH_NEEDS
 from alignment.methods.registry import chain_of, stage_settings
 from alignment.stage.people_channel import Asked, Votes, answer, asked, forget
 from alignment.stage.spec import StageSpec
+from alignment.terms import Setting
 from feedback_app.domain.versions import VersionForm, VersionKind, VersionState
 from feedback_app.domain.votes import counting, tally
 from feedback_app.errors import RoundFailed, Unavailable, UsageError
@@ -36,14 +35,14 @@ LOAD_TIMEOUT_S = 60.0  # then it is tried again, as long as the stage waits
 STAGE = "ppo"  # the stage that has a watch
 
 
-def check_watch(settings: Mapping[str, Any], method: str) -> None:
+def check_watch(settings: Mapping[str, Setting], method: str) -> None:
     """Refuse a watch that has nothing to judge. Raises `UsageError`."""
     own = _own(settings, method)
     if own.get("watch") and not own.get("milestones"):
         raise UsageError(f"{STAGE}'s {WATCH_NEEDS}.")
 
 
-def check_served(settings: Mapping[str, Any], method: str, *, paused: bool) -> None:
+def check_served(settings: Mapping[str, Setting], method: str, *, paused: bool) -> None:
     """Refuse a watch while nothing answers people. Raises `RoundFailed`."""
     if paused and _own(settings, method).get("watch"):
         raise RoundFailed(
@@ -162,17 +161,14 @@ class Watching:
     def _registered(self, question: Asked) -> Version:
         """The milestone as a version, its files copied to their lasting place; same weights, same version."""
         source = Path(question.adapter)
-        weights = hashlib.sha256((source / "adapter_model.safetensors").read_bytes()).hexdigest()
+        weights = sha256_of(source / "adapter_model.safetensors")
         name = f"{VersionKind.MILESTONE}-{self._round.id:04d}-{question.step}-{weights[:6]}"
         known = self._store.versions.get(name)
         if known is not None:
             return known
         folder = (self._home / name).resolve()
-        partial = folder.with_name(f"{name}.partial")
-        shutil.rmtree(partial, ignore_errors=True)
         if not folder.exists():
-            shutil.copytree(source, partial)
-            partial.replace(folder)
+            copy_whole(source, folder)
         return self._store.versions.add(
             Version(
                 name=name,
@@ -190,5 +186,5 @@ class Watching:
         )
 
 
-def _own(settings: Mapping[str, Any], method: str) -> dict[str, Any]:
+def _own(settings: Mapping[str, Setting], method: str) -> dict[str, Setting]:
     return dict(stage_settings(settings, method, STAGE)) if STAGE in chain_of(method) else {}

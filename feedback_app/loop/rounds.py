@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import Any
 
 from alignment.errors import StageError
 from alignment.methods.registry import METHODS, chain_of, stage_settings
+from alignment.terms import Setting
 from feedback_app.domain.rounds import ENDED, RoundStatus
 from feedback_app.errors import NotFound, UsageError
 from feedback_app.loop.milestone_votes import check_watch
@@ -16,7 +16,7 @@ from feedback_app.loop.start_version import check_choice, check_round
 from feedback_app.store.database import Store
 from feedback_app.store.tables import Round
 
-EXIT_CODES = {
+EXIT_CODES: Mapping[str, int] = {
     RoundStatus.PASSED: 0,
     RoundStatus.PROMOTED: 0,
     RoundStatus.HELD: 3,
@@ -32,7 +32,7 @@ def start_round(
     *,
     requested_by: str | None = None,
     seed: int = 0,
-    settings: Mapping[str, Any] | None = None,
+    settings: Mapping[str, Setting] | None = None,
 ) -> Round:
     """Queue a round; a worker takes it within seconds.
 

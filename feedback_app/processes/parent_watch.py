@@ -7,19 +7,17 @@ not done here: anything about vLLM, which has a guardian of its own, or about tr
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Mapping
 
+from alignment.processes import end_with_parent
+
 PARENT = "_ALIGNLOOP_PARENT"  # not a setting: written by `up`, read by its children
 GRACE_S = 9.0
 LOOK_S = 0.5
-_PR_SET_PDEATHSIG = 1
-_PR_SET_CHILD_SUBREAPER = 36
 
 
 def environment(base: Mapping[str, str]) -> dict[str, str]:
@@ -34,17 +32,10 @@ def tie_to_parent() -> None:
     parent = int(os.environ.pop(PARENT, "0") or 0)
     if not parent:
         return
-    if sys.platform.startswith("linux"):
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    end_with_parent(signal.SIGTERM)
     if os.getppid() != parent:  # it died before we asked
         os._exit(1)
     threading.Thread(target=_watch, args=(parent,), name="lifeline", daemon=True).start()
-
-
-def adopt_orphans() -> None:
-    """Make this process the new parent of grandchildren that lose theirs, so that it can end them (Linux)."""
-    if sys.platform.startswith("linux"):
-        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
 def _watch(parent: int) -> None:

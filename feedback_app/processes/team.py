@@ -18,11 +18,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
+from alignment.files import last_lines
+from alignment.processes import Backoff, adopt_orphans, signal_group
 from feedback_app.processes import parent_watch
 
 STOP_S = 6.0  # for an orderly end; whoever is left after it is killed
 STEADY_S = 30.0  # a child that lived this long starts afresh at the shortest pause
-LONGEST_PAUSE_S = 30.0
+FIRST_PAUSE_S = 0.5
 WRONG_USAGE = 2
 
 
@@ -36,7 +38,7 @@ class Child:
     process: subprocess.Popen[bytes] | None = None
     started_at: float = 0.0
     restarts: int = 0
-    _fruitless: int = 0
+    _backoff: Backoff = field(default_factory=lambda: Backoff(FIRST_PAUSE_S))
     _again_at: float = 0.0
 
     def start(self, now: float, env: Mapping[str, str]) -> None:
@@ -63,8 +65,7 @@ class Child:
         if self.process is None or self.alive:
             return False
         if not self._again_at:
-            self._fruitless = 0 if now - self.started_at > STEADY_S else self._fruitless + 1
-            self._again_at = now + min(LONGEST_PAUSE_S, 2.0**self._fruitless / 2)
+            self._again_at = now + self._backoff.ended(worked=now - self.started_at > STEADY_S)
             return True
         if now >= self._again_at:
             self._again_at = 0.0
@@ -74,13 +75,7 @@ class Child:
 
     def last_words(self) -> str:
         """The last line of its log."""
-        try:
-            with self.log.open("rb") as log:
-                log.seek(max(0, log.seek(0, os.SEEK_END) - 8192))
-                lines = [line.strip() for line in log.read().decode(errors="replace").splitlines() if line.strip()]
-        except OSError:
-            return ""
-        return lines[-1] if lines else ""
+        return (last_lines(self.log, 8192) or [""])[-1]
 
 
 @dataclass
@@ -155,8 +150,7 @@ class Team:
             self.pause(0.05)
         for child in self.children:
             if child.process is not None:
-                with contextlib.suppress(ProcessLookupError, PermissionError):
-                    os.killpg(child.process.pid, signal.SIGKILL)
+                signal_group(child.process.pid, signal.SIGKILL)
                 child.process.wait()
         end_descendants()
 
@@ -190,5 +184,5 @@ def take_signals(team: Team) -> None:
         if number is signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN:
             continue  # started under nohup
         signal.signal(number, team.on_signal)
-    parent_watch.adopt_orphans()
+    adopt_orphans()
     team.adopts = True

@@ -18,7 +18,7 @@ from feedback_app.domain.conversations import Purpose, Speaker
 from feedback_app.errors import Conflict, NotFound
 from feedback_app.store.engine import Database
 from feedback_app.store.reservations import redeem
-from feedback_app.store.tables import Completion, Conversation, Excluded, Message, Task, Ticket, new_id
+from feedback_app.store.tables import Completion, Conversation, Excluded, Message, Person, Task, Ticket, new_id
 
 BATCH = 500  # ids per IN (…), below every database's limit on parameters
 DOOR_MEMORY_S = 24 * 3600.0  # how far back an HTTP client's history is looked for
@@ -66,7 +66,9 @@ class Conversations:
     def rename(self, conversation_id: str, title: str) -> None:
         """Give a conversation another title."""
         with self._db.write() as session:
-            _conversation(session, conversation_id).title = title
+            conversation = _conversation(session, conversation_id)
+            _check_not_erased(session, conversation.person_id)
+            conversation.title = title
 
     def delete(self, conversation_id: str) -> None:
         """Hide a conversation from every listing. Judgements made in it stay."""
@@ -203,6 +205,7 @@ class Conversations:
         answers = [(content, completion), *others]
         now = self._db.now()
         with self._db.write() as session:
+            _check_not_erased(session, person_id)
             known = _known_history(session, person_id, turns, since=now - DOOR_MEMORY_S)
             conversation_id = known[-1].conversation_id if known else new_id()
             path = list(known)
@@ -382,8 +385,19 @@ def _conversation(session: Session, conversation_id: str) -> Conversation:
     return conversation
 
 
+def _check_not_erased(session: Session, person_id: str) -> None:
+    """Raise `Conflict` where the person was erased: what was on its way then is not kept.
+
+    The row is locked, so that an erasure comes wholly before this transaction or sees what it writes.
+    """
+    statement = select(Person.erased_at).where(Person.id == person_id)
+    if session.exec(statement.with_for_update(read=True, key_share=True)).first() is not None:
+        raise Conflict("This account was erased, and nothing of it is kept any more.")
+
+
 def _touch(session: Session, conversation_id: str, now: float, head: str | None) -> None:
     conversation = _conversation(session, conversation_id)
+    _check_not_erased(session, conversation.person_id)
     conversation.updated_at = now
     if head is not None:
         conversation.head_id = head

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from sqlalchemy import and_, or_
 from sqlmodel import Session, SQLModel, col, select
 
+from alignment.terms import Setting
 from feedback_app.domain.rounds import ACTIVE, AttemptStatus, RoundStatus, StageStatus
 from feedback_app.errors import Conflict, NotFound
 from feedback_app.store.engine import Database
@@ -26,7 +27,7 @@ class Rounds:
     def __init__(self, database: Database) -> None:
         self._db = database
 
-    def add(self, method: str, requested_by: str | None, seed: int, settings: Mapping[str, Any]) -> Round:
+    def add(self, method: str, requested_by: str | None, seed: int, settings: Mapping[str, Setting]) -> Round:
         """Queue a round. Raises `Conflict` when one is queued or running."""
         with self._db.write(_ROUNDS) as session:
             active = _active(session)

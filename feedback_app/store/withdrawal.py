@@ -70,6 +70,7 @@ class Withdrawals:
             if self._db.is_sqlite:
                 session.execute(text("PRAGMA secure_delete=ON"))  # old texts are overwritten, not only let go
             person = person_of(session, person_id)
+            session.refresh(person, with_for_update=True)  # an answer that is being stored comes before this, or not
             keep_an_operator(session, person)
             check_no_round(session)
             judgements = _resting_on(session, person_id, live=False)

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import gradio as gr
+from markupsafe import Markup
 
 from feedback_app.parts import Parts
 from feedback_app.ui.chat_events import ChatEvents
 from feedback_app.ui.island import island
-from feedback_app.ui.markup import button, says
+from feedback_app.ui.markup import button, html, says
 
 SHELL = (
-    '<div class="al chat"><header class="top" data-region="top"></header><div data-region="model"></div>'
-    '<div class="chat-body"><aside class="side" data-region="side" aria-label="Conversations"></aside>'
-    '<div class="veil" data-act="menu"></div><main class="talk">'
-    '<div class="thread" data-region="thread" aria-live="polite" aria-relevant="additions"></div>'
-    f'<div class="dock">{says("page")}{says("composer")}<form class="composer" data-act="send">'
-    '<textarea name="text" rows="1" placeholder="Write a message" aria-label="Message" data-grow autofocus></textarea>'
+    html(
+        '<div class="al chat"><header class="top" data-region="top"></header><div data-region="model">'
+        '</div><div class="chat-body"><aside class="side" data-region="side" aria-label="Conversations">'
+        '</aside><div class="veil" data-act="menu"></div><main class="talk"><div class="thread" '
+        'data-region="thread" aria-live="polite" aria-relevant="additions"></div><div class="dock">{}{}'
+        '<form class="composer" data-act="send"><textarea name="text" rows="1" placeholder="Write a '
+        'message" aria-label="Message" data-grow autofocus></textarea>',
+        says("page"),
+        says("composer"),
+    )
     + button("send-click", symbol="send", label="Send", kind="primary round send")
     + button("stop", symbol="stop", label="Stop", kind="primary round stop")
-    + '</form><p class="small hint">Enter sends, Shift+Enter starts a new line</p></div></main></div></div>'
+    + Markup('</form><p class="small hint">Enter sends, Shift+Enter starts a new line</p></div></main></div></div>')
 )
 
 

@@ -11,6 +11,8 @@ import json
 from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Any
 
+from markupsafe import Markup
+
 from feedback_app.collect import consent
 from feedback_app.collect.judge import undo
 from feedback_app.collect.signals import Signals
@@ -23,7 +25,7 @@ from feedback_app.ui.chat_live import Streams
 from feedback_app.ui.chat_ratings import rate
 from feedback_app.ui.chat_turns import leaf, read_conversation
 from feedback_app.ui.island import Act, Answer
-from feedback_app.ui.markup import prose
+from feedback_app.ui.markup import button, html, prose
 from feedback_app.ui.model_status import ModelWatch
 from feedback_app.ui.waiting import waiting_line
 
@@ -277,8 +279,6 @@ class ChatEvents:
         return answer
 
 
-def chat_menu() -> str:
+def chat_menu() -> Markup:
     """The button that unfolds the side bar on a phone."""
-    from feedback_app.ui.markup import button
-
-    return f'<span class="only-phone">{button("menu", symbol="menu", label="Conversations")}</span>'
+    return html('<span class="only-phone">{}</span>', button("menu", symbol="menu", label="Conversations"))

@@ -99,4 +99,4 @@ class CompareEvents(JudgingEvents):
 
 
 def _mark(value: object) -> Mark | None:
-    return Mark(value) if value in tuple(Mark) else None
+    return next((mark for mark in Mark if mark == value), None)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import fastapi
 import gradio as gr
+from markupsafe import Markup
 
 from feedback_app.errors import AlignloopError, NotSignedIn
 from feedback_app.parts import Parts
@@ -34,7 +35,7 @@ class Answer:
     `error` is shown at `where` (a `data-says` place); `said` is a confirmation.
     """
 
-    regions: dict[str, str] = field(default_factory=dict)
+    regions: dict[str, Markup] = field(default_factory=dict)
     state: dict[str, Any] = field(default_factory=dict)
     error: str = ""
     where: str = "page"
@@ -61,7 +62,9 @@ def caller(parts: Parts, request: Any) -> Person:
     return cast("Person", person)
 
 
-def island(parts: Parts, scripts: tuple[str, ...], shell: str, acts: Acts, listens: Listens | None = None) -> gr.HTML:
+def island(
+    parts: Parts, scripts: tuple[str, ...], shell: Markup, acts: Acts, listens: Listens | None = None
+) -> gr.HTML:
     """Put the page's shell and scripts into the current Blocks and connect them."""
 
     async def act(data: dict[str, Any], request: gr.Request) -> dict[str, Any]:

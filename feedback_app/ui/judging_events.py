@@ -13,6 +13,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from markupsafe import Markup
+
 from feedback_app.collect.judge import Verdict, undo
 from feedback_app.collect.on_page import judge_on_page
 from feedback_app.errors import AlignloopError, NotFound, VerdictStands
@@ -63,7 +65,7 @@ class JudgingEvents(ABC):
         task.add_done_callback(self.preparing.discard)
 
     async def _verdict(self, person: Person, act: Act) -> Answer:
-        def work() -> str:
+        def work() -> Markup:
             found = self._store.tasks.ticket(str(act["ticket"]))
             if found is None or found[0].person_id != person.id or found[1].kind != self.kind:
                 raise NotFound("There is no such ticket for you. Reload the page to get a new one.")
@@ -88,7 +90,7 @@ class JudgingEvents(ABC):
             undone = await asyncio.to_thread(undo, self._store, person, str(act["judgement"]))
         except VerdictStands as error:
             return await self._stands(person, error)
-        answer = await self._frame(person, said="")
+        answer = await self._frame(person, said=Markup())
         answer.state["undone"] = undone.ticket_id
         return answer
 
@@ -98,7 +100,7 @@ class JudgingEvents(ABC):
         row = await asyncio.to_thread(self._store.judgements.get, error.judgement_id) if error.judgement_id else None
         if found is None or row is None:
             said, sentence = (
-                "",
+                Markup(),
                 "Your earlier verdict was taken back elsewhere, and this changed nothing. Choose again.",
             )
         else:
@@ -113,7 +115,7 @@ class JudgingEvents(ABC):
         answer.state["stands"] = {"ticket": error.ticket_id, "judgement": row.id if row else ""}
         return answer
 
-    async def _frame(self, person: Person, **more: str) -> Answer:
+    async def _frame(self, person: Person, **more: Markup) -> Answer:
         state = await self._watch.state()
         progress = await asyncio.to_thread(progress_line, self._store, person, self.kind)
         regions = {

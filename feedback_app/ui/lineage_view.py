@@ -7,14 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
 from urllib.parse import quote
 
+from markupsafe import Markup
+
 from feedback_app.domain.judging import Kind
-from feedback_app.ui.markup import attributes, count, esc, note
+from feedback_app.domain.lineage import Contributor, PersonLineage, RestsOn, VersionLineage
+from feedback_app.ui.markup import attributes, count, html, note
 
 ROWS = {"pairs": "pairs", "marks": "good and bad rows", "sft": "SFT rows", "groups": "ranked groups"}
-KINDS = {Kind.LIKE: "like or edit", Kind.COMPARE: "comparison", Kind.RANK: "ranking"}
+KINDS: Mapping[str, str] = {Kind.LIKE: "like or edit", Kind.COMPARE: "comparison", Kind.RANK: "ranking"}
 CLICKS = 100  # judgements on one page
 
 
@@ -28,139 +30,169 @@ def person_path(name: str) -> str:
     return f"/lineage/person/{quote(name, safe='')}"
 
 
-def link(path: str, text: str) -> str:
+def link(path: str, text: str) -> Markup:
     """A link to another page of lineage."""
-    return f"<a{attributes(href=path)}>{esc(text)}</a>"
+    return html("<a{}>{}</a>", attributes(href=path), text)
 
 
-def version_view(found: Mapping[str, Any], start: int = 0) -> str:
+def version_view(found: VersionLineage, start: int = 0) -> Markup:
     """One version: what it came from, whose judgements made it, and each of them, `CLICKS` from number `start` on."""
-    serving = ' <span class="tag good">serving</span>' if found["serving"] else ""
-    ancestors = ", then ".join(link(version_path(name), name) for name in found["ancestors"])
-    head = f"<h1>Which clicks made {esc(found['version'])}{serving}</h1>" + _flag(found["flag"].capitalize())
-    head += f"<p>{f'It came from {ancestors}.' if ancestors else 'Nothing came before it.'}</p>"
-    if found["snapshot"] is None:
-        return f"{head}<p>No judgement made it: it is the model that the first round started from.</p>"
+    serving = Markup(' <span class="tag good">serving</span>') if found.serving else ""
+    ancestors = Markup(", then ").join(link(version_path(name), name) for name in found.ancestors)
+    head = html("<h1>Which clicks made {}{}</h1>", found.version, serving) + _flag(found.flag.capitalize())
+    head += html("<p>It came from {}.</p>", ancestors) if ancestors else Markup("<p>Nothing came before it.</p>")
+    if found.snapshot is None:
+        return html("{}<p>No judgement made it: it is the model that the first round started from.</p>", head)
     rows = _table(
         "Rows it was trained on",
         ("Kind", "Rows"),
-        [(esc(ROWS[kind]), f"{number:,}") for kind, number in found["rows"].items() if number],
+        [(ROWS[kind], f"{number:,}") for kind, number in found.rows.items() if number],
     )
     people = _table(
         "People",
         ("Person", "Judgements"),
-        [(link(person_path(each["name"]), each["name"]) + _left(each), f"{each['judgements']:,}")
-         for each in found["people"]],
+        [(link(person_path(each.name), each.name) + _left(each), f"{each.judgements:,}")
+         for each in found.people],
         "Versions before it that it continued from are counted too.",
     )  # fmt: skip
-    return (
-        f'{head}<p class="small">Round {found["round"]}, dataset '
-        f"<code>{esc(found['snapshot']['hash'][:12])}</code></p>"
-        f'<div class="halves">{rows}{people}</div>{_clicks(found, start)}'
+    return html(
+        '{head}<p class="small">Round {round}, dataset <code>{hash}</code></p><div class="halves">'
+        "{rows}{people}</div>{clicks}",
+        head=head,
+        round=found.round,
+        hash=found.snapshot.hash[:12],
+        rows=rows,
+        people=people,
+        clicks=_clicks(found, start),
     )
 
 
-def person_view(found: Mapping[str, Any], *, own: bool, linked: bool) -> str:
+def person_view(found: PersonLineage, *, own: bool, linked: bool) -> Markup:
     """One person: the rounds and the versions that their judgements went into. `linked`: to the versions' pages."""
-    name = esc(found["person"])
+    name = found.person
     title = "Where my judgements went" if own else f"Where the judgements of {name} went"
     whose = "of yours" if own else f"of {name}"
-    head = f"<h1>{title}</h1>{_flag(_gone(found, own=own))}<p>{count(found['judgements'], 'judgement')} {whose} "
-    one = found["judgements"] == 1
-    if found["set_aside"]:
-        head += f"{'is' if one else 'are'} set aside by an operator: no new round uses {'it' if one else 'them'}.</p>"
+    head = html(
+        "<h1>{}</h1>{}<p>{} {} ", title, _flag(_gone(found, own=own)), count(found.judgements, "judgement"), whose
+    )
+    one = found.judgements == 1
+    if found.set_aside:
+        head += html(
+            "{} set aside by an operator: no new round uses {}.</p>", "is" if one else "are", "it" if one else "them"
+        )
     else:
-        head += f"{'counts' if one else 'count'} now.</p>"
-    if not found["snapshots"]:
-        return f"{head}<p>No round has used any yet. The next round takes all that count then.</p>"
+        head += html("{} now.</p>", "counts" if one else "count")
+    if not found.snapshots:
+        return html("{}<p>No round has used any yet. The next round takes all that count then.</p>", head)
     rounds = _table(
         "Rounds",
         ("Round", "Judgements"),
-        [(", ".join(map(str, each["rounds"])) or "none any more", f"{each['judgements']:,}")
-         for each in found["snapshots"]],
+        [(", ".join(map(str, each.rounds)) or "none any more", f"{each.judgements:,}")
+         for each in found.snapshots],
     )  # fmt: skip
     versions = _table(
         "Versions",
         ("Version", "Judgements"),
-        [_version_row(each, linked=linked) for each in found["versions"]],
+        [_version_row(each, linked=linked) for each in found.versions],
         "A version that continued from another one counts that one's judgements too.",
     )
-    none = "<section class='panel'><h2>Versions</h2><p>No version was trained on them.</p></section>"
-    return f'{head}<div class="halves">{rounds}{versions if found["versions"] else none}</div>'
+    none = Markup("<section class='panel'><h2>Versions</h2><p>No version was trained on them.</p></section>")
+    return html('{}<div class="halves">{}{}</div>', head, rounds, versions if found.versions else none)
 
 
-def finder(versions: Sequence[str], people: Sequence[str], asked: str = "", error: str = "") -> str:
+def finder(versions: Sequence[str], people: Sequence[str], asked: str = "", error: str = "") -> Markup:
     """An operator's question: a version's name, or a person's."""
-    options = "".join(f'<option value="{esc(name)}">' for name in (*reversed(versions), *people))
-    wrong = f'<p class="note bad" role="alert"><span>{esc(error)}</span></p>' if error else ""
-    return (
+    options = Markup().join(html('<option value="{}">', name) for name in (*reversed(versions), *people))
+    wrong = html('<p class="note bad" role="alert"><span>{}</span></p>', error) if error else ""
+    return html(
         '<section class="panel" aria-label="Look for another"><form action="/lineage/find" class="stack">'
-        f'<label>A version or a person<input name="name" list="names" required autocomplete="off" '
-        f'value="{esc(asked)}"></label><datalist id="names">{options}</datalist>{wrong}'
-        '<div class="row"><button type="submit" class="outline">Show the lineage</button></div></form></section>'
+        '<label>A version or a person<input name="name" list="names" required autocomplete="off" '
+        'value="{}"></label><datalist id="names">{}</datalist>{}<div class="row"><button type="submit" '
+        'class="outline">Show the lineage</button></div></form></section>',
+        asked,
+        options,
+        wrong,
     )
 
 
-def _version_row(each: Mapping[str, Any], *, linked: bool) -> tuple[str, str]:
-    name = link(version_path(each["version"]), each["version"]) if linked else esc(each["version"])
-    serving = ' <span class="tag good">serving</span>' if each["serving"] else ""
-    how = "" if each["how"] == "trained" else '<br><span class="small">continued from a version trained on them</span>'
-    return f"{name}{serving}{how}", f"{each['judgements']:,}"
+def _version_row(each: RestsOn, *, linked: bool) -> tuple[Markup, str]:
+    name = link(version_path(each.version), each.version) if linked else each.version
+    serving = Markup(' <span class="tag good">serving</span>') if each.serving else ""
+    how = (
+        ""
+        if each.how == "trained"
+        else Markup('<br><span class="small">continued from a version trained on them</span>')
+    )
+    return html("{}{}{}", name, serving, how), f"{each.judgements:,}"
 
 
-def _clicks(found: Mapping[str, Any], start: int) -> str:
-    clicks = sorted(found["clicks"], key=lambda each: (-each["at"], each["judgement"]))
+def _clicks(found: VersionLineage, start: int) -> Markup:
+    clicks = sorted(found.clicks, key=lambda each: (-each.at, each.judgement))
     shown = clicks[start : start + CLICKS]
     rows = [
-        f'<tr id="j-{esc(each["judgement"])}"><td>{esc(_when(each["at"]))}</td>'
-        f"<td>{link(person_path(each['person']), each['person'])}</td><td>{esc(KINDS.get(each['kind'], each['kind']))}"
-        f"</td><td>{esc(', '.join(f'{number} in {ROWS[kind]}' for kind, number in each['rows'].items()))}</td>"
-        f'<td><a href="#j-{esc(each["judgement"])}"><code>{esc(each["judgement"])}</code></a></td></tr>'
+        html(
+            '<tr id="j-{judgement}"><td>{when}</td><td>{link}</td><td>{kind}</td><td>{rows}</td><td><a '
+            'href="#j-{judgement}"><code>{judgement}</code></a></td></tr>',
+            judgement=each.judgement,
+            when=_when(each.at),
+            link=link(person_path(each.person), each.person),
+            kind=KINDS.get(each.kind, each.kind),
+            rows=", ".join(f"{number} in {ROWS[kind]}" for kind, number in each.rows.items()),
+        )
         for each in shown
     ]
-    here = version_path(found["version"])
+    here = version_path(found.version)
     turns = []
     if start:
-        turns.append(f'<a class="button outline" href="{here}?start={max(0, start - CLICKS)}">Newer</a>')
+        turns.append(html('<a class="button outline" href="{}?start={}">Newer</a>', here, max(0, start - CLICKS)))
     if start + CLICKS < len(clicks):
-        turns.append(f'<a class="button outline" href="{here}?start={start + CLICKS}">Older</a>')
-    pages = f'<nav class="row" aria-label="Judgements">{"".join(turns)}</nav>' if turns else ""
+        turns.append(html('<a class="button outline" href="{}?start={}">Older</a>', here, start + CLICKS))
+    pages = html('<nav class="row" aria-label="Judgements">{}</nav>', Markup().join(turns)) if turns else ""
     at = f"{start + 1:,} to {start + len(shown):,} of " if turns else ""
-    return (
-        f'<section class="panel"><div class="row spread"><h2>Judgements</h2><span class="small">{at}'
-        f"{count(len(clicks), 'judgement')} in training rows, the newest first</span></div>"
-        '<div class="table"><table class="wide"><thead><tr><th>When (UTC)</th><th>Person</th><th>Kind</th>'
-        f"<th>Rows</th><th>Judgement</th></tr></thead><tbody>{''.join(rows)}</tbody></table></div>{pages}</section>"
+    return html(
+        '<section class="panel"><div class="row spread"><h2>Judgements</h2><span class="small">{}{} in '
+        'training rows, the newest first</span></div><div class="table"><table class="wide"><thead><tr><th>'
+        "When (UTC)</th><th>Person</th><th>Kind</th><th>Rows</th><th>Judgement</th></tr></thead><tbody>{}"
+        "</tbody></table></div>{}</section>",
+        at,
+        count(len(clicks), "judgement"),
+        Markup().join(rows),
+        pages,
     )
 
 
-def _table(title: str, heads: tuple[str, str], rows: Iterable[tuple[str, str]], small: str = "") -> str:
-    body = "".join(f'<tr><td>{name}</td><td class="number">{number}</td></tr>' for name, number in rows)
-    under = f'<p class="small">{esc(small)}</p>' if small else ""
-    return (
-        f'<section class="panel"><h2>{esc(title)}</h2><div class="table"><table><thead><tr><th>{esc(heads[0])}</th>'
-        f'<th class="number">{esc(heads[1])}</th></tr></thead><tbody>{body}</tbody></table></div>{under}</section>'
+def _table(title: str, heads: tuple[str, str], rows: Iterable[tuple[str, str]], small: str = "") -> Markup:
+    body = Markup().join(html('<tr><td>{}</td><td class="number">{}</td></tr>', name, number) for name, number in rows)
+    under = html('<p class="small">{}</p>', small) if small else ""
+    return html(
+        '<section class="panel"><h2>{title}</h2><div class="table"><table><thead><tr><th>{first}</th><th '
+        'class="number">{second}</th></tr></thead><tbody>{body}</tbody></table></div>{under}</section>',
+        title=title,
+        first=heads[0],
+        second=heads[1],
+        body=body,
+        under=under,
     )
 
 
-def _flag(flag: str) -> str:
-    return note(f"{flag}.", "warn", "warn") if flag else ""
+def _flag(flag: str) -> Markup:
+    return note(f"{flag}.", "warn", "warn") if flag else Markup()
 
 
-def _gone(found: Mapping[str, Any], *, own: bool) -> str:
-    who = "You" if own else found["person"]
-    if found["erased"]:
+def _gone(found: PersonLineage, *, own: bool) -> str:
+    who = "You" if own else found.person
+    if found.erased:
         return f"{who}: every text was erased"
-    if found["withdrawn"]:
+    if found.withdrawn:
         return f"{who} withdrew: nothing said counts any more, and no new version is trained on it"
     return ""
 
 
-def _left(person: Mapping[str, Any]) -> str:
-    word = "erased" if person["erased"] else "withdrew" if person["withdrawn"] else ""
-    tags = [f'<span class="tag warn">{word}</span>'] * bool(word)
-    tags += ['<span class="tag">scripted</span>'] * bool(person["scripted"])
-    return "".join(f" {tag}" for tag in tags)
+def _left(person: Contributor) -> Markup:
+    word = "erased" if person.erased else "withdrew" if person.withdrawn else ""
+    tags = [html('<span class="tag warn">{}</span>', word)] * bool(word)
+    tags += [Markup('<span class="tag">scripted</span>')] * bool(person.scripted)
+    return Markup().join(html(" {}", tag) for tag in tags)
 
 
 def _when(at: float) -> str:

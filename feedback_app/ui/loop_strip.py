@@ -9,14 +9,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from markupsafe import Markup
+
 from feedback_app.domain.rounds import ACTIVE, RoundStatus, StageStatus
 from feedback_app.domain.votes import Tally, tally
-from feedback_app.ui.markup import ago, count, duration, esc, icon
+from feedback_app.ui.markup import EMPTY, ago, count, duration, html, icon
 
 if TYPE_CHECKING:
     from feedback_app.parts import Parts
     from feedback_app.store.tables import Publication, Round, Stage, Version
 
+STATION_STATES: Mapping[str, str] = {
+    StageStatus.RUNNING: "now",
+    StageStatus.DONE: "done",
+    StageStatus.FAILED: "failed",
+}
 EXAMINING = ("register", "stage", "evaluate", "gate")  # stages that the strip shows as Evaluate
 
 
@@ -74,22 +81,29 @@ def read_loop(parts: Parts) -> LoopState:
     )
 
 
-def strip(loop: LoopState) -> str:
+def strip(loop: LoopState) -> Markup:
     """Six stations in their order, the running one marked; the last leads back to the first."""
     stations = (collected(loop), snapshot(loop), train(loop), evaluate(loop), challenger(loop), serving(loop))
-    return f'<ol class="loop-strip" aria-label="The loop">{"".join(stations)}</ol>'
+    return html('<ol class="loop-strip" aria-label="The loop">{}</ol>', Markup().join(stations))
 
 
-def station(symbol: str, title: str, number: str, below: str, state: str = "", extra: str = "") -> str:
+def station(symbol: str, title: str, number: str, below: str, state: str = "", extra: Markup = EMPTY) -> Markup:
     """One station: state is now (running), done, or empty."""
-    current = ' aria-current="step"' if state == "now" else ""
-    return (
-        f'<li class="station {state}"{current}><div class="dot">{icon(symbol)}</div><h3>{esc(title)}</h3>'
-        f'<p class="figure">{esc(number)}</p><p class="small">{esc(below)}</p>{extra}</li>'
+    current = Markup(' aria-current="step"') if state == "now" else ""
+    return html(
+        '<li class="station {state}"{current}><div class="dot">{icon}</div><h3>{title}</h3><p '
+        'class="figure">{number}</p><p class="small">{below}</p>{extra}</li>',
+        state=state,
+        current=current,
+        icon=icon(symbol),
+        title=title,
+        number=number,
+        below=below,
+        extra=extra,
     )
 
 
-def collected(loop: LoopState) -> str:
+def collected(loop: LoopState) -> Markup:
     """New judgements since the last snapshot."""
     fresh, scripted = int(loop.fresh["total"]), int(loop.fresh["scripted"])
     since = "since the last round" if any(round_.snapshot_id for round_ in loop.rounds) else "so far"
@@ -103,14 +117,10 @@ def _stage(loop: LoopState, *names: str) -> Stage | None:
 
 
 def _state(stage: Stage | None) -> str:
-    return (
-        ""
-        if stage is None
-        else {StageStatus.RUNNING: "now", StageStatus.DONE: "done", StageStatus.FAILED: "failed"}.get(stage.status, "")
-    )
+    return "" if stage is None else STATION_STATES.get(stage.status, "")
 
 
-def snapshot(loop: LoopState) -> str:
+def snapshot(loop: LoopState) -> Markup:
     """Rows of the round's frozen dataset."""
     rows = (loop.shown.rows or {}) if loop.shown else {}
     state = _state(_stage(loop, "snapshot"))
@@ -120,7 +130,7 @@ def snapshot(loop: LoopState) -> str:
     return station("snapshot", "Snapshot", f"{int(rows['train']):,}", f"pairs, {held} held out", state)
 
 
-def train(loop: LoopState) -> str:
+def train(loop: LoopState) -> Markup:
     """Step, loss and time left of the training, or the method and last loss."""
     names = [stage.name for stage in loop.stages if stage.name not in (*EXAMINING, "snapshot")]
     stage = _stage(loop, *names) if names else None
@@ -141,9 +151,11 @@ def train(loop: LoopState) -> str:
     below = loss + (f", {duration(float(left))} left" if isinstance(left, int | float) and step else "")
     below = waiting(loop) or below
     share = 100 * step / steps if steps else 0
-    bar = (
-        f'<div class="bar" role="progressbar" aria-label="Training" aria-valuenow="{share:.0f}" aria-valuemin="0" '
-        f'aria-valuemax="100"><i style="width:{share:.1f}%"></i></div>'
+    bar = html(
+        '<div class="bar" role="progressbar" aria-label="Training" aria-valuenow="{:.0f}" '
+        'aria-valuemin="0" aria-valuemax="100"><i style="width:{:.1f}%"></i></div>',
+        share,
+        share,
     )
     return station("train", "Train", f"{step} of {steps}" if steps else "starting", below, "now", bar)
 
@@ -153,7 +165,7 @@ def waiting(loop: LoopState) -> str:
     return str(loop.progress[-1].get("waiting") or "") if loop.active and loop.progress else ""
 
 
-def evaluate(loop: LoopState) -> str:
+def evaluate(loop: LoopState) -> Markup:
     """The share of capability questions answered right, or what is being examined."""
     stage = _stage(loop, *EXAMINING)
     state = _state(stage)
@@ -165,7 +177,9 @@ def evaluate(loop: LoopState) -> str:
         }.get(stage.name, "asking questions")
         parts = [str(record["part"]) for record in loop.progress if record.get("part")]
         took = duration(loop.now - (stage.started_at or loop.now))
-        return station("scales", "Evaluate", took, parts[-1] if parts else said, "now", '<span class="spin"></span>')
+        return station(
+            "scales", "Evaluate", took, parts[-1] if parts else said, "now", Markup('<span class="spin"></span>')
+        )
     capability = ((loop.shown.evaluation or {}) if loop.shown else {}).get("capability") or {}
     if not capability or loop.active:
         return station("scales", "Evaluate", "–", "questions right", state)
@@ -174,7 +188,7 @@ def evaluate(loop: LoopState) -> str:
     )
 
 
-def challenger(loop: LoopState) -> str:
+def challenger(loop: LoopState) -> Markup:
     """Votes on the version that waits for them."""
     if loop.challenger is None:
         return station("flag", "Challenger", "–", "none waits for votes")
@@ -183,7 +197,7 @@ def challenger(loop: LoopState) -> str:
     )
 
 
-def serving(loop: LoopState) -> str:
+def serving(loop: LoopState) -> Markup:
     """What `policy` means now."""
     if loop.published is None:
         return station("serve", "Serving", "–", "no version yet")

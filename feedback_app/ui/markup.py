@@ -1,13 +1,16 @@
-"""HTML as small pure functions: escaping, icons, buttons, and a model's text made safe.
+"""HTML as small pure functions: a type that escapes by itself, icons, buttons, and a model's text made safe.
 
-Everything that people or models wrote passes through `esc` or `prose`. Nothing here knows the store.
+Whatever is HTML is `Markup`; whatever is not is text, and becomes harmless where the two meet: `html` escapes every
+value that is no `Markup`, and so do `+`, `+=` and `Markup().join`. `Markup(...)` takes nothing but a literal (a test
+reads every call); only `prose` makes HTML of somebody's text. Nothing here knows the store.
 """
 
 from __future__ import annotations
 
 from functools import cache
-from html import escape
 from typing import TYPE_CHECKING
+
+from markupsafe import Markup
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
@@ -47,26 +50,30 @@ _ICONS = {
     "warn": '<path d="M12 4.5 20.5 19h-17zM12 10v4M12 16.5h.01"/>',
 }
 
-
-def esc(text: object) -> str:
-    """Text for an element's content or a quoted attribute."""
-    return escape(str(text), quote=True)
+EMPTY = Markup()  # no HTML
 
 
-def icon(name: str) -> str:
+def html(template: str, *values: object, **named: object) -> Markup:
+    """The literal HTML `template` with its `{}` filled in: text is escaped, for an element's content as for a quoted
+    attribute; `Markup` is put in as it is.
+    """
+    return Markup(template).format(*values, **named)
+
+
+def icon(name: str) -> Markup:
     """An outline icon that says nothing to a screen reader: its button has the name."""
-    return f'<svg class="icon" viewBox="0 0 24 24" aria-hidden="true">{_ICONS[name]}</svg>'
+    return html('<svg class="icon" viewBox="0 0 24 24" aria-hidden="true">{}</svg>', Markup(_ICONS[name]))
 
 
-def attributes(**values: object) -> str:
+def attributes(**values: object) -> Markup:
     """Attributes with a leading space each; None and False are left out, `data_x` becomes `data-x`."""
     parts = []
     for name, value in values.items():
         if value is None or value is False:
             continue
         key = name.rstrip("_").replace("_", "-")
-        parts.append(f" {key}" if value is True else f' {key}="{esc(value)}"')
-    return "".join(parts)
+        parts.append(html(" {}", key) if value is True else html(' {}="{}"', key, value))
+    return Markup().join(parts)
 
 
 def button(
@@ -81,7 +88,7 @@ def button(
     keys: str = "",
     id: str | None = None,
     **data: object,
-) -> str:
+) -> Markup:
     """A button that calls `act` with its `data`. Without `text` it shows only the icon and is named by `label`."""
     classes = kind if text else f"{kind} icon-only"
     marks = attributes(
@@ -96,8 +103,13 @@ def button(
         disabled=disabled,
         **{f"data_{key}": value for key, value in data.items()},
     )
-    body = (icon(symbol) if symbol else "") + (f"<span>{esc(text)}</span>" if text else "")
-    return f"<button{marks}>{body}{f'<kbd>{esc(keys)}</kbd>' if keys and text else ''}</button>"
+    return html(
+        "<button{}>{}{}{}</button>",
+        marks,
+        icon(symbol) if symbol else "",
+        html("<span>{}</span>", text) if text else "",
+        html("<kbd>{}</kbd>", keys) if keys and text else "",
+    )
 
 
 @cache
@@ -108,20 +120,20 @@ def _markdown() -> MarkdownIt:
     return MarkdownIt("commonmark", {"html": False, "breaks": True}).disable("image")
 
 
-def prose(text: str) -> str:
+def prose(text: str) -> Markup:
     """A model's or a person's text as safe HTML: Markdown without raw HTML and without images."""
-    html: str = _markdown().render(text)
-    return html.replace("<a href=", '<a target="_blank" rel="noopener noreferrer nofollow" href=')
+    rendered: str = _markdown().render(text)
+    return Markup(rendered.replace("<a href=", '<a target="_blank" rel="noopener noreferrer nofollow" href='))
 
 
-def note(text: str, kind: str = "", symbol: str = "") -> str:
+def note(text: str, kind: str = "", symbol: str = "") -> Markup:
     """One sentence in a tinted box: kind is good, warn, bad or empty."""
-    return f'<p class="note {kind}" role="status">{icon(symbol) if symbol else ""}<span>{esc(text)}</span></p>'
+    return html('<p class="note {}" role="status">{}<span>{}</span></p>', kind, icon(symbol) if symbol else "", text)
 
 
-def says(place: str) -> str:
+def says(place: str) -> Markup:
     """Where errors of this place are shown, next to what caused them."""
-    return f'<p class="note bad" role="alert" data-says="{esc(place)}" data-keep="says" hidden></p>'
+    return html('<p class="note bad" role="alert" data-says="{}" data-keep="says" hidden></p>', place)
 
 
 def ago(at: float, now: float) -> str:

@@ -11,7 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from feedback_app.ui.markup import esc
+from markupsafe import Markup
+
+from feedback_app.ui.markup import html
 
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 320, 152, 52, 12, 12, 28  # px of every picture
 LABEL = 44  # px that a version's number needs below the picture
@@ -39,27 +41,33 @@ class Measure:
     level_name: str = ""
 
 
-def over_rounds(points: Sequence[Point]) -> str:
+def over_rounds(points: Sequence[Point]) -> Markup:
     """Cost and gain of every version that was evaluated."""
-    head = "<h2>Over the rounds</h2>"
+    head = Markup("<h2>Over the rounds</h2>")
     if not points:
-        return (
-            f"{head}<p>No version has been evaluated yet. When one has, this shows what people's votes gained and "
-            "what that cost: capability and language against the base, round by round.</p>"
+        return html(
+            "{}<p>No version has been evaluated yet. When one has, this shows what people's votes gained and "
+            "what that cost: capability and language against the base, round by round.</p>",
+            head,
         )
-    pictures = "".join(_picture(measure, points) for measure in MEASURES)
+    pictures = Markup().join(_picture(measure, points) for measure in MEASURES)
     proxies = [point for point in points if point.get("proxy") and point.get("distance") is not None]
     watched = ""
     if proxies:
-        watched = (
-            '<h3>The reward model against people</h3><p class="small">What the reward model says a round gained, and '
-            "what blind votes say, over how far training moved (√KL). A reward that rises while votes fall is "
-            "over-optimised.</p>"
-            f'<div class="pictures">{scatter(PROXY, proxies)}{scatter(VOTES, proxies)}</div>'
+        watched = html(
+            '<h3>The reward model against people</h3><p class="small">What the reward model says a round '
+            "gained, and what blind votes say, over how far training moved (√KL). A reward that rises while "
+            'votes fall is over-optimised.</p><div class="pictures">{}{}</div>',
+            scatter(PROXY, proxies),
+            scatter(VOTES, proxies),
         )
-    return (
-        f'{head}<p class="small">Each point is one version, the oldest first, against the base; votes are against the '
-        f'version before it.</p><div class="pictures">{pictures}</div>{watched}{_table(points)}'
+    return html(
+        '{}<p class="small">Each point is one version, the oldest first, against the base; votes are '
+        'against the version before it.</p><div class="pictures">{}</div>{}{}',
+        head,
+        pictures,
+        watched,
+        _table(points),
     )
 
 
@@ -91,71 +99,89 @@ def _marks(measure: Measure, points: Sequence[Point]) -> list[Mark]:
     return found
 
 
-def _picture(measure: Measure, points: Sequence[Point]) -> str:
+def _picture(measure: Measure, points: Sequence[Point]) -> Markup:
     """A measure over the versions, in their order."""
     marks = _marks(measure, points)
     if not marks:
-        return ""
+        return Markup()
     places = [LEFT + (WIDTH - LEFT - RIGHT) * (at + 0.5) / len(marks) for at in range(len(marks))]
     every = math.ceil(len(marks) * LABEL / (WIDTH - LEFT - RIGHT))
-    below = "".join(
+    below = Markup().join(
         _text(x, HEIGHT - 8, mark.name)
         for at, (x, mark) in enumerate(zip(places, marks, strict=True))
         if (len(marks) - 1 - at) % every == 0
     )
-    line = '<polyline class="trend" points="{}"/>'
+    line = Markup('<polyline class="trend" points="{}"/>')
     return _figure(measure, marks, places, below, line)
 
 
-def scatter(measure: Measure, points: Sequence[Point]) -> str:
+def scatter(measure: Measure, points: Sequence[Point]) -> Markup:
     """A measure over √KL, which a point holds as `distance`."""
     shown = [point for point in points if measure.read(point) is not None]
     if not shown:
-        return ""
+        return Markup()
     marks, moved = _marks(measure, shown), [float(point["distance"]) for point in shown]
     axis = ticks(0.0, max(*moved, 0.1))
     places = [LEFT + (WIDTH - LEFT - RIGHT) * value / axis[-1] for value in moved]
-    below = "".join(_text(LEFT + (WIDTH - LEFT - RIGHT) * value / axis[-1], HEIGHT - 8, f"{value:g}") for value in axis)
-    return _figure(replace(measure, title=f"{measure.title}, over √KL"), marks, places, below, "")
+    below = Markup().join(
+        _text(LEFT + (WIDTH - LEFT - RIGHT) * value / axis[-1], HEIGHT - 8, f"{value:g}") for value in axis
+    )
+    return _figure(replace(measure, title=f"{measure.title}, over √KL"), marks, places, below, Markup())
 
 
-def _figure(measure: Measure, marks: Sequence[Mark], places: Sequence[float], below: str, line: str) -> str:
+def _figure(measure: Measure, marks: Sequence[Mark], places: Sequence[float], below: Markup, line: Markup) -> Markup:
     ends = [end for mark in marks for end in (mark.value, mark.low, mark.high, measure.level) if end is not None]
     scale = ticks(min(ends), max(ends))
 
     def y(value: float) -> float:
         return TOP + (HEIGHT - TOP - BOTTOM) * (scale[-1] - value) / (scale[-1] - scale[0])
 
-    grid = "".join(
-        f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y(at):.1f}" y2="{y(at):.1f}"/>'
+    grid = Markup().join(
+        html('<line class="grid" x1="{}" x2="{}" y1="{:.1f}" y2="{:.1f}"/>', LEFT, WIDTH - RIGHT, y(at), y(at))
         + _text(LEFT - 6, y(at) + 4, measure.say(at), "end")
         for at in scale
     )
     level = ""
     if measure.level is not None and scale[0] < measure.level < scale[-1]:
         at = y(measure.level)
-        level = f'<line class="half" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{at:.1f}" y2="{at:.1f}"/>'
+        level = html('<line class="half" x1="{}" x2="{}" y1="{:.1f}" y2="{:.1f}"/>', LEFT, WIDTH - RIGHT, at, at)
     drawn = []
     for x, mark in zip(places, marks, strict=True):
         top, bottom = (mark.value if end is None else end for end in (mark.high, mark.low))
         if top != bottom:
-            drawn.append(f'<line class="reach" x1="{x:.1f}" x2="{x:.1f}" y1="{y(top):.1f}" y2="{y(bottom):.1f}"/>')
+            drawn.append(
+                html('<line class="reach" x1="{:.1f}" x2="{:.1f}" y1="{:.1f}" y2="{:.1f}"/>', x, x, y(top), y(bottom))
+            )
         drawn.append(
-            f'<circle class="point" cx="{x:.1f}" cy="{y(mark.value):.1f}" r="4.5"><title>{esc(mark.name)}: '
-            f"{esc(measure.say(mark.value))}</title></circle>"
+            html(
+                '<circle class="point" cx="{:.1f}" cy="{:.1f}" r="4.5"><title>{}: {}</title></circle>',
+                x,
+                y(mark.value),
+                mark.name,
+                measure.say(mark.value),
+            )
         )
     trend = line.format(" ".join(f"{x:.1f},{y(mark.value):.1f}" for x, mark in zip(places, marks, strict=True)))
     said = f"{measure.title}: " + ", ".join(f"{mark.name} {measure.say(mark.value)}" for mark in marks)
-    against = f'<span class="small">{esc(measure.level_name)}</span>' if measure.level_name else ""
-    return (
-        f'<figure class="picture"><figcaption><span>{esc(measure.title)}</span>{against}</figcaption>'
-        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{esc(said)}">'
-        f"{grid}{level}{trend if len(marks) > 1 else ''}{''.join(drawn)}{below}</svg></figure>"
+    against = html('<span class="small">{}</span>', measure.level_name) if measure.level_name else ""
+    return html(
+        '<figure class="picture"><figcaption><span>{title}</span>{against}</figcaption><svg viewBox="0 0 '
+        '{width} {height}" role="img" aria-label="{said}">{grid}{level}{trend}{drawn}{below}</svg></figure>',
+        title=measure.title,
+        against=against,
+        width=WIDTH,
+        height=HEIGHT,
+        said=said,
+        grid=grid,
+        level=level,
+        trend=trend if len(marks) > 1 else "",
+        drawn=Markup().join(drawn),
+        below=below,
     )
 
 
-def _text(x: float, y: float, text: str, anchor: str = "middle") -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{esc(text)}</text>'
+def _text(x: float, y: float, text: str, anchor: str = "middle") -> Markup:
+    return html('<text x="{:.1f}" y="{:.1f}" text-anchor="{}">{}</text>', x, y, anchor, text)
 
 
 # How each measure is read off a point, and said
@@ -220,23 +246,29 @@ MEASURES = (
 )
 
 
-def _table(points: Sequence[Point]) -> str:
+def _table(points: Sequence[Point]) -> Markup:
     """The same numbers for people who read rather than look."""
     shown = (*MEASURES, PROXY)
-    heads = "".join(f'<th class="number">{esc(measure.title)}</th>' for measure in shown)
+    heads = Markup().join(html('<th class="number">{}</th>', measure.title) for measure in shown)
     rows = []
     for point in reversed(points):
         cells = []
         for measure in shown:
             seen = measure.read(point)
-            cells.append(f'<td class="number">{esc(measure.say(seen[0])) if seen else "–"}</td>')
+            cells.append(html('<td class="number">{}</td>', measure.say(seen[0]) if seen else "–"))
         start = "incumbent" if point.get("start_from") == "incumbent" else "base"
         rows.append(
-            f'<tr><th scope="row">{esc(point["version"])}</th><td>{esc(point.get("started_from") or start)}</td>'
-            f"{''.join(cells)}</tr>"
+            html(
+                '<tr><th scope="row">{}</th><td>{}</td>{}</tr>',
+                point["version"],
+                point.get("started_from") or start,
+                Markup().join(cells),
+            )
         )
-    return (
+    return html(
         '<details class="fold" id="over-table"><summary>The same as a table</summary><div class="table">'
-        f'<table class="wide"><thead><tr><th>Version</th><th>Trained from</th>{heads}</tr></thead>'
-        f"<tbody>{''.join(rows)}</tbody></table></div></details>"
+        '<table class="wide"><thead><tr><th>Version</th><th>Trained from</th>{}</tr></thead><tbody>{}'
+        "</tbody></table></div></details>",
+        heads,
+        Markup().join(rows),
     )

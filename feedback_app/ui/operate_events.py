@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from markupsafe import Markup
+
 from feedback_app.collect import people as accounts
 from feedback_app.collect.people import require
 from feedback_app.domain.people import Role
@@ -18,6 +20,7 @@ from feedback_app.parts import Parts
 from feedback_app.ui import operate_chart, operate_panels, operate_people, operate_records, theme
 from feedback_app.ui.island import Act, Answer
 from feedback_app.ui.loop_strip import LoopState, read_loop, strip
+from feedback_app.ui.markup import EMPTY
 from feedback_app.ui.model_status import ModelWatch
 
 if TYPE_CHECKING:
@@ -61,11 +64,11 @@ class OperateEvents:
             answer = await self._page(person, whole=do == "role")  # a role that was refused is shown as it was
             answer.error, answer.where = str(error), where
             return answer
-        return await self._page(person, whole=True, secret=secret or "")
+        return await self._page(person, whole=True, secret=secret or EMPTY)
 
     # Work in the store: synchronous, called in a thread; what comes back is shown once above the people
 
-    def _start_round(self, person: Person, act: Act) -> str | None:
+    def _start_round(self, person: Person, act: Act) -> Markup | None:
         method = str(act.get("method") or self._parts.loop.methods[0])
         if method not in self._parts.loop.methods:
             raise UsageError(f"There is no method {method}. Use one of: {', '.join(self._parts.loop.methods)}.")
@@ -77,21 +80,21 @@ class OperateEvents:
         self._parts.loop.start_round(method, requested_by=person.id, seed=secrets.randbelow(2**31), settings=settings)
         return None
 
-    def _cancel(self, person: Person, act: Act) -> str | None:
+    def _cancel(self, person: Person, act: Act) -> Markup | None:
         self._store.rounds.request_cancel(int(act["round"]))
         return None
 
-    def _promote(self, person: Person, act: Act) -> str | None:
+    def _promote(self, person: Person, act: Act) -> Markup | None:
         self._parts.loop.promote(str(act["version"]), person.id, str(act.get("note") or "").strip())
         return None
 
-    def _rollback(self, person: Person, act: Act) -> str | None:
+    def _rollback(self, person: Person, act: Act) -> Markup | None:
         if self._parts.loop.rollback_target() != act.get("version"):
             raise UsageError("What is served has changed meanwhile. Look again, then roll back.")
         self._parts.loop.rollback(person.id)
         return None
 
-    def _schedule(self, person: Person, act: Act) -> str | None:
+    def _schedule(self, person: Person, act: Act) -> Markup | None:
         method = str(act.get("method") or self._parts.loop.methods[0])
         judgements = _number(act.get("every_judgements"), "The number of judgements")
         hours = _number(act.get("every_hours"), "The number of hours")
@@ -108,46 +111,46 @@ class OperateEvents:
         )
         return None
 
-    def _invite(self, person: Person, act: Act) -> str | None:
+    def _invite(self, person: Person, act: Act) -> Markup | None:
         new = accounts.add_person(self._store, str(act.get("name", "")), str(act.get("role", "")))
         return operate_people.secret_note(new.person.name, new.password, new.api_key)
 
-    def _reset(self, person: Person, act: Act) -> str | None:
+    def _reset(self, person: Person, act: Act) -> Markup | None:
         name, keys = str(act["name"]), act.get("revoke_keys") is True
         password = accounts.reset_password(self._store, person, name, revoke_keys=keys)
         return operate_people.secret_note(name, password)
 
-    def _revoke_key(self, person: Person, act: Act) -> str | None:
+    def _revoke_key(self, person: Person, act: Act) -> Markup | None:
         name = str(act["name"])
         return operate_people.revoked_note(name, accounts.revoke_key(self._store, person, name))
 
-    def _disable(self, person: Person, act: Act) -> str | None:
+    def _disable(self, person: Person, act: Act) -> Markup | None:
         accounts.set_disabled(self._store, person, str(act["name"]), act.get("disabledNow") != "true")
         return None
 
-    def _set_aside(self, person: Person, act: Act) -> str | None:
+    def _set_aside(self, person: Person, act: Act) -> Markup | None:
         accounts.set_aside(self._store, person, str(act["name"]), act.get("asideNow") != "true")
         return None
 
-    def _role(self, person: Person, act: Act) -> str | None:
+    def _role(self, person: Person, act: Act) -> Markup | None:
         accounts.set_role(self._store, person, str(act["name"]), str(act["role"]))
         return None
 
     # What is shown
 
-    async def _page(self, person: Person, whole: bool, secret: str = "") -> Answer:
+    async def _page(self, person: Person, whole: bool, secret: Markup = EMPTY) -> Answer:
         state = await self._watch.state()
         answer = await asyncio.to_thread(self._regions, person, whole, secret)
         answer.regions["model"] = theme.loading_model(state, self._store.now())
         answer.state["ready"] = state["name"] == "ready"
         return answer
 
-    def _regions(self, person: Person, whole: bool, secret: str) -> Answer:
+    def _regions(self, person: Person, whole: bool, secret: Markup) -> Answer:
         loop = read_loop(self._parts)
         published = self._store.versions.history()
         listed = self._store.people.listing()
         names = {other.id: other.name for other in listed}
-        regions: dict[str, str] = {
+        regions: dict[str, Markup] = {
             "top": theme.top_bar("/operate", person.name, person.role),
             "alarms": operate_panels.alarms(self._parts.loop.alarms()),
             "strip": strip(loop),

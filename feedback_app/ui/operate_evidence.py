@@ -12,12 +12,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from markupsafe import Markup
+
 from alignment.stats import wilson_interval
 from feedback_app.domain.rounds import RoundStatus
 from feedback_app.domain.votes import Tally
-from feedback_app.ui.markup import count, esc, icon
+from feedback_app.ui.markup import count, html, icon
 
-STATUS_KINDS = {
+STATUS_KINDS: Mapping[str, str] = {
     RoundStatus.PROMOTED: "good",
     RoundStatus.PASSED: "good",
     RoundStatus.HELD: "warn",
@@ -40,20 +42,20 @@ class Guard:
     kind: str
 
 
-def status_tag(status: str) -> str:
+def status_tag(status: str) -> Markup:
     """A round's status as a small coloured word."""
-    return f'<span class="tag {STATUS_KINDS[RoundStatus(status)]}">{esc(status)}</span>'
+    return html('<span class="tag {}">{}</span>', STATUS_KINDS.get(status, ""), status)
 
 
-def win_rate(tally: Tally, needed: int) -> str:
+def win_rate(tally: Tally, needed: int) -> Markup:
     """Votes for it among the decided ones of the `needed`, with the 95 % interval, against a line at 50 %."""
     decided = tally.decided
     said = (
         f"{count(tally.n, 'vote')} of {needed}: {tally.wins} for it, {tally.losses} against, {count(tally.ties, 'tie')}"
     )
-    bar = f'<div class="bar"><i style="width:{min(100, 100 * tally.n / max(1, needed)):.0f}%"></i></div>'
+    bar = html('<div class="bar"><i style="width:{:.0f}%"></i></div>', min(100, 100 * tally.n / max(1, needed)))
     if not decided:
-        return f'<div class="votes"><p>{esc(said)}</p>{bar}</div>'
+        return html('<div class="votes"><p>{}</p>{}</div>', said, bar)
     share = tally.wins / decided
     low, high = wilson_interval(tally.wins, decided)
     sentence = f"{share:.0%} of decided votes prefer it (95 % interval {low:.0%} to {high:.0%})"
@@ -61,19 +63,24 @@ def win_rate(tally: Tally, needed: int) -> str:
     def x(value: float) -> float:
         return 10 + 580 * value
 
-    ticks = "".join(
-        f'<text x="{x(at / 100):.1f}" y="62" text-anchor="middle">{at} %</text>' for at in (0, 25, 50, 75, 100)
+    ticks = Markup().join(
+        html('<text x="{:.1f}" y="62" text-anchor="middle">{} %</text>', x(at / 100), at) for at in (0, 25, 50, 75, 100)
     )
-    return (
-        f'<div class="votes"><p><strong>{esc(sentence)}</strong></p>'
-        f'<svg class="interval" viewBox="0 0 600 70" role="img" aria-label="{esc(sentence)}">'
-        f'<line class="axis" x1="10" x2="590" y1="44" y2="44"/>'
-        f'<line class="half" x1="{x(0.5)}" x2="{x(0.5)}" y1="4" y2="50"/>'
-        f'<line class="span" x1="{x(low):.1f}" x2="{x(high):.1f}" y1="24" y2="24"/>'
-        f'<line class="span" x1="{x(low):.1f}" x2="{x(low):.1f}" y1="16" y2="32"/>'
-        f'<line class="span" x1="{x(high):.1f}" x2="{x(high):.1f}" y1="16" y2="32"/>'
-        f'<circle class="point" cx="{x(share):.1f}" cy="24" r="7"/>{ticks}</svg>'
-        f'<p class="small">{esc(said)}</p>{bar}</div>'
+    return html(
+        '<div class="votes"><p><strong>{sentence}</strong></p><svg class="interval" viewBox="0 0 600 70" '
+        'role="img" aria-label="{sentence}"><line class="axis" x1="10" x2="590" y1="44" y2="44"/><line '
+        'class="half" x1="{half}" x2="{half}" y1="4" y2="50"/><line class="span" x1="{low:.1f}" x2="{high:.1f}" '
+        'y1="24" y2="24"/><line class="span" x1="{low:.1f}" x2="{low:.1f}" y1="16" y2="32"/><line '
+        'class="span" x1="{high:.1f}" x2="{high:.1f}" y1="16" y2="32"/><circle class="point" cx="{share:.1f}" '
+        'cy="24" r="7"/>{ticks}</svg><p class="small">{said}</p>{bar}</div>',
+        sentence=sentence,
+        half=x(0.5),
+        low=x(low),
+        high=x(high),
+        share=x(share),
+        ticks=ticks,
+        said=said,
+        bar=bar,
     )
 
 
@@ -149,56 +156,69 @@ def _at_most(limits: Mapping[str, float], key: str, unit: str = "", before: str 
     return f"{before}at most {limits[key]:g}{unit}" if key in limits else ""
 
 
-def guard_rows(found: Sequence[Guard]) -> str:
+def guard_rows(found: Sequence[Guard]) -> Markup:
     """Each guard as one row: a sign, its name, the number, the limit."""
     if not found:
-        return ""
+        return Markup()
     signs = {"good": ("check", "within"), "warn": ("warn", "near its limit"), "bad": ("cross", "beyond its limit")}
     rows = []
     for guard in found:
         symbol, words = signs.get(guard.kind, ("check", "measured"))
         rows.append(
-            f'<tr class="{guard.kind}"><td class="sign">{icon(symbol)}<span class="sr">{words}</span></td>'
-            f'<th scope="row">{esc(guard.name)}</th><td>{esc(guard.number)}</td>'
-            f'<td class="small">{esc(guard.limit)}</td></tr>'
+            html(
+                '<tr class="{kind}"><td class="sign">{icon}<span class="sr">{words}</span></td><th scope="row">'
+                '{name}</th><td>{number}</td><td class="small">{limit}</td></tr>',
+                kind=guard.kind,
+                icon=icon(symbol),
+                words=words,
+                name=guard.name,
+                number=guard.number,
+                limit=guard.limit,
+            )
         )
-    return f'<div class="table"><table class="guards"><tbody>{"".join(rows)}</tbody></table></div>'
+    return html('<div class="table"><table class="guards"><tbody>{}</tbody></table></div>', Markup().join(rows))
 
 
-def marked(before: str, after: str) -> tuple[str, str]:
+def marked(before: str, after: str) -> tuple[Markup, Markup]:
     """Both texts as HTML with the words that differ marked."""
     left, right = re.findall(r"\s+|\S+", before), re.findall(r"\s+|\S+", after)
     matcher = difflib.SequenceMatcher(None, left, right, autojunk=False)
-    out: tuple[list[str], list[str]] = ([], [])
+    out: tuple[list[Markup], list[Markup]] = ([], [])
     for kind, a0, a1, b0, b1 in matcher.get_opcodes():
         for side, words, tag in ((0, left[a0:a1], "del"), (1, right[b0:b1], "ins")):
-            text = esc("".join(words))
-            out[side].append(f"<{tag}>{text}</{tag}>" if kind != "equal" and text.strip() else text)
-    return "".join(out[0]), "".join(out[1])
+            text = Markup().join(words)
+            out[side].append(html("<{}>{}</{}>", tag, text, tag) if kind != "equal" and text.strip() else text)
+    return Markup().join(out[0]), Markup().join(out[1])
 
 
-def samples(pairs: Iterable[Mapping[str, Any]], before_name: str, after_name: str, shown: int = 6) -> str:
+def samples(pairs: Iterable[Mapping[str, Any]], before_name: str, after_name: str, shown: int = 6) -> Markup:
     """Answers to the same prompts before and after, side by side."""
     blocks = []
     for pair in list(pairs)[:shown]:
         before, after = marked(str(pair.get("before", "")), str(pair.get("after", "")))
         blocks.append(
-            f'<div class="sample"><p class="asked">{esc(pair.get("prompt", ""))}</p><div class="two">'
-            f"<p>{before or '<em>empty</em>'}</p><p>{after or '<em>empty</em>'}</p></div></div>"
+            html(
+                '<div class="sample"><p class="asked">{}</p><div class="two"><p>{}</p><p>{}</p></div></div>',
+                pair.get("prompt", ""),
+                before or Markup("<em>empty</em>"),
+                after or Markup("<em>empty</em>"),
+            )
         )
     if not blocks:
-        return ""
-    return (
-        f'<div class="samples"><div class="two small names"><span>Before: {esc(before_name)}</span>'
-        f"<span>After: {esc(after_name)}</span></div>{''.join(blocks)}</div>"
+        return Markup()
+    return html(
+        '<div class="samples"><div class="two small names"><span>Before: {}</span><span>After: {}</span></div>{}</div>',
+        before_name,
+        after_name,
+        Markup().join(blocks),
     )
 
 
-def sparkline(values: Sequence[float], label: str, width: int = 160, height: int = 32) -> str:
+def sparkline(values: Sequence[float], label: str, width: int = 160, height: int = 32) -> Markup:
     """A small line, for instance of the loss over the steps; empty below two values."""
     points = [value for value in values if math.isfinite(value)]
     if len(points) < 2:
-        return ""
+        return Markup()
     low, high = min(points), max(points)
     span = (high - low) or 1.0
     coordinates = " ".join(
@@ -206,7 +226,11 @@ def sparkline(values: Sequence[float], label: str, width: int = 160, height: int
         for at, value in enumerate(points)
     )
     said = f"{label}: from {points[0]:.3f} to {points[-1]:.3f}"
-    return (
-        f'<svg class="spark" viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img" '
-        f'aria-label="{esc(said)}"><title>{esc(said)}</title><polyline points="{coordinates}"/></svg>'
+    return html(
+        '<svg class="spark" viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img" '
+        'aria-label="{said}"><title>{said}</title><polyline points="{coordinates}"/></svg>',
+        width=width,
+        height=height,
+        said=said,
+        coordinates=coordinates,
     )

@@ -5,24 +5,26 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from markupsafe import Markup
+
 from feedback_app.domain.judging import Kind
 from feedback_app.domain.versions import PublicationReason, VersionState
 from feedback_app.ui.lineage_view import link, version_path
 from feedback_app.ui.loop_strip import LoopState
-from feedback_app.ui.markup import ago, count, duration, esc
+from feedback_app.ui.markup import ago, count, duration, html
 from feedback_app.ui.operate_evidence import sparkline, status_tag
 from feedback_app.ui.operate_panels import METHOD_NAMES
 
 if TYPE_CHECKING:
     from feedback_app.store.tables import Publication, Round, Version
 
-KINDS = {Kind.LIKE: "Likes and edits", Kind.COMPARE: "Comparisons", Kind.RANK: "Rankings"}
+KINDS: Mapping[str, str] = {Kind.LIKE: "Likes and edits", Kind.COMPARE: "Comparisons", Kind.RANK: "Rankings"}
 
 
-def history(rounds: Sequence[Round], now: float) -> str:
+def history(rounds: Sequence[Round], now: float) -> Markup:
     """One line per round and a small trend of what it could do."""
     if not rounds:
-        return "<h2>Rounds</h2><p>No rounds yet. Start one when judgements have come in.</p>"
+        return Markup("<h2>Rounds</h2><p>No rounds yet. Start one when judgements have come in.</p>")
     rights = [
         float(round_.evaluation["capability"]["challenger"])
         for round_ in reversed(rounds)
@@ -35,24 +37,36 @@ def history(rounds: Sequence[Round], now: float) -> str:
         reasons = round_.reasons or [""]
         reason = next((said for said in reasons if said.startswith("Promoted by an operator")), reasons[0])
         rows.append(
-            f'<tr><td class="number">{round_.id}</td><td>{esc(METHOD_NAMES.get(round_.method, round_.method))}</td>'
-            f'<td class="number">{"" if pairs is None else pairs}</td><td>{status_tag(round_.status)}</td>'
-            f"<td>{esc(round_.version or '')}</td><td>{esc(reason)}</td>"
-            f'<td class="small">{esc(took)}</td><td class="small">{esc(ago(round_.created_at, now))}</td></tr>'
+            html(
+                '<tr><td class="number">{id}</td><td>{method}</td><td class="number">{pairs}</td><td>{status_tag}</td>'
+                '<td>{version}</td><td>{reason}</td><td class="small">{took}</td><td class="small">{ago}</td></tr>',
+                id=round_.id,
+                method=METHOD_NAMES.get(round_.method, round_.method),
+                pairs="" if pairs is None else pairs,
+                status_tag=status_tag(round_.status),
+                version=round_.version or "",
+                reason=reason,
+                took=took,
+                ago=ago(round_.created_at, now),
+            )
         )
     trend = sparkline(rights, "Questions answered right")
-    legend = f'<span class="row small">questions right {trend}</span>' if trend else ""
-    return (
-        f'<div class="row spread"><h2>Rounds</h2>{legend}</div><div class="table"><table class="wide"><thead><tr>'
-        '<th class="number">Round</th><th>Method</th><th class="number">Pairs</th><th>Result</th><th>Version</th>'
-        f"<th>Why</th><th>Took</th><th>Started</th></tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
+    legend = html('<span class="row small">questions right {}</span>', trend) if trend else ""
+    return html(
+        '<div class="row spread"><h2>Rounds</h2>{}</div><div class="table"><table class="wide"><thead><tr>'
+        '<th class="number">Round</th><th>Method</th><th class="number">Pairs</th><th>Result</th><th>'
+        "Version</th><th>Why</th><th>Took</th><th>Started</th></tr></thead><tbody>{}</tbody></table></div>",
+        legend,
+        Markup().join(rows),
     )
 
 
-def versions(listed: Sequence[Version], published: Sequence[Publication], names: Mapping[str, str], now: float) -> str:
+def versions(
+    listed: Sequence[Version], published: Sequence[Publication], names: Mapping[str, str], now: float
+) -> Markup:
     """Every version, what it is, and when `policy` meant it."""
     if not listed:
-        return "<h2>Versions</h2><p>No version yet: the model is still loading.</p>"
+        return Markup("<h2>Versions</h2><p>No version yet: the model is still loading.</p>")
     serving = published[0].version if published else ""
     rows = []
     for version in reversed(listed):
@@ -63,38 +77,47 @@ def versions(listed: Sequence[Version], published: Sequence[Publication], names:
             if version.name == serving
             else (version.state, "accent" if version.state == VersionState.CHALLENGER else "")
         )
-        note = f'<br><span class="small">“{esc(flips[0].note)}”</span>' if flips and flips[0].note else ""
+        note = html('<br><span class="small">“{}”</span>', flips[0].note) if flips and flips[0].note else ""
         name = link(version_path(version.name), version.name)
         rows.append(
-            f"<tr><td><strong>{name}</strong></td><td>{esc(version.kind)}</td>"
-            f"<td>{esc(version.parent or '')}</td>"
-            f'<td><span class="tag {kind}">{esc(state)}</span></td><td>{esc(when)}{note}</td></tr>'
+            html(
+                '<tr><td><strong>{name}</strong></td><td>{kind}</td><td>{parent}</td><td><span class="tag '
+                '{tag}">{state}</span></td><td>{when}{note}</td></tr>',
+                name=name,
+                kind=version.kind,
+                parent=version.parent or "",
+                tag=kind,
+                state=state,
+                when=when,
+                note=note,
+            )
         )
-    return (
-        '<h2>Versions</h2><div class="table"><table class="wide">'
-        "<thead><tr><th>Version</th><th>Kind</th><th>From</th><th>State</th>"
-        f"<th>Served</th></tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
+    return html(
+        '<h2>Versions</h2><div class="table"><table class="wide"><thead><tr><th>Version</th><th>Kind</th>'
+        "<th>From</th><th>State</th><th>Served</th></tr></thead><tbody>{}</tbody></table></div>",
+        Markup().join(rows),
     )
 
 
 def _reason(flip: Publication, names: Mapping[str, str]) -> str:
     by = f" by {names[flip.person_id]}" if flip.person_id is not None and flip.person_id in names else ""
-    return {
+    words: dict[str, str] = {
         PublicationReason.FIRST: "served first",
         PublicationReason.PROMOTED: "promoted by the votes",
         PublicationReason.OPERATOR: f"promoted{by}",
         PublicationReason.ROLLBACK: f"rolled back to{by}",
         PublicationReason.DAMAGED: f"in place of {flip.previous}",
-    }.get(flip.reason, flip.reason)
+    }
+    return words.get(flip.reason, flip.reason)
 
 
-def collected(loop: LoopState) -> str:
+def collected(loop: LoopState) -> Markup:
     """What has been collected since the last snapshot and in all, scripted people apart."""
     fresh, total = loop.fresh, loop.total
     if not total["total"]:
-        return (
-            "<h2>Collected</h2><p>No judgements yet: invite annotators below, or try the loop with 40 scripted votes: "
-            "<code>alignloop simulate --annotator warm --judgements 40</code></p>"
+        return Markup(
+            "<h2>Collected</h2><p>No judgements yet: invite annotators below, or try the loop with 40 scripted "
+            "votes: <code>alignloop simulate --annotator warm --judgements 40</code></p>"
         )
     kinds = [
         (
@@ -115,22 +138,32 @@ def collected(loop: LoopState) -> str:
         (name, fresh["by_version"].get(name, 0), number, total.get("scripted_by_version", {}).get(name, 0))
         for name, number in total["by_version"].items()
     ]
-    return (
-        '<div class="row spread"><h2>Collected</h2>'
-        f'<span class="small">{count(int(total["total"]), "judgement")} in all, '
-        f'{int(total["scripted"]):,} of them scripted</span></div><div class="thirds">'
-        f"{_counts('By kind', kinds)}{_counts('By person', people)}{_counts('By version judged', by_version)}</div>"
+    return html(
+        '<div class="row spread"><h2>Collected</h2><span class="small">{count} in all, {scripted:,} of them '
+        'scripted</span></div><div class="thirds">{kinds}{people}{versions}</div>',
+        count=count(int(total["total"]), "judgement"),
+        scripted=int(total["scripted"]),
+        kinds=_counts("By kind", kinds),
+        people=_counts("By person", people),
+        versions=_counts("By version judged", by_version),
     )
 
 
-def _counts(title: str, rows: Sequence[tuple[str, int, int, int]]) -> str:
-    body = "".join(
-        f'<tr><th scope="row">{esc(name)}</th><td class="number">{new:,}</td><td class="number">{all_:,}</td>'
-        f'<td class="number">{scripted:,}</td></tr>'
+def _counts(title: str, rows: Sequence[tuple[str, int, int, int]]) -> Markup:
+    body = Markup().join(
+        html(
+            '<tr><th scope="row">{}</th><td class="number">{:,}</td><td class="number">{:,}</td><td '
+            'class="number">{:,}</td></tr>',
+            name,
+            new,
+            all_,
+            scripted,
+        )
         for name, new, all_, scripted in rows
     )
-    return (
-        f'<div class="table"><table><thead><tr><th>{esc(title)}</th><th class="number">New</th>'
-        '<th class="number">All</th>'
-        f'<th class="number">Scripted</th></tr></thead><tbody>{body}</tbody></table></div>'
+    return html(
+        '<div class="table"><table><thead><tr><th>{}</th><th class="number">New</th><th class="number">All'
+        '</th><th class="number">Scripted</th></tr></thead><tbody>{}</tbody></table></div>',
+        title,
+        body,
     )

@@ -5,37 +5,43 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from markupsafe import Markup
+
 from alignment.stats import wilson_interval
-from feedback_app.ui.markup import count, esc
+from feedback_app.ui.markup import count, html
 from feedback_app.ui.operate_chart import Measure, Point, scatter
 
 
-def watched(watch: Mapping[str, Any] | None) -> str:
+def watched(watch: Mapping[str, Any] | None) -> Markup:
     """Both pictures and the same as a table, with why the run ended; empty where there was no watch."""
     if not watch:
-        return ""
+        return Markup()
     scripted = f", {watch['scripted']} of them scripted" if watch["scripted"] else ""
     said = f"{watch['why']} People gave {count(int(watch['judged']), 'blind judgement')}{scripted}."
-    head = f'<h3>On the way</h3><p class="small">{esc(said)}</p>'
+    head = html('<h3>On the way</h3><p class="small">{}</p>', said)
     milestones: Sequence[Mapping[str, Any]] = watch["milestones"]
     if not milestones:
         return head
     points = [{**seen, "version": str(seen["step"])} for seen in milestones]
-    rows = "".join(_row(seen, chosen=seen["step"] == watch["chosen"]) for seen in milestones)
-    return (
-        f'{head}<div class="pictures">{scatter(REWARD, points)}{scatter(VOTES, points)}</div>'
-        '<details class="fold" id="watch-table"><summary>The milestones as a table</summary><div class="table">'
-        '<table class="wide"><thead><tr><th class="number">Step</th><th class="number">√KL</th>'
-        '<th class="number">Reward</th><th class="number">Judged</th><th class="number">For it, ties as half</th>'
-        f"<th></th></tr></thead><tbody>{rows}</tbody></table></div></details>"
+    rows = Markup().join(_row(seen, chosen=seen["step"] == watch["chosen"]) for seen in milestones)
+    return html(
+        '{}<div class="pictures">{}{}</div><details class="fold" id="watch-table"><summary>The milestones '
+        'as a table</summary><div class="table"><table class="wide"><thead><tr><th class="number">Step</th>'
+        '<th class="number">√KL</th><th class="number">Reward</th><th class="number">Judged</th><th '
+        'class="number">For it, ties as half</th><th></th></tr></thead><tbody>{}</tbody></table></div>'
+        "</details>",
+        head,
+        scatter(REWARD, points),
+        scatter(VOTES, points),
+        rows,
     )
 
 
-def _row(seen: Mapping[str, Any], *, chosen: bool) -> str:
-    tag = '<span class="tag good">handed on</span>' if chosen else ""
+def _row(seen: Mapping[str, Any], *, chosen: bool) -> Markup:
+    tag = Markup('<span class="tag good">handed on</span>') if chosen else ""
     numbers = (f"{seen['distance']:.2f}", f"{seen['reward']:.2f}", f"{seen['judged']}", f"{seen['wins']:g}")
-    cells = "".join(f'<td class="number">{number}</td>' for number in numbers)
-    return f'<tr><th scope="row" class="number">{seen["step"]}</th>{cells}<td>{tag}</td></tr>'
+    cells = Markup().join(html('<td class="number">{}</td>', number) for number in numbers)
+    return html('<tr><th scope="row" class="number">{}</th>{}<td>{}</td></tr>', seen["step"], cells, tag)
 
 
 def _reward(point: Point) -> tuple[float, float | None, float | None] | None:

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from markupsafe import Markup
+
 from feedback_app.collect.judge import Verdict, rank_verdict, read_verdict
 from feedback_app.collect.tasks import RankTicket
 from feedback_app.domain.judging import Kind
 from feedback_app.errors import UsageError
 from feedback_app.ui.island import Act, Answer
 from feedback_app.ui.judging_events import JudgingEvents, why
-from feedback_app.ui.markup import button, esc, icon, prose
+from feedback_app.ui.markup import button, html, icon, prose
 from feedback_app.ui.waiting import waiting_line
 
 if TYPE_CHECKING:
     from feedback_app.store.tables import Person
 
 
-def cards(ticket: RankTicket) -> str:
+def cards(ticket: RankTicket) -> Markup:
     """The answers as cards that can be taken, moved and tied; `data-index` is their place on the ticket."""
     items = []
     for index, candidate in enumerate(ticket.candidates):
@@ -27,14 +29,21 @@ def cards(ticket: RankTicket) -> str:
             + button("tie", "=", label="Tie with the one above", kind="quiet tie")
         )
         items.append(
-            f'<li class="rank-card" id="r-{index}-{esc(ticket.ticket_id)}" data-index="{index}" tabindex="0" '
-            f'aria-label="Answer {index + 1}" aria-roledescription="card that can be moved">'
-            f'<span class="grip" data-grip title="Drag to move">{icon("grip")}</span>'
-            '<span class="place" data-place></span>'
-            f'<div class="md folded">{prose(candidate.text)}</div><span class="tools">{tools}</span></li>'
+            html(
+                '<li class="rank-card" id="r-{index}-{ticket_id}" data-index="{index}" tabindex="0" '
+                'aria-label="Answer {number}" aria-roledescription="card that can be moved"><span class="grip" '
+                'data-grip title="Drag to move">{icon}</span><span class="place" data-place></span><div class="md '
+                'folded">{prose}</div><span class="tools">{tools}</span></li>',
+                index=index,
+                ticket_id=ticket.ticket_id,
+                number=index + 1,
+                icon=icon("grip"),
+                prose=prose(candidate.text),
+                tools=tools,
+            )
         )
-    ours = esc(ticket.ticket_id)
-    return f'<ol class="ranking" data-ticket="{ours}" data-keep="{ours}">{"".join(items)}</ol>'
+    ours = ticket.ticket_id
+    return html('<ol class="ranking" data-ticket="{}" data-keep="{}">{}</ol>', ours, ours, Markup().join(items))
 
 
 class RankEvents(JudgingEvents):
@@ -56,7 +65,9 @@ class RankEvents(JudgingEvents):
         size = _size(act)
         ticket = await self._parts.comparing.next_ranking(person, size)
         self.prepare(self._parts.comparing.prepare_ranking(person, size))
-        return Answer({"prompt": f"<p>{esc(ticket.prompt)}</p>", "cards": cards(ticket)}, {"ticket": ticket.ticket_id})
+        return Answer(
+            {"prompt": html("<p>{}</p>", ticket.prompt), "cards": cards(ticket)}, {"ticket": ticket.ticket_id}
+        )
 
     def read(self, act: Act, order: list[str]) -> Verdict:
         """Ranks in the ticket's order, or that it cannot be judged."""

@@ -11,8 +11,10 @@ from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 
+from markupsafe import Markup
+
 from feedback_app.domain.people import Role
-from feedback_app.ui.markup import attributes, button, esc, icon
+from feedback_app.ui.markup import EMPTY, attributes, button, html, icon
 
 STYLES = ("theme.css", "chat.css", "judge.css", "operate.css")
 PAGES = (
@@ -21,13 +23,14 @@ PAGES = (
     ("/rank", "Rank", Role.ANNOTATOR),
     ("/operate", "Operate", Role.OPERATOR),
 )
-THEME_SCRIPT = (
+THEME_SCRIPT = Markup(
     "(()=>{const t=localStorage.getItem('alignloop.theme');"
     "if(t==='dark'||t==='light')document.documentElement.dataset.theme=t;})();"
 )
-FAVICON = (
-    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 24 24" fill="none" stroke="#1b6b57" stroke-width="2.5" '
-    'stroke-linecap="round" stroke-linejoin="round"><path d="M19 12a7 7 0 1 1-2.2-5.1M19.5 3.5v4h-4"/></svg>'
+FAVICON = Markup(
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 24 24" fill="none" stroke="#1b6b57" '
+    'stroke-width="2.5" stroke-linecap="round" stroke-linejoin="round"><path d="M19 12a7 7 0 1 '
+    '1-2.2-5.1M19.5 3.5v4h-4"/></svg>'
 )
 
 
@@ -49,12 +52,14 @@ def style_version() -> str:
     return hashlib.sha256(style_sheet().encode()).hexdigest()[:12]
 
 
-def head() -> str:
+def head() -> Markup:
     """What stands in `<head>` of every page: style, favicon, and the theme chosen before."""
-    return (
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        '<link rel="icon" href="/favicon.svg" type="image/svg+xml">'
-        f'<link rel="stylesheet" href="/theme.css?v={style_version()}"><script>{THEME_SCRIPT}</script>'
+    return html(
+        '<meta name="viewport" content="width=device-width, initial-scale=1"><link rel="icon" '
+        'href="/favicon.svg" type="image/svg+xml"><link rel="stylesheet" href="/theme.css?v={}"><script>{}'
+        "</script>",
+        style_version(),
+        THEME_SCRIPT,
     )
 
 
@@ -63,23 +68,30 @@ def reaches(role: str, needed: str) -> bool:
     return role in tuple(Role) and Role(role).reaches(Role(needed))
 
 
-def top_bar(current: str, name: str, role: str, before: str = "", *, switch: bool = True) -> str:
+def top_bar(current: str, name: str, role: str, before: Markup = EMPTY, *, switch: bool = True) -> Markup:
     """The bar on top: brand, the pages this role may open, light or dark (a page without script has no `switch`),
     and the account.
     """
-    links = ""
+    links = Markup()
     for path, title, needed in PAGES:
         if reaches(role, needed):
             here = "page" if path == current else None
-            links += f"<a{attributes(href=path.rstrip('/') + '/', aria_current=here)}>{esc(title)}</a>"
-    brand = f'<a class="brand" href="/" aria-label="alignloop">{icon("loop")}<span>alignloop</span></a>'
+            links += html("<a{}>{}</a>", attributes(href=path.rstrip("/") + "/", aria_current=here), title)
+    brand = html('<a class="brand" href="/" aria-label="alignloop">{}<span>alignloop</span></a>', icon("loop"))
     mine = attributes(class_="me", href="/account", title="Your account", aria_label=f"{name}, your account")
-    account = f"<a{mine}>{icon('person')}<span>{esc(name)}</span></a>"
+    account = html("<a{}>{}<span>{}</span></a>", mine, icon("person"), name)
     theme = button("theme", symbol="theme", label="Light or dark") if switch else ""
-    return f'{before}{brand}<nav aria-label="Pages">{links}</nav>{theme}{account}'
+    return html(
+        '{before}{brand}<nav aria-label="Pages">{links}</nav>{theme}{account}',
+        before=before,
+        brand=brand,
+        links=links,
+        theme=theme,
+        account=account,
+    )
 
 
-def loading_model(state: Mapping[str, object], now: float) -> str:
+def loading_model(state: Mapping[str, object], now: float) -> Markup:
     """The strip that says the model is not there yet; empty when it is.
 
     `state` is vLLM's: `name` (starting, ready, restarting, stopped, failed, unreachable), `since`, `detail`.
@@ -87,7 +99,7 @@ def loading_model(state: Mapping[str, object], now: float) -> str:
     """
     name = str(state.get("name") or "starting")
     if name == "ready":
-        return ""
+        return Markup()
     since = state.get("since")
     waited = max(0.0, now - float(since)) if isinstance(since, int | float) else 0.0
     detail = str(state.get("detail") or "")
@@ -98,13 +110,18 @@ def loading_model(state: Mapping[str, object], now: float) -> str:
         "restarting": "The model stopped and is being started again.",
     }.get(name, "The model is loading.")
     if name in ("failed", "stopped"):
-        return f'<div class="loading-model"><p><strong>{esc(sentence)}</strong></p></div>'
+        return html('<div class="loading-model"><p><strong>{}</strong></p></div>', sentence)
     share = 4 + 96 * (1 - 0.5 ** (waited / 30))
     timing = f" {waited:.0f} s so far; about a minute on two cores." if waited >= 1 else ""
     return (
-        f'<div class="loading-model" role="status"><p><strong>{esc(sentence)}</strong>{esc(timing)} '
-        "You may look around and type meanwhile.</p>"
-        f'<div class="bar" role="progressbar" aria-label="Loading the model"><i style="width:{share:.0f}%"></i></div>'
-        + (f'<p class="small mono">{esc(detail[-160:])}</p>' if detail else "")
-        + "</div>"
+        html(
+            '<div class="loading-model" role="status"><p><strong>{}</strong>{} You may look around and type '
+            'meanwhile.</p><div class="bar" role="progressbar" aria-label="Loading the model"><i '
+            'style="width:{:.0f}%"></i></div>',
+            sentence,
+            timing,
+            share,
+        )
+        + (html('<p class="small mono">{}</p>', detail[-160:]) if detail else "")
+        + Markup("</div>")
     )

@@ -23,6 +23,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +98,8 @@ async def one_seed(seed: int, annotator: str, judge: str, settings: Settings) ->
     try:
         await worker.begin()
         await worker.look_after_vllm()
-        line["comparisons"] = await simulate(store, answers, comparing, annotator, COMPARISONS, seed=seed, yes=True)
+        voted = await simulate(store, answers, comparing, annotator, COMPARISONS, seed=seed, yes=True)
+        line["comparisons"] = asdict(voted)
         start_round(store, "dpo", seed=seed)
         turn = await worker.run_next_round()
         assert turn is not None
@@ -130,7 +132,7 @@ async def _votes(
     assert turn is not None
     if turn.status != "held" or store.versions.challenger() is None:
         return {"status": turn.status, "reasons": turn.reasons}
-    votes = await simulate(store, answers, comparing, annotator, VOTES, seed=seed + 1000, yes=True)
+    votes = asdict(await simulate(store, answers, comparing, annotator, VOTES, seed=seed + 1000, yes=True))
     await worker.look_after_vllm()
     await worker.settle()
     turn = store.rounds.get(round_id)

@@ -167,9 +167,7 @@ class FakeVllm:
         tops = {f"token_id:{token}": self.logprobs.get(token, -float(token)) for token in (99, *tokens)}
         return web.json_response({"choices": [{"text": "a", "logprobs": {"top_logprobs": [tops]}}]})
 
-    async def events(
-        self, words: list[str], n: int, reason: str, stopped: str | None
-    ) -> AsyncIterator[dict[str, Any]]:
+    async def events(self, words: list[str], n: int, reason: str, stopped: str | None) -> AsyncIterator[dict[str, Any]]:
         for i in range(n):
             yield _choice(i, {"role": "assistant", "content": ""}, None)
         for number, word in enumerate(words):

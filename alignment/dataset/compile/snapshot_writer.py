@@ -11,9 +11,10 @@ from typing import Any
 from alignment.dataset.compile.drafting import Rows
 from alignment.dataset.judgement import Judgement
 from alignment.dataset.rows import to_record
-from alignment.dataset.snapshot import MANIFEST, Manifest, fingerprint, read_manifest
+from alignment.dataset.snapshot import MANIFEST, Manifest, read_manifest
 from alignment.dataset.tables import TABLES, TableWriter
 from alignment.errors import SnapshotProblem
+from alignment.files import fingerprint
 
 
 def write_snapshot(

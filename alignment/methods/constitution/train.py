@@ -24,7 +24,7 @@ from alignment.dataset.left_out import LeftOut
 from alignment.dataset.rows import PairRow, Row, SftRow, to_record
 from alignment.dataset.snapshot import read_pairs, read_sft
 from alignment.errors import StageError
-from alignment.lines import lines_of
+from alignment.files import lines_of
 from alignment.methods.constitution.settings import ConstitutionSettings
 from alignment.methods.online.prompts import Prompt, prompts_for, usable_prompts
 from alignment.stage.sampler import Sample, Sampler, Sampling

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,7 +13,7 @@ from alignment.dataset.row_files import messages
 from alignment.dataset.rows import GroupRow, MarkRow, PairRow, SftRow
 from alignment.dataset.snapshot import read_groups, read_marks, read_pairs, read_sft
 from alignment.errors import StageError
-from alignment.lines import numbered_lines
+from alignment.files import BrokenLine, made_of_lines
 from alignment.methods.shared_training.tokenized import Laying
 
 Prompt = tuple[Message, ...]
@@ -80,18 +79,18 @@ def drawn(things: Sequence[Thing], seed: int) -> Iterator[Thing]:
 
 
 def _of_file(path: Path, left: LeftOut) -> list[Prompt]:
+    def prompt(value: Any) -> Prompt | None:
+        try:
+            return messages(value["prompt"])
+        except Unusable as why:
+            left.add(why)
+            return None
+
     try:
-        lines = list(numbered_lines(path))
+        return [made for _, made in made_of_lines(path, prompt) if made is not None]
+    except BrokenLine as error:
+        raise StageError(f'{path}, line {error.number} needs the form {{"prompt": text or messages}}.') from error
     except (OSError, UnicodeDecodeError) as error:
         raise StageError(
             f"{path} cannot be read as a file of prompts: {getattr(error, 'strerror', None) or error}."
         ) from error
-    found: list[Prompt] = []
-    for number, line in lines:
-        try:
-            found.append(messages(json.loads(line)["prompt"]))
-        except Unusable as why:
-            left.add(why)
-        except (ValueError, KeyError, TypeError) as error:
-            raise StageError(f'{path}, line {number} needs the form {{"prompt": text or messages}}.') from error
-    return found

@@ -17,6 +17,7 @@ from alignment.dataset.judgement import Message
 from alignment.dataset.left_out import LeftOut, Reason, Unusable
 from alignment.dataset.row_files import messages, rows_of
 from alignment.errors import StageError
+from alignment.files import beside
 from alignment.methods.pretrain.packing import PackedRow, batches, pack
 from alignment.methods.pretrain.settings import PretrainSettings
 from alignment.methods.pretrain.tokenizer import MAX_LENGTH, ROLES, encode_chats, train_tokenizer
@@ -222,7 +223,7 @@ def train(spec: StageSpec, progress: Callable[[dict[str, Any]], None]) -> dict[s
                 {"step": done, "steps": settings.steps, "loss": recent, "seconds_left": pace * (settings.steps - done)}
             )
         if done % settings.checkpoint_every == 0 and done < settings.steps:
-            partial = checkpoint.with_suffix(".partial")
+            partial = beside(checkpoint)
             states = [optimizer.state_dict() for optimizer in optimizers]
             torch.save({"model": model.state_dict(), "optimizers": states, "step": done}, partial)
             partial.replace(checkpoint)

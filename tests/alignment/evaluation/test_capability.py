@@ -13,7 +13,6 @@ from alignment.evaluation.capability import (
     Question,
     QuestionFileError,
     check,
-    fingerprint,
     load_questions,
     score,
     sentences,
@@ -77,16 +76,6 @@ def test_a_score_counts_by_category() -> None:
     assert (result.right, result.total, result.by_category) == (2, 3, {"sums": (1, 2), "capitals": (1, 1)})
     with pytest.raises(ValueError, match="3 questions but 1"):
         score(questions, ["2"])
-
-
-def test_a_fingerprint_depends_on_names_and_contents_and_not_on_order(tmp_path: Path) -> None:
-    one, two = tmp_path / "one", tmp_path / "two"
-    one.write_text("1")
-    two.write_text("2")
-    before = fingerprint([one, two])
-    assert before == fingerprint([two, one])
-    two.write_text("3")
-    assert fingerprint([one, two]) != before
 
 
 def test_the_shipped_questions_are_the_frozen_ones() -> None:

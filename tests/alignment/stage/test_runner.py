@@ -175,7 +175,7 @@ def test_a_spec_that_is_none_is_wrong_usage(tmp_path: Path) -> None:
 
 def test_a_child_dies_with_its_parent() -> None:
     inner = (
-        "from alignment.run import die_with_parent; die_with_parent(); print('up', flush=True)\n"
+        "from alignment.processes import die_with_parent; die_with_parent(); print('up', flush=True)\n"
         "import time; time.sleep(60)"
     )
     outer = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from pathlib import Path
@@ -20,6 +21,7 @@ from feedback_app.collect.people import add_person
 from feedback_app.settings import Settings
 from feedback_app.ui.mounts import Calls
 from tests.fakes import FakeVllm
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from feedback_app.parts import Parts
@@ -92,6 +94,24 @@ async def test_the_app_answers_while_its_pages_load_and_then_serves_them(
         moved = await browser.get("/compare?x=1")
         assert (moved.status_code, moved.headers["location"]) == (307, "/compare/?x=1")
         assert "/theme.css" in (await browser.get("/compare/")).text
+
+
+async def test_pages_that_fail_at_another_threads_parsing_are_loaded_again(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failures = [SystemError("AST constructor recursion depth mismatch"), SystemError("again")]
+
+    def load(self: LatePages) -> FastAPI:
+        if failures:
+            raise failures.pop()
+        return plain_pages()
+
+    monkeypatch.setattr(LatePages, "load", load)
+    late = LatePages(parts)
+    running = asyncio.create_task(late.run())
+    await until(lambda: late.pages is not None)
+    assert not late.failed
+    running.cancel()
 
 
 async def test_pages_that_cannot_be_loaded_say_so(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:

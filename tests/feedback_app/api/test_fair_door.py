@@ -107,11 +107,12 @@ async def test_who_does_not_read_their_answer_holds_no_place_beyond_its_deadline
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(door, "LATE_READER_S", 0.2)
-    site.deadline(1.5)
+    site.deadline(4)
 
     async def many(*_: object) -> AsyncIterator[dict[str, Any]]:
-        for _ in range(10_000):  # more than the sockets between them hold
-            yield {"choices": [{"index": 0, "delta": {"content": "z" * 2000}, "finish_reason": None}]}
+        for _ in range(500):  # more than the sockets between them hold
+            await asyncio.sleep(0.002)
+            yield {"choices": [{"index": 0, "delta": {"content": "z" * 40_000}, "finish_reason": None}]}
 
     monkeypatch.setattr(site.fake, "events", many)
     body = json.dumps({"model": "policy", "messages": HELLO, "stream": True}).encode()
@@ -120,7 +121,7 @@ async def test_who_does_not_read_their_answer_holds_no_place_beyond_its_deadline
     head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {site.keys['chi']}\r\n"
     writer.write(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
     await until(lambda: site.admission.counts()["running"] == 1)
-    await until(lambda: idle(site), 10)
+    await until(lambda: idle(site), 20)
     assert site.store.reservations.listing() == []  # what had come is kept
     writer.transport.abort()
     assert b"200 OK" in await reader.read(100)

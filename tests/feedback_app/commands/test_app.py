@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -358,3 +359,38 @@ def test_export_and_import_say_what_they_did(run: Run, tmp_path: Path) -> None:
     assert "replaced: EMAIL 1" in replaced.stdout
     (file,) = (tmp_path / "clean").iterdir()
     assert "<EMAIL_1>" in file.read_text()
+
+
+@pytest.mark.parametrize("line", ['home = "kept"\nport = "no port"', 'home = "kept"'])
+def test_the_log_of_errors_is_where_the_settings_file_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("ALIGNLOOP_HOME", raising=False)
+    (tmp_path / "alignloop.toml").write_text(line)
+    assert explain(Conflict("Stop.")) == ("Stop.", 1)
+    assert "Conflict: Stop." in (tmp_path / "kept" / "logs" / "errors.log").read_text()
+
+
+def test_every_error_of_the_three_packages_is_of_one_tree_and_drawn_in_it(tmp_path: Path) -> None:
+    import alignment.errors
+    import feedback_app.errors
+    import serving.errors
+
+    drawn = feedback_app.errors.__doc__ or ""
+    for room in (feedback_app.errors, alignment.errors, serving.errors):
+        for name, value in vars(room).items():
+            if isinstance(value, type) and issubclass(value, Exception):
+                assert issubclass(value, alignment.errors.UserFacingError)
+                assert re.search(rf"\b{name}\b", drawn), f"{name} is not in the drawing"
+
+
+def test_errors_of_vllm_and_of_training_keep_their_codes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from alignment.errors import StageError
+    from serving.errors import LaunchProblem, ModelProblem, VllmError
+
+    monkeypatch.setenv("ALIGNLOOP_HOME", str(tmp_path))
+    assert explain(ModelProblem("No tokenizer.")) == ("No tokenizer.", 2)
+    assert explain(LaunchProblem("Port in use.")) == ("Port in use.", 1)
+    assert explain(StageError("No rows.")) == ("No rows.", 1)
+    assert "10.0.0.1" not in VllmError(500, "10.0.0.1 is tired").outside

@@ -93,7 +93,7 @@ def test_it_is_said_on_the_page_and_by_the_command(sqlite_store: Store) -> None:
     turn = sqlite_store.rounds.add("dpo", None, 0, {})
     turn = sqlite_store.rounds.update(turn.id or 0, status="held", rows=with_left_out({"train": 8}, TOOL))
     html = evidence(SimpleNamespace(rounds=[turn]), None, {})  # type: ignore[arg-type]
-    assert "Rows left out of the training: 1 refused by the model&#x27;s chat template (&lt;tool&gt;)." in html
+    assert "Rows left out of the training: 1 refused by the model&#39;s chat template (&lt;tool&gt;)." in html
     console = Console(file=io.StringIO(), width=200)
     show_round(console, json.loads(json.dumps(round_report(sqlite_store, turn))))
     assert f"rows left out of the training: {SAID}" in console.file.getvalue()  # type: ignore[attr-defined]

@@ -117,7 +117,7 @@ async def test_a_chained_round_continues_the_incumbent_and_records_it(tmp_path: 
     assert bench.get(first).evaluation["started_from"] == {"start": "base", "version": "base"}
     version = store.versions.get("policy-0002")
     assert version is not None
-    assert version_lineage(store, version)["parent"] == "policy-0001"
+    assert version_lineage(store, version).parent == "policy-0001"
     spec = json.loads((artifacts(store, second)["dpo"] / "spec.json").read_text())
     served = store.versions.get("policy-0001")
     assert served is not None

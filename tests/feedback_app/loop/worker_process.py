@@ -14,7 +14,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
-from alignment.run import die_with_parent
+from alignment.processes import die_with_parent
 from feedback_app.loop import worker as module
 from feedback_app.settings import Settings, TrainOn
 from feedback_app.store.database import open_store

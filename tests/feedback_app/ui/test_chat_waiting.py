@@ -13,34 +13,49 @@ from tests.fakes import Reply
 from tests.waiting import until
 
 if TYPE_CHECKING:
+    from feedback_app.parts import Parts
     from feedback_app.ui.chat_events import ChatEvents
+    from tests.browser.stage import TalkingVllm
 
 pytestmark = pytest.mark.slow  # imports Gradio
 
 
 @pytest.fixture
-def page(tmp_path: Path) -> ChatEvents:
+def vllm() -> TalkingVllm:
+    from tests.browser.stage import TalkingVllm
+
+    return TalkingVllm()
+
+
+@pytest.fixture
+def parts(tmp_path: Path, vllm: TalkingVllm) -> Parts:
+    from tests.browser.stage import make_parts
+
+    return make_parts(tmp_path, vllm)
+
+
+@pytest.fixture
+def page(parts: Parts) -> ChatEvents:
     from feedback_app.ui.chat_events import ChatEvents
-    from tests.browser.stage import TalkingVllm, make_parts
 
-    return ChatEvents(make_parts(tmp_path, TalkingVllm()))
+    return ChatEvents(parts)
 
 
-async def send(page: ChatEvents) -> dict[str, Any]:
+async def send(page: ChatEvents, parts: Parts) -> dict[str, Any]:
     """A first message; the act that asks about its conversation."""
-    person = page.store.people.by_name("charlie")
+    person = parts.store.people.by_name("charlie")
     assert person is not None
     answer = await page.act(person, {"do": "send", "text": "Hello?", "conversation": ""})
     assert answer.state["busy"]
     return {"person": person, "act": {"do": "show", "conversation": answer.state["conversation"]}}
 
 
-async def test_the_page_tells_the_place_and_then_why_no_answer_came(page: ChatEvents) -> None:
-    answers = page.parts.answers
+async def test_the_page_tells_the_place_and_then_why_no_answer_came(page: ChatEvents, parts: Parts) -> None:
+    answers = parts.answers
     answers.admission = Admission(1)
     answers.settings = answers.settings.model_copy(update={"request_deadline_s": 3})
     with answers.admission.claim("somebody", Load(1, 1), 100):
-        asked = await send(page)
+        asked = await send(page, parts)
         seen = [live async for live in page.listen(asked["person"], asked["act"])]
     assert seen[0]["waiting"] == "Waiting for a free place: you are next"
     assert seen[-1]["done"]
@@ -51,13 +66,13 @@ async def test_the_page_tells_the_place_and_then_why_no_answer_came(page: ChatEv
 
 
 async def test_an_answer_that_ends_while_the_page_looks_is_not_shown_as_missing(
-    page: ChatEvents, monkeypatch: pytest.MonkeyPatch
+    page: ChatEvents, parts: Parts, vllm: TalkingVllm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from feedback_app.ui import chat_events
 
     reply = Reply("Here I am.", pause_at=1)
-    page.parts.vllm.queue(reply)  # type: ignore[attr-defined]
-    asked = await send(page)
+    vllm.queue(reply)
+    asked = await send(page, parts)
     stream = page.streams.get(asked["act"]["conversation"])
     assert stream is not None
     read, loop, looked = chat_events.read_conversation, asyncio.get_running_loop(), []

@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feedback_app.ui.markup import ago, attributes, button, count, duration, esc, icon, prose
+from feedback_app.ui.markup import ago, attributes, button, count, duration, html, icon, prose
 
 
 @given(st.text())
 def test_escaped_text_cannot_open_an_element_or_leave_an_attribute(text: str) -> None:
-    assert not set(esc(text)) & set("<>\"'")
+    assert not set(html("{}", text)) & set("<>\"'")
 
 
 @pytest.mark.parametrize(
@@ -19,9 +19,9 @@ def test_escaped_text_cannot_open_an_element_or_leave_an_attribute(text: str) ->
     ["<script>alert(1)</script>", "<img src=x onerror=alert(1)>", "a <b>bold</b> claim", "<iframe src='//e.example'>"],
 )
 def test_html_in_an_answer_is_shown_as_text(text: str) -> None:
-    html = prose(text)
-    assert "&lt;" in html
-    assert not any(f"<{tag}" in html for tag in ("script", "img", "b>", "iframe"))
+    shown = prose(text)
+    assert "&lt;" in shown
+    assert not any(f"<{tag}" in shown for tag in ("script", "img", "b>", "iframe"))
 
 
 def test_an_image_in_an_answer_is_not_loaded() -> None:
@@ -33,22 +33,22 @@ def test_a_link_that_runs_script_stays_text() -> None:
 
 
 def test_a_link_opens_apart_and_tells_nothing() -> None:
-    html = prose("[docs](https://elsewhere.example)")
-    assert 'target="_blank" rel="noopener noreferrer nofollow"' in html
+    shown = prose("[docs](https://elsewhere.example)")
+    assert 'target="_blank" rel="noopener noreferrer nofollow"' in shown
 
 
 def test_plain_markdown_is_rendered() -> None:
-    html = prose("One **bold** word\n\n- a\n- b\n\n```\ncode < here\n```")
-    assert "<strong>bold</strong>" in html
-    assert html.count("<li>") == 2
-    assert "code &lt; here" in html
+    shown = prose("One **bold** word\n\n- a\n- b\n\n```\ncode < here\n```")
+    assert "<strong>bold</strong>" in shown
+    assert shown.count("<li>") == 2
+    assert "code &lt; here" in shown
 
 
 def test_a_button_with_an_icon_alone_has_a_name() -> None:
-    html = button("copy", symbol="copy", label="Copy")
-    assert 'aria-label="Copy"' in html
-    assert 'title="Copy"' in html
-    assert icon("copy") in html
+    shown = button("copy", symbol="copy", label="Copy")
+    assert 'aria-label="Copy"' in shown
+    assert 'title="Copy"' in shown
+    assert icon("copy") in shown
 
 
 def test_attributes_leave_out_what_is_not_said() -> None:
