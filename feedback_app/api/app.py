@@ -43,8 +43,8 @@ class LatePages:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        self._pages: ASGIApp | None = None
-        self._failed = False
+        self.pages: ASGIApp | None = None
+        self.failed = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["path"] in PAGE_PATHS:  # Gradio's relative addresses need the slash
@@ -53,9 +53,9 @@ class LatePages:
             await moved(scope, receive, send)
             return
         waiting: ASGIApp = starting_page() if scope["method"] == "GET" else JSONResponse({"error": "Starting."}, 503)
-        if self._failed:
+        if self.failed:
             waiting = JSONResponse({"error": "The pages could not be loaded; the log says why."}, 500)
-        await (self._pages or waiting)(scope, receive, send)
+        await (self.pages or waiting)(scope, receive, send)
 
     async def run(self) -> None:
         """Load the pages in a thread, then serve them until cancelled."""
@@ -75,10 +75,10 @@ class LatePages:
                 log.exception("the pages could not be loaded")
                 break
         if pages is None:
-            self._failed = True
+            self.failed = True
             return
         async with pages.router.lifespan_context(pages):
-            self._pages = OwnCalls(OwnDocument(pages), pages.state.calls)
+            self.pages = OwnCalls(OwnDocument(pages), pages.state.calls)
             await asyncio.Event().wait()
 
     def load(self) -> FastAPI:

@@ -112,7 +112,7 @@ class Limits:
 
     def __init__(self, app: ASGIApp, store: Store, table: Sequence[Bound]) -> None:
         self._app, self._store, self._table = app, store, table
-        self._held: Counter[str] = Counter()  # bytes, by person
+        self.held: Counter[str] = Counter()  # bytes, by person
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = Headers(scope=scope) if scope["type"] == "http" else Headers()
@@ -120,7 +120,7 @@ class Limits:
             await self._app(scope, receive, send)
             return
         bound = self._bound(str(scope["path"]))
-        held = Held(self._held, bound.bytes)
+        held = Held(self.held, bound.bytes)
         try:
             announced = int(headers.get("content-length", "0"))
             if announced > bound.bytes:

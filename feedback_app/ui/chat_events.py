@@ -51,8 +51,8 @@ class ChatEvents:
     """Acts of the chat page, for every person and tab."""
 
     def __init__(self, parts: Parts) -> None:
-        self._parts = parts
-        self._store = parts.store
+        self.parts = parts
+        self.store = parts.store
         self.streams = Streams()
         self._watch = ModelWatch(parts)
         self._examples = read_examples(parts)
@@ -91,7 +91,7 @@ class ChatEvents:
     async def listen(self, person: Person, act: Act) -> AsyncIterator[dict[str, Any]]:
         """The answer that is being written in one of this person's conversations, as HTML so far."""
         conversation_id = str(act.get("conversation"))
-        owner = await asyncio.to_thread(self._store.conversations.conversation, conversation_id)
+        owner = await asyncio.to_thread(self.store.conversations.conversation, conversation_id)
         if owner is None or owner.person_id != person.id:
             return
         async for live in self.streams.follow(conversation_id):
@@ -111,10 +111,10 @@ class ChatEvents:
 
     async def _pulse(self, person: Person, act: Act) -> Answer:
         state = await self._watch.state()
-        return Answer({"model": theme.loading_model(state, self._store.now())}, {"ready": state["name"] == "ready"})
+        return Answer({"model": theme.loading_model(state, self.store.now())}, {"ready": state["name"] == "ready"})
 
     async def _rename_open(self, person: Person, act: Act) -> Answer:
-        conversations = await asyncio.to_thread(self._store.conversations.of, person.id, Purpose.CHAT)
+        conversations = await asyncio.to_thread(self.store.conversations.of, person.id, Purpose.CHAT)
         current = str(act.get("conversation") or "")
         return Answer(
             {"side": chat_thread.side_bar(conversations, current, renaming=str(act["of"]))}, {"renaming": True}
@@ -124,21 +124,21 @@ class ChatEvents:
         await self._own(person, str(act["of"]))
         title = " ".join(str(act.get("title", "")).split())[:120]
         if title:
-            await asyncio.to_thread(self._store.conversations.rename, str(act["of"]), title)
+            await asyncio.to_thread(self.store.conversations.rename, str(act["of"]), title)
         return await self._page(person, str(act.get("conversation") or ""))
 
     async def _delete(self, person: Person, act: Act) -> Answer:
         await self._own(person, str(act["of"]))
         await self.streams.stop(str(act["of"]))
-        await asyncio.to_thread(self._store.conversations.delete, str(act["of"]))
+        await asyncio.to_thread(self.store.conversations.delete, str(act["of"]))
         current = str(act.get("conversation") or "")
         return await self._page(person, "" if current == act["of"] else current)
 
     async def _sibling(self, person: Person, act: Act) -> Answer:
         conversation_id, message_id = str(act["conversation"]), str(act["message"])
         await self._own(person, conversation_id)
-        messages = await asyncio.to_thread(self._store.conversations.thread, conversation_id)
-        await asyncio.to_thread(self._store.conversations.set_head, conversation_id, leaf(messages, message_id))
+        messages = await asyncio.to_thread(self.store.conversations.thread, conversation_id)
+        await asyncio.to_thread(self.store.conversations.set_head, conversation_id, leaf(messages, message_id))
         return await self._page(person, conversation_id)
 
     # Answers
@@ -148,20 +148,20 @@ class ChatEvents:
         fresh = not conversation_id
         if fresh:
             conversation_id = (
-                await asyncio.to_thread(self._store.conversations.add_conversation, person.id, Purpose.CHAT)
+                await asyncio.to_thread(self.store.conversations.add_conversation, person.id, Purpose.CHAT)
             ).id
         before = await asyncio.to_thread(self._signals.before_message, person, conversation_id)
         stream = await self.streams.start(
-            conversation_id, lambda: self._parts.answers.reply(person, conversation_id, text)
+            conversation_id, lambda: self.parts.answers.reply(person, conversation_id, text)
         )
         if stream.refused is not None:
             if fresh:
-                await asyncio.to_thread(self._store.conversations.delete, conversation_id)
+                await asyncio.to_thread(self.store.conversations.delete, conversation_id)
             return Answer(error=stream.refused.outside, where="composer")
         if before is not None:
             await asyncio.to_thread(self._signals.said, person, before, text)
         if not consent.has_consented(person):
-            await asyncio.to_thread(consent.consent, self._store, person)
+            await asyncio.to_thread(consent.consent, self.store, person)
         answer = await self._page(person, conversation_id)
         answer.state["sent"] = True
         return answer
@@ -170,14 +170,14 @@ class ChatEvents:
         conversation_id, message_id = str(act["conversation"]), str(act["message"])
         await self._own(person, conversation_id)
         if self.streams.get(conversation_id) is None:
-            path = await asyncio.to_thread(self._store.conversations.path, message_id)
+            path = await asyncio.to_thread(self.store.conversations.path, message_id)
             if path[0].conversation_id != conversation_id:
                 raise NotFound("There is no such message in this conversation.")
             question = next(message for message in reversed(path) if message.role == Speaker.USER)
-            await asyncio.to_thread(self._store.conversations.set_head, conversation_id, question.id)
-            stream = await self.streams.start(conversation_id, lambda: self._parts.answers.retry(person, message_id))
+            await asyncio.to_thread(self.store.conversations.set_head, conversation_id, question.id)
+            stream = await self.streams.start(conversation_id, lambda: self.parts.answers.retry(person, message_id))
             if stream.refused is not None:
-                await asyncio.to_thread(self._store.conversations.set_head, conversation_id, message_id)
+                await asyncio.to_thread(self.store.conversations.set_head, conversation_id, message_id)
                 answer = await self._page(person, conversation_id)
                 answer.error, answer.where = stream.refused.outside, "composer"
                 return answer
@@ -198,14 +198,14 @@ class ChatEvents:
 
     async def _rate(self, person: Person, act: Act) -> Answer:
         try:
-            await asyncio.to_thread(rate, self._store, person, act)
+            await asyncio.to_thread(rate, self.store, person, act)
         except VerdictStands:
             return await self._rated_elsewhere(person, act)
         return await self._page(person, str(act["conversation"]), saved=str(act["message"]))
 
     async def _correct(self, person: Person, act: Act) -> Answer:
         try:
-            await asyncio.to_thread(rate, self._store, person, act)
+            await asyncio.to_thread(rate, self.store, person, act)
             await asyncio.to_thread(self._signals.edited, person, str(act["message"]), str(act.get("correction", "")))
             return await self._page(person, str(act["conversation"]), saved=str(act["message"]))
         except VerdictStands:
@@ -224,7 +224,7 @@ class ChatEvents:
 
     async def _undo(self, person: Person, act: Act) -> Answer:
         try:
-            await asyncio.to_thread(undo, self._store, person, str(act["judgement"]))
+            await asyncio.to_thread(undo, self.store, person, str(act["judgement"]))
         except VerdictStands:
             return await self._rated_elsewhere(person, act)
         return await self._page(person, str(act["conversation"]))
@@ -238,7 +238,7 @@ class ChatEvents:
     # What is shown
 
     async def _own(self, person: Person, conversation_id: str) -> None:
-        conversation = await asyncio.to_thread(self._store.conversations.conversation, conversation_id)
+        conversation = await asyncio.to_thread(self.store.conversations.conversation, conversation_id)
         if conversation is None or conversation.person_id != person.id:
             raise NotFound("There is no such conversation of yours. Start a new one.")
 
@@ -246,13 +246,13 @@ class ChatEvents:
         talked = None
         stream = self.streams.get(conversation_id)
         if conversation_id:
-            talked = await asyncio.to_thread(read_conversation, self._store, person, conversation_id)
+            talked = await asyncio.to_thread(read_conversation, self.store, person, conversation_id)
             if stream is not None and stream.done.is_set():
                 # Its end came while the conversation was read, perhaps before its answer could be seen there.
                 stream = None
-                talked = await asyncio.to_thread(read_conversation, self._store, person, conversation_id)
+                talked = await asyncio.to_thread(read_conversation, self.store, person, conversation_id)
         # A stream that ends from here on is still shown as running: whoever listens to it is told of its end.
-        conversations = await asyncio.to_thread(self._store.conversations.of, person.id, Purpose.CHAT)
+        conversations = await asyncio.to_thread(self.store.conversations.of, person.id, Purpose.CHAT)
         state = await self._watch.state()
         current = talked.id if talked else ""
         writing = talked is not None and stream is not None
@@ -260,7 +260,7 @@ class ChatEvents:
         answer = Answer(
             {
                 "top": theme.top_bar("/", person.name, person.role, chat_menu()),
-                "model": theme.loading_model(state, self._store.now()),
+                "model": theme.loading_model(state, self.store.now()),
                 "side": chat_thread.side_bar(conversations, current),
                 "thread": body or chat_thread.welcome(self._examples, consent.line(self._signals.kinds)),
             },

@@ -138,7 +138,7 @@ class FakeVllm:
         await response.prepare(request)
         sent = b""
         try:
-            async for event in self._events(words, n, reason, stopped):
+            async for event in self.events(words, n, reason, stopped):
                 chunk = {**head, "object": "chat.completion.chunk", **event}
                 sent += (data := f"data: {json.dumps(chunk)}\n\n".encode())
                 await response.write(data)
@@ -167,9 +167,7 @@ class FakeVllm:
         tops = {f"token_id:{token}": self.logprobs.get(token, -float(token)) for token in (99, *tokens)}
         return web.json_response({"choices": [{"text": "a", "logprobs": {"top_logprobs": [tops]}}]})
 
-    async def _events(
-        self, words: list[str], n: int, reason: str, stopped: str | None
-    ) -> AsyncIterator[dict[str, Any]]:
+    async def events(self, words: list[str], n: int, reason: str, stopped: str | None) -> AsyncIterator[dict[str, Any]]:
         for i in range(n):
             yield _choice(i, {"role": "assistant", "content": ""}, None)
         for number, word in enumerate(words):

@@ -106,11 +106,11 @@ async def test_pages_that_fail_at_another_threads_parsing_are_loaded_again(
             raise failures.pop()
         return plain_pages()
 
-    monkeypatch.setattr(LatePages, "_load", load)
+    monkeypatch.setattr(LatePages, "load", load)
     late = LatePages(parts)
     running = asyncio.create_task(late.run())
-    await until(lambda: late._pages is not None)
-    assert not late._failed
+    await until(lambda: late.pages is not None)
+    assert not late.failed
     running.cancel()
 
 

@@ -114,7 +114,7 @@ async def test_who_does_not_read_their_answer_holds_no_place_beyond_its_deadline
             await asyncio.sleep(0.002)
             yield {"choices": [{"index": 0, "delta": {"content": "z" * 40_000}, "finish_reason": None}]}
 
-    monkeypatch.setattr(site.fake, "_events", many)
+    monkeypatch.setattr(site.fake, "events", many)
     body = json.dumps({"model": "policy", "messages": HELLO, "stream": True}).encode()
     host, port = site.url.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port), limit=1024)

@@ -143,11 +143,11 @@ async def test_one_persons_half_bodies_together_hold_only_so_much_and_give_it_ba
     assert await statuses(5) == [200, 200, 200, 429, 429]
     go.clear()
     assert await statuses(3) == [200, 200, 200]
-    assert not bench.limits._held
+    assert not bench.limits.held
     monkeypatch.setattr(limits, "OF_ALL", 250 * KIB)
     go.clear()
     assert await statuses(3) == [200, 200, 429]
-    assert not bench.limits._held
+    assert not bench.limits.held
 
 
 async def test_a_client_that_leaves_in_the_middle_leaves_nothing_behind(bench: Bench) -> None:

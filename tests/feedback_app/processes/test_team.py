@@ -77,12 +77,12 @@ WITH_ORPHAN = (
 PARENT = """
 import signal, sys
 from pathlib import Path
-from feedback_app import up
+from feedback_app.processes import team as up
 signal.signal(signal.SIGHUP, signal.SIG_DFL)  # as in a terminal, whatever the tests were started under
 up.STOP_S = 1.0
 folder, code = Path(sys.argv[1]), sys.argv[2]
 children = [up.Child(n, [sys.executable, "-c", code], folder / f"{n}.log") for n in ("app", "worker")]
-team = up.Team(children, up.lifeline.environment({}))
+team = up.Team(children, up.parent_watch.environment({}))
 up.take_signals(team)
 for c in team.children: team.start(c.name)
 print("started", flush=True)
@@ -118,10 +118,10 @@ LEAVES_ONE = "import subprocess; subprocess.Popen(['sleep', '0.2'], start_new_se
 BURYING = """
 import sys
 from pathlib import Path
-from feedback_app import up
+from feedback_app.processes import team as up
 folder, code = Path(sys.argv[1]), sys.argv[2]
 hours = iter(range(0, 10**9, 3600))  # every pause is over at the next look
-team = up.Team([up.Child("app", [sys.executable, "-c", code], folder / "app.log")], up.lifeline.environment({}),
+team = up.Team([up.Child("app", [sys.executable, "-c", code], folder / "app.log")], up.parent_watch.environment({}),
                clock=lambda: float(next(hours)))
 up.take_signals(team)
 team.start("app")
@@ -162,8 +162,8 @@ def test_what_children_leave_behind_is_buried_and_their_own_ends_are_known(tmp_p
 
 
 TIED = (
-    "import time; from feedback_app import lifeline; parent_watch.tie_to_parent(); print('tied', flush=True); "
-    "time.sleep(600)"
+    "import time; from feedback_app.processes import parent_watch; parent_watch.tie_to_parent(); "
+    "print('tied', flush=True); time.sleep(600)"
 )
 
 
