@@ -114,7 +114,10 @@ class Door:
         async with AsyncExitStack() as opening:
             opening.enter_context(self.inflight.request(target.version.name))
             claim = opening.enter_context(self.admission.claim(person.id, load, self.settings.request_deadline_s, came))
+            waited = not claim.running
             await answer.turn(claim)
+            if waited:  # whose key was ended meanwhile is not answered any more
+                await self._look(person_of_request, self.store, authorization)
             try:
                 promised = self.reserving.begin(person, answer.ticket_id)
                 if not asked.body.get("stream"):

@@ -81,6 +81,21 @@ async def test_a_client_that_leaves_while_it_waits_gives_up_its_turn(site: Site,
     assert not site.fake.requests
 
 
+async def test_who_is_disabled_while_they_wait_is_not_answered(site: Site, ask: Ask) -> None:
+    taken = [site.admission.claim(f"p{number}", site.one, 100) for number in range(4)]
+    asking = asyncio.create_task(streamed(ask("chi")))
+    await until(lambda: site.admission.counts()["waiting"] == 1)
+    chi = site.store.people.by_name("chi")
+    assert chi is not None
+    site.store.people.set_disabled(chi.id, True)
+    for claim in taken:
+        claim.release()
+    with pytest.raises(openai.AuthenticationError):
+        await asking
+    assert not site.fake.requests
+    assert idle(site)
+
+
 async def test_a_client_that_leaves_while_its_whole_answer_is_written_ends_it(site: Site) -> None:
     site.fake.delay_s = 30
     body = {"model": "policy", "messages": HELLO}
