@@ -110,7 +110,7 @@ class ChatEvents:
 
     async def _pulse(self, person: Person, act: Act) -> Answer:
         state = await self._watch.state()
-        return Answer({"model": theme.loading_model(state, self._store.now())}, {"ready": state["name"] == "ready"})
+        return Answer({"model": theme.loading_model(state, self._store.now())}, {"ready": state.ready})
 
     async def _rename_open(self, person: Person, act: Act) -> Answer:
         conversations = await asyncio.to_thread(self._store.talk.conversations, person.id, "chat")
@@ -260,7 +260,7 @@ class ChatEvents:
                 "conversation": current,
                 "title": (talked.title if talked else "") or "New conversation",
                 "busy": stream is not None,
-                "ready": state["name"] == "ready",
+                "ready": state.ready,
                 "sent": False,
                 "copies": Signal.COPY in self._signals.kinds,
             },
