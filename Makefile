@@ -5,11 +5,18 @@ SHELL := /bin/bash
 # Container images often forbid Python to keep what it compiles; every start would then compile all it imports again.
 unexport PYTHONDONTWRITEBYTECODE
 
-PYTHON ?= $(shell command -v python3.11 || command -v python3 || echo python3.11)
 VENV := .venv
 BIN := $(VENV)/bin
 # With an NVIDIA GPU the CUDA builds, else the CPU builds.
 LOCK ?= $(shell nvidia-smi -L >/dev/null 2>&1 && echo locks/nvidia.txt || echo locks/cpu.txt)
+# The Pythons that the lock was resolved for: first the one that the suite runs on, then the newest first.
+PYTHONS := $(shell sed -n 's/^\# Python: //p' $(LOCK))
+# Whether $$1 runs and is Python $$2. A file of that name may be a shim that only says that it is not installed.
+IS := is() { "$$1" -c "import sys; sys.exit('%d.%d' % sys.version_info[:2] != '$$2')" >/dev/null 2>&1; }
+ifndef PYTHON
+PYTHON := $(shell $(IS); for version in $(PYTHONS); do for name in python$$version python3; do \
+	if is $$name $$version; then command -v $$name; exit; fi; done; done)
+endif
 # Where torch's CPU builds are, when pip's own sources do not hold them.
 TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 
@@ -25,11 +32,17 @@ COUNT = 2> >(grep -v '^WARNING: Location' >&2) | awk -v total="$$(grep -c == $(1
 	'/^(Collecting|Processing|Requirement already)/ {n++; if (live) printf "\r  %d of %d packages", n, total; fflush()} \
 	/^Installing/ {printf "%s  installing them\n", live ? "\n" : ""; fflush(); said = 1} END {if (live && !said) print ""}'
 PYTEST := $(BIN)/python -m pytest
+# One process of tests a core, at most one for each 8 GiB: one may run a vLLM (4 GB) and a training at once.
+WORKERS ?= $(shell awk -v cores="$$(nproc)" '/^MemTotal/ {n = int($$2 / 2^23); if (n > cores) n = cores; \
+	print n < 1 ? 1 : n}' /proc/meminfo)
+# The tests of one file stay together and in order, so that they share what their fixtures started.
+PARALLEL = -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+TIMED = start=$$SECONDS; trap 'echo "wall time: $$((SECONDS - start)) s"' EXIT;
 # Another trainer's release, for the one study that ours is compared with; its own environment, for that study alone.
 TRL_PPO := artifacts/trl-ppo
 TRL_PPO_INSTALLED := $(TRL_PPO)/.installed-$(shell cksum < locks/trl-ppo.txt | tr ' ' -)
 
-.PHONY: help run install test test-fast test-long check bench study model clean test-set-up python packages test-packages
+.PHONY: help run install test test-fast test-long check docs bench study model clean test-set-up python packages test-packages
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*  ## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*  ## (.*)/  make \1\t\2/' | expand -t 20
@@ -40,10 +53,10 @@ run: install  ## start everything: vLLM, the app and the worker, and print one a
 install: $(INSTALLED)  ## make the environment in .venv and stop there
 
 test: test-set-up  ## the whole test suite but the minutes-long part; makes its own set-up
-	@$(PYTEST) -m "not long"
+	@$(TIMED) $(PYTEST) -m "not long" $(PARALLEL)
 
 test-fast: test-set-up  ## only the tests that start nothing heavy
-	@$(PYTEST) -m "not slow and not long"
+	@$(TIMED) $(PYTEST) -m "not slow and not long" $(PARALLEL)
 
 test-long: test-set-up  ## the studies over many seeds; takes hours
 	@$(PYTEST) -m long --timeout 0
@@ -53,6 +66,11 @@ check: $(TESTS_INSTALLED)  ## lint, format, types, import directions
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(PYTEST) tests/test_arrows.py
+
+docs: $(INSTALLED)  ## the documentation as a site in site/, its generated parts first; warnings are errors
+	@$(PIP) -q -r locks/docs.txt
+	@$(BIN)/python -m docs.generate --write
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 bench: $(TESTS_INSTALLED)  ## measure this machine: training, the door, swaps, the store
 	@mkdir -p artifacts/bench; for file in tests/bench/[a-z]*.py; do \
@@ -67,14 +85,14 @@ model: $(INSTALLED)  ## rebuild the embedded model from data/recipe
 	@$(BIN)/python -m data.recipe.build
 
 clean:  ## remove the environment and what tools leave behind; never .alignloop
-	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .hypothesis build dist artifacts
+	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .hypothesis build dist artifacts site
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # --- the environment ----------------------------------------------------------------------------------
 
 python:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null || { \
-	  echo "alignloop needs Python 3.11, and $(PYTHON) is not that; install it, or name one: make run PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@$(IS); for version in $(PYTHONS); do if is "$(PYTHON)" $$version; then exit; fi; done; \
+	  echo "alignloop needs one of Python $(PYTHONS), and $(or $(PYTHON:%=%),none of them) $(if $(PYTHON),is not one that runs,runs here); install one, or name it: make run PYTHON=/path/to/python$(firstword $(PYTHONS))" >&2; exit 1
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { \
 	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then $(call apt,python3-venv); \
 	  else echo "Python cannot make environments here; install that part first: sudo apt-get install python3-venv" >&2; exit 1; fi; }

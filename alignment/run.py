@@ -20,6 +20,8 @@ from alignment.processes import die_with_parent
 if TYPE_CHECKING:
     from alignment.stage.runner import Outside
 
+ADDRESS_KEY = "OPENAI_API_KEY"  # the variable with the key of the address that a stage may ask
+
 
 def quiet_environment() -> None:
     """Set what the training libraries read when they are imported: no telemetry, no bars, no forked tokenizers."""
@@ -55,7 +57,7 @@ def main(arguments: list[str], outside: Outside | None = None) -> int:
         print(f"{arguments[0]} is not a stage's spec: {error}", file=sys.stderr)
         return 2
     try:
-        run_stage(spec, outside=outside)
+        run_stage(spec, outside=outside, key=os.environ.get(ADDRESS_KEY, ""))
     except AlignmentError as error:
         traceback.print_exc()
         _write_error(spec.out, str(error))

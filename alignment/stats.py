@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 ONE_SIDED_95 = 1.6448536269514722  # the normal quantile at 0.95
 TWO_SIDED_95 = 1.959963984540054  # the normal quantile at 0.975
@@ -31,6 +32,40 @@ def wilson_interval(successes: float, trials: int, z: float = TWO_SIDED_95) -> t
     scale = 1 + z * z / trials
     # The share lies inside by construction; rounding must not push it out at 0 and 1.
     return (max(0.0, min(share, (centre - spread) / scale)), min(1.0, max(share, (centre + spread) / scale)))
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """Comparisons of one thing with another, from the first one's side."""
+
+    wins: int = 0
+    losses: int = 0
+    ties: int = 0
+
+    @property
+    def n(self) -> int:
+        """How many comparisons there are."""
+        return self.wins + self.losses + self.ties
+
+    @property
+    def decided(self) -> int:
+        """How many are no tie."""
+        return self.wins + self.losses
+
+    @property
+    def score(self) -> float:
+        """Wins, with ties as half."""
+        return self.wins + self.ties / 2
+
+    @property
+    def win_rate(self) -> float:
+        """The share that was won, ties as half; ½ when there are none."""
+        return self.score / self.n if self.n else 0.5
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Wilson's 95 % interval of `win_rate`."""
+        return wilson_interval(self.score, self.n)
 
 
 def paired_loss_upper(lost: int, gained: int, trials: int, z: float = ONE_SIDED_95) -> float:

@@ -60,7 +60,7 @@ def look(store: Store, name: str) -> Life:
 
 def last(store: Store, name: str) -> Beat | None:
     """The last beat of a name."""
-    return next((beat for beat in store.beats.all() if beat.name == name), None)
+    return next((beat for beat in store.heartbeats.all() if beat.name == name), None)
 
 
 def written_by(beat: Beat, pid: int) -> bool:
@@ -119,7 +119,7 @@ class Heart:
 
     def _write(self, state: Mapping[str, Any]) -> None:
         with self._writing:
-            self._store.beats.beat(self._name, {**state, _PROCESS: _this_process()})
+            self._store.heartbeats.beat(self._name, {**state, _PROCESS: _this_process()})
 
 
 def _runs(process: Any) -> bool | None:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from alignment.terms import Setting as Setting
 from feedback_app.errors import UsageError
-
-Setting = bool | int | float | str
 
 
 def read_pairs(pairs: Sequence[str]) -> dict[str, Setting]:

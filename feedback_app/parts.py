@@ -1,40 +1,85 @@
 """What the pages and the HTTP routes are handed: built once by the composition root, read everywhere, never changed.
 
-The pages know the loop only through callables here, so that `ui` and `api` need not import `loop`.
+`Loop` is all that they know of the loop, so that `ui` and `api` need not import it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from alignment.terms import Setting
     from feedback_app.collect.answer import Answers
     from feedback_app.collect.tasks import Comparing
+    from feedback_app.domain.lineage import PersonLineage, VersionLineage
     from feedback_app.settings import Settings
     from feedback_app.store.database import Store
-    from feedback_app.store.tables import Person, Round
+    from feedback_app.store.tables import Person, Publication, Round
     from serving.client import VllmClient
     from serving.model_check import ModelFacts
 
 
+class Loop(Protocol):
+    """What operators may ask of the loop. Errors are `AlignloopError`s whose sentence is shown."""
+
+    @property
+    def methods(self) -> Sequence[str]:
+        """What a round may be started with; the first is the default."""
+        ...
+
+    @property
+    def limits(self) -> Mapping[str, float]:
+        """The gate's limits by name."""
+        ...
+
+    def start_round(
+        self, method: str, *, requested_by: str | None, seed: int, settings: Mapping[str, Setting]
+    ) -> Round:
+        """Queue a round."""
+        ...
+
+    def read_settings(self, text: str) -> Mapping[str, Setting]:
+        """A round's settings as they are typed, KEY=VALUE with spaces between. Raises `UsageError`."""
+        ...
+
+    def promote(self, version: str, person_id: str | None, note: str) -> Publication:
+        """Point `policy` at a version."""
+        ...
+
+    def rollback(self, person_id: str | None) -> Publication:
+        """Point `policy` back at what it meant before."""
+        ...
+
+    def rollback_target(self) -> str | None:
+        """The version that a rollback leads to; None when there is none."""
+        ...
+
+    def over_rounds(self) -> Sequence[Mapping[str, Any]]:
+        """The numbers of the evaluated rounds, oldest first."""
+        ...
+
+    def flags(self, frozen: Round) -> Mapping[str, str]:
+        """The accounts to look at that were found when the round was frozen: by the ids of people, in words."""
+        ...
+
+    def alarms(self) -> Sequence[str]:
+        """Sentences about versions that cannot be served, and about a vLLM that is not this home's."""
+        ...
+
+    def version_lineage(self, name: str) -> VersionLineage:
+        """What `alignloop lineage` says of a version. Raises `NotFound`."""
+        ...
+
+    def person_lineage(self, person: Person) -> PersonLineage:
+        """What `alignloop lineage` says of a person."""
+        ...
+
+
 @dataclass(frozen=True)
 class Parts:
-    """Everything a page may use.
-
-    `promote(version, person_id, note)` and `rollback(person_id)` flip the alias `policy`, and
-    `start_round(method, requested_by=, seed=, settings=)` queues a round; all raise an `AlignloopError` whose
-    sentence is shown. `methods` are the names a round may be started with, first one the default.
-    `rollback_target()` names the version that a rollback leads to, None when there is none. `over_rounds()` gives
-    the numbers of the evaluated rounds, oldest first (`loop.history`). `limits` are the gate's, by name, for
-    showing guards against them. `vllm_state()` says where vLLM stands (`name`, `since`, `detail`) when this process
-    owns it; empty otherwise, and then the beat `vllm` is read. `version_lineage(name)` and `person_lineage(person)` are
-    what `alignloop lineage` says; the first raises `NotFound`. `flags(round)` are the accounts to look at that were
-    found when the round was frozen: by the ids of people, in words. `alarms()` are sentences about versions that cannot
-    be served and a vLLM that is not this home's. `read_settings(text)` reads a round's settings as
-    they are typed, KEY=VALUE with spaces between; it raises `UsageError`.
-    """
+    """Everything that a page or a route may use. `facts` are None while the model's files cannot be read here."""
 
     settings: Settings
     store: Store
@@ -42,16 +87,4 @@ class Parts:
     answers: Answers
     comparing: Comparing
     facts: ModelFacts | None
-    promote: Callable[[str, str | None, str], object]
-    rollback: Callable[[str | None], object]
-    version_lineage: Callable[[str], Mapping[str, Any]]
-    person_lineage: Callable[[Person], Mapping[str, Any]]
-    start_round: Callable[..., object]
-    methods: Sequence[str] = ("dpo",)
-    read_settings: Callable[[str], Mapping[str, Any]] = lambda text: {}
-    rollback_target: Callable[[], str | None] = lambda: None
-    over_rounds: Callable[[], Sequence[Mapping[str, Any]]] = lambda: ()
-    flags: Callable[[Round], Mapping[str, str]] = lambda turn: {}
-    alarms: Callable[[], Sequence[str]] = lambda: ()
-    limits: Mapping[str, float] = field(default_factory=dict)
-    vllm_state: Callable[[], Mapping[str, Any]] = field(default=dict)
+    loop: Loop

@@ -20,17 +20,11 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from feedback_app.domain.judging import Signal
+from feedback_app.domain.votes import Promote as Promote
 from feedback_app.errors import UsageError
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-
-
-class Promote(StrEnum):
-    """Who turns a passed gate into a promotion."""
-
-    MANUAL = "manual"
-    ON_PASS = "on_pass"
-    ON_EVIDENCE = "on_evidence"
 
 
 class TrainOn(StrEnum):
@@ -47,17 +41,6 @@ class PersonalData(StrEnum):
     OFF = "off"
     FLAG = "flag"
     REPLACE = "replace"
-
-
-class Signal(StrEnum):
-    """What people do with an answer without being asked; the same names as `alignment.dataset.compile.Signal`."""
-
-    RETRY = "retry"
-    COPY = "copy"
-    STOP = "stop"
-    EDIT = "edit"
-    ABANDONED = "abandoned"
-    THANKS = "thanks"
 
 
 def shipped_data() -> Path:

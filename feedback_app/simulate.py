@@ -12,7 +12,7 @@ import asyncio
 import random
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -20,9 +20,12 @@ from typing import TYPE_CHECKING, Any
 from alignment.evaluation.tastes import TASTES, Taste
 from feedback_app.collect.answer import Answers, Failed, Finished
 from feedback_app.collect.consent import consent
-from feedback_app.collect.judge import Choice, MarkName, compare_verdict, judge, like, rank_verdict
-from feedback_app.collect.people import Role, add_person
+from feedback_app.collect.judge import Choice, compare_verdict, judge, like, rank_verdict
+from feedback_app.collect.people import add_person
 from feedback_app.collect.tasks import Comparing, PairReady
+from feedback_app.domain.conversations import Purpose
+from feedback_app.domain.judging import Kind, Mark
+from feedback_app.domain.people import Role
 from feedback_app.errors import Conflict, NotFound, Unavailable, UsageError
 from feedback_app.store.database import Store
 from feedback_app.store.tables import Person, Ticket
@@ -30,13 +33,25 @@ from feedback_app.store.tables import Person, Ticket
 if TYPE_CHECKING:
     from feedback_app.settings import Settings
 
-KINDS = ("like", "compare", "rank", "mixed")
+MIXED = "mixed"  # takes turns
+KINDS = (*Kind, MIXED)
 PEOPLE = 4  # how many vote at once; each has one question at a time, like a person
 RANKED = 4  # answers in a ranking
 
 
+@dataclass(frozen=True, slots=True)
+class Simulated:
+    """What was handed in: verdicts by kind, how many preferred one answer, how many were ties, and how long it took."""
+
+    annotator: str
+    judgements: Mapping[str, int]
+    decided: int
+    ties: int
+    seconds: float
+
+
 @dataclass
-class _Tally:
+class _HandedIn:
     """What has been handed in so far."""
 
     kinds: Counter[str] = field(default_factory=Counter)
@@ -59,7 +74,7 @@ async def simulate(
     comparing: Comparing,
     annotator: str,
     judgements: int,
-    kind: str = "compare",
+    kind: str = Kind.COMPARE,
     seed: int = 0,
     noise: float = 0.0,
     left_bias: float = 0.0,
@@ -67,14 +82,13 @@ async def simulate(
     prompts: Sequence[str] = (),
     people: int = PEOPLE,
     yes: bool = False,
-) -> dict[str, Any]:
+) -> Simulated:
     """Have scripted people of one taste hand in `judgements` verdicts.
 
     `kind` is what they do; `mixed` takes turns. `noise` is the share of verdicts that ignore the texts and
     `left_bias` the share that choose the left whatever it says. `prompts` are what they chat about when
-    they like. Returns `annotator`, `judgements` (by kind), `decided`, `ties`, `seconds`. Raises `UsageError`
-    on an unknown taste or kind or on a model that is not the embedded one without `yes`, and
-    `Unavailable` while there is no model.
+    they like. Raises `UsageError` on an unknown taste or kind or on a model that is not the embedded one without
+    `yes`, and `Unavailable` while there is no model.
     """
     if annotator not in TASTES:
         raise UsageError(f"There is no scripted annotator called {annotator!r}. There are: {', '.join(TASTES)}.")
@@ -87,7 +101,7 @@ async def simulate(
             raise UsageError(f"The {name} is a share between 0 and 1, not {share}.")
     check_embedded(answers.settings, yes=yes)
     started = time.perf_counter()
-    tally = _Tally()
+    handed_in = _HandedIn()
     crowd = [
         _Scripted(
             store=store,
@@ -107,16 +121,16 @@ async def simulate(
     try:
         async with asyncio.TaskGroup() as group:
             for number, scripted in enumerate(crowd):
-                group.create_task(scripted.work(plan[number :: len(crowd)], tally))
+                group.create_task(scripted.work(plan[number :: len(crowd)], handed_in))
     except ExceptionGroup as errors:
         raise errors.exceptions[0] from None
-    return {
-        "annotator": annotator,
-        "judgements": dict(tally.kinds),
-        "decided": tally.decided,
-        "ties": tally.ties,
-        "seconds": round(time.perf_counter() - started, 3),
-    }
+    return Simulated(
+        annotator=annotator,
+        judgements=dict(handed_in.kinds),
+        decided=handed_in.decided,
+        ties=handed_in.ties,
+        seconds=round(time.perf_counter() - started, 3),
+    )
 
 
 def scripted_person(store: Store, name: str) -> Person:
@@ -130,7 +144,7 @@ def scripted_person(store: Store, name: str) -> Person:
 
 
 def _kind_of(kind: str, number: int) -> str:
-    return ("compare", "like", "rank")[number % 3] if kind == "mixed" else kind
+    return (Kind.COMPARE, Kind.LIKE, Kind.RANK)[number % 3] if kind == MIXED else kind
 
 
 @dataclass
@@ -146,21 +160,21 @@ class _Scripted:
     noise: float
     left_bias: float
     prompts: list[str]
-    to_mark: list[tuple[str, MarkName]] = field(default_factory=list)
+    to_mark: list[tuple[str, Mark]] = field(default_factory=list)
 
-    async def work(self, plan: Sequence[str], tally: _Tally) -> None:
+    async def work(self, plan: Sequence[str], handed_in: _HandedIn) -> None:
         """Hand in one verdict after the other."""
         for kind in plan:
             match kind:
-                case "compare":
+                case Kind.COMPARE:
                     decided = await self._compare()
-                case "rank":
+                case Kind.RANK:
                     decided = await self._rank()
                 case _:
                     decided = await self._like()
-            tally.kinds[kind] += 1
-            tally.decided += decided
-            tally.ties += not decided
+            handed_in.kinds[kind] += 1
+            handed_in.decided += decided
+            handed_in.ties += not decided
 
     async def _compare(self) -> bool:
         async with aclosing(self.comparing.next_pair(self.person)) as events:
@@ -207,17 +221,17 @@ class _Scripted:
             return True
         if not self.prompts:
             raise UsageError("Scripted people need prompts to chat about; none were given.")
-        talk = self.store.talk
-        conversation = await asyncio.to_thread(talk.add_conversation, self.person.id, "chat")
+        conversations = self.store.conversations
+        conversation = await asyncio.to_thread(conversations.add_conversation, self.person.id, Purpose.CHAT)
         first = await self._answered(self.answers.reply(self.person, conversation.id, self.rng.choice(self.prompts)))
         second = await self._answered(self.answers.retry(self.person, first.message_id))
-        texts = await asyncio.to_thread(talk.messages, [first.message_id, second.message_id])
+        texts = await asyncio.to_thread(conversations.messages, [first.message_id, second.message_id])
         one, two = texts[first.message_id].content, texts[second.message_id].content
         seen = self.taste.prefer(one, two, self.rng, self.noise, self.left_bias)
         liked, disliked = (second, first) if seen.side == "right" else (first, second)
         if seen.side != "tie":
-            self.to_mark.append((disliked.ticket_id, "bad"))
-        await self._mark(liked.ticket_id, "good")
+            self.to_mark.append((disliked.ticket_id, Mark.BAD))
+        await self._mark(liked.ticket_id, Mark.GOOD)
         return True
 
     async def _answered(self, events: Any) -> Finished:
@@ -229,7 +243,7 @@ class _Scripted:
                     return event
         raise Unavailable("No answer came. Is vLLM running? See `alignloop status`.")
 
-    async def _mark(self, ticket_id: str, mark: MarkName) -> None:
+    async def _mark(self, ticket_id: str, mark: Mark) -> None:
         ticket = await self._ticket(ticket_id)
         await asyncio.to_thread(judge, self.store, self.person, ticket.id, like(ticket, mark))
 

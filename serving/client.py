@@ -1,7 +1,8 @@
 """Ask vLLM over HTTP: complete, load and unload adapters, count tokens, probe. Asynchronous, one session.
 
-Raw streams pass through as the bytes that vLLM sent. It decides nothing about versions and retries nothing:
-an error is raised as `VllmError` (vLLM said no) or `VllmUnreachable` (nobody answered, or the answer broke off).
+Raw streams pass through as the bytes that vLLM sent. It decides nothing about versions and retries nothing but a
+connection that had ended before it was used: an error is raised as `VllmError` (vLLM said no) or `VllmUnreachable`
+(nobody answered, or the answer broke off).
 """
 
 from __future__ import annotations
@@ -270,9 +271,7 @@ class VllmClient:
         # Uncompressed, because the bytes are passed on and read as they are.
         headers = {"accept-encoding": "identity"} | ({"content-type": "application/json"} if data else {})
         try:
-            response = await self._open().request(
-                method, self.base_url + path, data=data, headers=headers, timeout=limit
-            )
+            response = await self._send(method, path, data, headers, limit)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise self._broken(error) from error
         try:
@@ -280,6 +279,22 @@ class VllmClient:
         finally:
             # A stream that was left before its end must not return to the pool: closing tells vLLM to stop.
             response.close() if not response.content.at_eof() else response.release()
+
+    async def _send(
+        self, method: str, path: str, data: bytes | None, headers: Mapping[str, str], limit: aiohttp.ClientTimeout
+    ) -> aiohttp.ClientResponse:
+        """Ask, and once more when the connection ended before anything of an answer had come.
+
+        vLLM closes connections that were idle for a few seconds, and may do so just as one of them is used again;
+        under load that is often. Nothing it was asked had begun then.
+        """
+        import aiohttp
+
+        session, url = self._open(), self.base_url + path
+        try:
+            return await session.request(method, url, data=data, headers=headers, timeout=limit)
+        except (aiohttp.ServerDisconnectedError, ConnectionResetError):
+            return await session.request(method, url, data=data, headers=headers, timeout=limit)
 
     def _open(self) -> aiohttp.ClientSession:
         import aiohttp

@@ -136,7 +136,7 @@ class HttpSampler:
     def _score(self, version: str, prompt: Sequence[Turn], sample: Sample) -> list[float]:
         if not sample.tokens:
             return []
-        opening = self._opening(version, prompt)
+        opening = self.opening_of(version, prompt)
         reply = self._post(
             "/v1/completions",
             {
@@ -150,14 +150,15 @@ class HttpSampler:
         table = reply["choices"][0]["prompt_logprobs"][len(opening) :]
         return [float(row[str(token)]["logprob"]) for row, token in zip(table, sample.tokens, strict=True)]
 
-    def _opening(self, version: str, prompt: Sequence[Turn]) -> list[int]:
+    def opening_of(self, version: str, prompt: Sequence[Turn]) -> list[int]:
+        """The tokens of a prompt, the opening of the answer among them."""
         tokens: list[int] = self._post("/tokenize", {"model": version, "messages": _messages(prompt)})["tokens"]
         return tokens
 
     def _encode(self, version: str, prompt: Sequence[Turn], answer: str) -> Sample:
         messages = [*_messages(prompt), {"role": "assistant", "content": answer}]
         body = {"model": version, "messages": messages, "add_generation_prompt": False}
-        whole, opening = self._post("/tokenize", body)["tokens"], self._opening(version, prompt)
+        whole, opening = self._post("/tokenize", body)["tokens"], self.opening_of(version, prompt)
         return Sample(answer, "stop", tokens=tuple(whole[len(opening) :] if whole[: len(opening)] == opening else ()))
 
     def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:

@@ -84,7 +84,7 @@ class Supervisor:
     def state(self) -> VllmState:
         """What vLLM is doing now."""
         if self._state.name in ("starting", "restarting"):
-            return replace(self._state, detail=self._last_line())
+            return replace(self._state, detail=self.last_line())
         return self._state
 
     async def start(self) -> None:
@@ -140,7 +140,7 @@ class Supervisor:
                 return
             pause = backoff.ended(worked=was_ready)
             if backoff.fruitless >= self._starts:
-                self._set("failed", detail=self._last_line())
+                self._set("failed", detail=self.last_line())
                 return
             self._state = VllmState("restarting", self._clock(), self._state.restarts + 1)
             with contextlib.suppress(TimeoutError):
@@ -228,7 +228,7 @@ class Supervisor:
     def _set(self, name: StateName, detail: str = "") -> None:
         self._state = VllmState(name, self._clock(), self._state.restarts, detail)
 
-    def _last_line(self) -> str:
+    def last_line(self) -> str:
         """The last error of this start's log, else its last line, without vLLM's prefixes."""
         lines = last_lines(self._log_path, 65536, self._log_start)
         telling = [line for line in lines if "Error: " in line and CONSEQUENCE not in line]

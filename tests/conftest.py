@@ -8,6 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
+
+# On a busy machine a slow example is not a wrong one.
+settings.register_profile("alignloop", deadline=None)
+settings.load_profile("alignloop")
 
 if TYPE_CHECKING:
     from feedback_app.store.database import Store
@@ -19,13 +24,25 @@ DATABASES = [pytest.param("sqlite"), pytest.param("postgres", marks=pytest.mark.
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Fast tests first: what is simply wrong shows in seconds, not after the servers have started."""
-    items.sort(key=lambda item: bool(item.get_closest_marker("slow")) + 2 * bool(item.get_closest_marker("long")))
+    """Fast tests first: what is simply wrong shows in seconds, not after the servers have started.
+
+    Of the slow files, those that may take longest come first, so that no process waits for the other at the end.
+    """
+    patience: dict[Path, float] = {}
+    for item in items:
+        marker = item.get_closest_marker("timeout")
+        patience[item.path] = max(patience.get(item.path, 0.0), float(marker.args[0]) if marker and marker.args else 0)
+
+    def place(item: pytest.Item) -> tuple[int, float]:
+        rank = bool(item.get_closest_marker("slow")) + 2 * bool(item.get_closest_marker("long"))
+        return rank, -patience[item.path] if rank else 0.0
+
+    items.sort(key=place)
 
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PrivatePostgres]:
-    """One private PostgreSQL for the whole run, started at the first test that asks for it."""
+    """One private PostgreSQL for each process of tests, started at the first test that asks for it."""
     from tests.postgres import ADVICE, PrivatePostgres, binaries
 
     if os.environ.get("ALIGNLOOP_TEST_SKIP_POSTGRES") == "1":

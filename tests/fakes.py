@@ -105,14 +105,14 @@ class FakeVllm:
 
     async def greedy(self, name: str, prompt: str, max_tokens: int) -> tuple[list[int], list[int]]:
         self._reach()
-        self._known(name)
+        self.check_known(name)
         return [len(word) for word in prompt.split()], [len(shown(name)), len(name)]
 
     async def next_token(
         self, name: str, context: Sequence[int], *, likeliest: int = 0, tokens: Sequence[int] = ()
     ) -> dict[int, float]:
         self._reach()
-        self._known(name)
+        self.check_known(name)
         path = self.loaded.get(name, "")
         weights = Path(path) / "adapter_model.safetensors"
         voice = weights.read_bytes() if path and weights.exists() else (path or self.weights).encode()
@@ -132,11 +132,11 @@ class FakeVllm:
 
     async def probe(self, name: str) -> None:
         self._reach()
-        self._known(name)
+        self.check_known(name)
 
     async def tokenize(self, messages: Sequence[Mapping[str, Any]], model: str = "base") -> int:
         self._reach()
-        self._known(model)
+        self.check_known(model)
         return sum(len(str(message["content"]).split()) + 2 for message in messages)
 
     async def chat(self, payload: Mapping[str, Any]) -> dict[str, Any]:
@@ -159,7 +159,7 @@ class FakeVllm:
 
     async def events(self, payload: Mapping[str, Any]) -> AsyncGenerator[ChatChunk]:
         self._reach()
-        self._known(str(payload["model"]))
+        self.check_known(str(payload["model"]))
         self.requests.append(dict(payload))
         reply = self.replies.popleft() if self.replies else Reply(f"Answer number {payload.get('seed')}.")
         self.given.append(reply)
@@ -188,7 +188,7 @@ class FakeVllm:
         if self.down:
             raise VllmUnreachable("Nothing answers at http://fake.")
 
-    def _known(self, model: str) -> None:
+    def check_known(self, model: str) -> None:
         if model not in (*self.bases, *self.loaded):
             raise VllmError(404, f"The model `{model}` does not exist.")
 
@@ -225,7 +225,7 @@ def fake_app(fake: FakeVllm) -> web.Application:
 
     async def completions(request: web.Request) -> web.StreamResponse:
         payload = await request.json()
-        fake._known(payload["model"])
+        fake.check_known(payload["model"])
         if payload.get("return_token_ids"):
             opening, answer = await fake.greedy(payload["model"], payload["messages"][-1]["content"], 1)
             return web.json_response({"prompt_token_ids": opening, "choices": [{"token_ids": answer}]})

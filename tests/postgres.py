@@ -10,12 +10,13 @@ import os
 import pwd
 import secrets
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
+
+from tests.ports import free_port
 
 ADVICE = (
     "PostgreSQL's server binaries are missing: install the package postgresql, or set ALIGNLOOP_TEST_SKIP_POSTGRES=1."
@@ -39,7 +40,7 @@ class PrivatePostgres:
         self._bin = bin_folder
         self._user = _server_user()
         self._folder = Path(tempfile.mkdtemp(prefix="alignloop-pg-"))
-        self._port = _free_port()
+        self._port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -128,10 +129,3 @@ def _server_user() -> pwd.struct_passwd | None:
         except KeyError:
             continue
     raise RuntimeError("There is no user postgres or nobody to run PostgreSQL as.")
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-    return port

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.ports import free_port
+
 ROOT = Path(__file__).resolve().parent.parent
 pytestmark = pytest.mark.slow
 
@@ -70,11 +72,16 @@ def test_the_wheel_holds_the_shipped_data_and_nothing_else_at_the_top(wheel: Pat
     assert any(name.startswith("feedback_app/store/migrations/versions/") for name in names)
     assert any(name.startswith("feedback_app/ui/assets/") for name in names)
     assert not any("/pictures/" in name for name in names)
+    assert {f"{package}/py.typed" for package in ("feedback_app", "serving", "alignment")} <= set(names)
 
 
 def test_doctor_runs_from_the_wheel_in_a_new_environment(environment: Path, tmp_path: Path) -> None:
     env = {name: value for name, value in os.environ.items() if not name.startswith(("ALIGNLOOP_", "PYTHON"))}
-    env |= {"ALIGNLOOP_HOME": str(tmp_path / "home"), "ALIGNLOOP_VLLM_PORT": "8258", "ALIGNLOOP_PORT": "8259"}
+    env |= {
+        "ALIGNLOOP_HOME": str(tmp_path / "home"),
+        "ALIGNLOOP_VLLM_PORT": str(free_port()),
+        "ALIGNLOOP_PORT": str(free_port()),
+    }
     env.pop("DATABASE_URL", None)
     command = str(environment / "bin" / "alignloop")
     done = subprocess.run(

@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping, Set
 from pathlib import Path
 from typing import Any
 
-from alignment.dataset.snapshot import MANIFEST, TABLES, Manifest, TableWriter, read_manifest
+from alignment.dataset.snapshot import MANIFEST, Manifest, read_manifest
+from alignment.dataset.tables import TABLES, TableWriter
 from alignment.errors import SnapshotProblem
 from alignment.files import fingerprint, json_lines, write_whole
 

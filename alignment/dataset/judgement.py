@@ -9,20 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-
-class Kind(StrEnum):
-    """What the person was asked to do."""
-
-    LIKE = "like"
-    COMPARE = "compare"
-    RANK = "rank"
-
-
-class Mark(StrEnum):
-    """An absolute mark on one candidate."""
-
-    GOOD = "good"
-    BAD = "bad"
+from alignment.terms import Kind as Kind
+from alignment.terms import Mark as Mark
 
 
 class Strength(StrEnum):

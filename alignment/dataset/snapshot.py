@@ -7,37 +7,26 @@
 
 The manifest holds no clock and no path, so equal input gives equal bytes, and the SHA-256 of the manifest
 names the whole dataset. Stages read the JSONL; Parquet is for pandas and other tools.
+
+What may not be done here: writing (`compile.snapshot_writer`, and `erasure` takes judgements out again).
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
-from alignment.dataset.compile import Compiled
-from alignment.dataset.compile.drafting import Rows
-from alignment.dataset.compile.stream import Stream
-from alignment.dataset.compile.survey import context_digest
-from alignment.dataset.judgement import Judgement
 from alignment.dataset.left_out import LeftOut
 from alignment.dataset.row_files import completion, messages, rows_of
-from alignment.dataset.rows import GroupRow, MarkRow, PairRow, SftRow, to_record
+from alignment.dataset.rows import GroupRow, MarkRow, PairRow, SftRow
 from alignment.errors import SnapshotProblem
 from alignment.files import fingerprint
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-
 MANIFEST = "manifest.json"
-ROW_GROUP = 20_000  # records of one Parquet row group
-COLUMNS_FROM = 1_000  # records that wait as Python objects, ten times as large as in columns; it divides ROW_GROUP
-TABLES = ("judgements", "pairs", "marks", "sft", "groups")
-_AS_JSON = json.JSONEncoder(sort_keys=True, ensure_ascii=False)  # `json.dumps` would make one for every record
 Use = Literal["policy", "reward"]
 _Aging = TypeVar("_Aging", PairRow, MarkRow)
 
@@ -55,76 +44,6 @@ class Manifest:
     def to_record(self) -> dict[str, Any]:
         """As a JSON object, `hash` included."""
         return asdict(self)
-
-
-def write_snapshot(
-    compiled: Compiled, judgements: Iterable[Judgement], folder: Path, *, filters: Mapping[str, Any], watermark: int
-) -> Manifest:
-    """Write a dataset folder; equal input gives equal bytes, whatever the order of the judgements.
-
-    `filters` says which judgements were asked for and `watermark` how far they reach; both are only recorded.
-    Raises `SnapshotProblem` when the folder already holds a snapshot or cannot be written.
-    """
-    ordered = sorted(judgements, key=lambda judgement: (context_digest(judgement.context), judgement.id))
-    rows = Rows(list(compiled.pairs), list(compiled.marks), list(compiled.sft), list(compiled.groups))
-    return write_contexts(
-        [(ordered, rows)], folder, counts=lambda: compiled.counts, filters=filters, watermark=watermark
-    )
-
-
-def write_stream(stream: Stream, folder: Path, *, filters: Mapping[str, Any], watermark: int) -> Manifest:
-    """`write_snapshot` for a compilation on disk: the same bytes, in memory that does not grow with them."""
-    return write_contexts(stream.contexts(), folder, counts=lambda: stream.counts, filters=filters, watermark=watermark)
-
-
-def write_contexts(
-    contexts: Iterable[tuple[list[Judgement], Rows]],
-    folder: Path,
-    *,
-    counts: Callable[[], Mapping[str, Any]],
-    filters: Mapping[str, Any],
-    watermark: int,
-) -> Manifest:
-    """`write_snapshot` for judgements and rows that come context by context, in memory that does not grow with them.
-
-    `counts` is asked for when all of them have come.
-    """
-    if (folder / MANIFEST).exists():
-        raise SnapshotProblem(f"{folder} already holds a snapshot; snapshots never change, so choose a new folder.")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with contextlib.ExitStack() as stack:
-            tables = {name: stack.enter_context(TableWriter(folder, name)) for name in TABLES}
-            for judgements, rows in contexts:
-                for judgement in judgements:
-                    tables["judgements"].add(judgement_record(judgement))
-                for name in TABLES[1:]:
-                    for row in getattr(rows, name):
-                        tables[name].add(to_record(row))
-        files: dict[str, dict[str, Any]] = {}
-        for name, table in tables.items():
-            for path in (folder / f"{name}.jsonl", folder / f"{name}.parquet"):
-                files[path.name] = {**fingerprint(path), "rows": table.rows}
-        body = {"counts": dict(counts()), "files": files, "filters": dict(filters), "watermark": watermark}
-        text = json.dumps(body, sort_keys=True, indent=1, ensure_ascii=False) + "\n"
-        (folder / MANIFEST).write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise SnapshotProblem(
-            f"The snapshot could not be written to {folder}: {error.strerror or error}. Free some space or choose "
-            "another ALIGNLOOP_HOME."
-        ) from error
-    return read_manifest(folder)
-
-
-def judgement_record(judgement: Judgement) -> dict[str, Any]:
-    """A JSON object with everything that a judgement holds."""
-    record: dict[str, Any] = {name: getattr(judgement, name) for name in judgement.__slots__}
-    record["context"] = [{"role": message.role, "content": message.content} for message in judgement.context]
-    record["candidates"] = [
-        {name: getattr(candidate, name) for name in candidate.__slots__} for candidate in judgement.candidates
-    ]
-    record["reasons"] = list(judgement.reasons)
-    return record
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -256,119 +175,3 @@ def read_groups(folder: Path, split: str | None = None, *, left: LeftOut | None 
 
 def _aged(row: _Aging) -> _Aging:
     return row if row.age_weight == 1.0 else replace(row, weight=row.weight * row.age_weight, age_weight=1.0)
-
-
-class TableWriter:
-    """Writes one table as JSONL and as Parquet at once, `ROW_GROUP` records in memory at most, most as columns."""
-
-    def __init__(self, folder: Path, name: str, ending: str = "") -> None:
-        """`ending` is put behind both files' names."""
-        self._json = (folder / f"{name}.jsonl{ending}").open("w", encoding="utf-8", newline="\n")
-        self._parquet_path = folder / f"{name}.parquet{ending}"
-        self._name = name
-        self._waiting: list[dict[str, Any]] = []
-        self._columns: list[pa.Table] = []
-        self.rows = 0
-
-    def __enter__(self) -> TableWriter:
-        import pyarrow.parquet as pq
-
-        self._parquet = pq.ParquetWriter(self._parquet_path, _schema(self._name), compression="zstd")
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        try:
-            self._to_columns()
-            self._write_group()
-        finally:
-            self._json.close()
-            self._parquet.close()
-
-    def add(self, record: dict[str, Any]) -> None:
-        """Write one record, with sorted keys."""
-        self._json.write(_AS_JSON.encode(record) + "\n")
-        self._waiting.append(record)
-        self.rows += 1
-        if len(self._waiting) >= COLUMNS_FROM:
-            self._to_columns()
-        if self.rows % ROW_GROUP == 0:
-            self._write_group()
-
-    def _to_columns(self) -> None:
-        import pyarrow as pa
-
-        if self._waiting:
-            self._columns.append(pa.Table.from_pylist(self._waiting, schema=_schema(self._name)))
-            self._waiting.clear()
-
-    def _write_group(self) -> None:
-        import pyarrow as pa
-
-        if self._columns:
-            # Without combining, the encoder would see the seams, and equal rows would not be equal bytes.
-            self._parquet.write_table(pa.concat_tables(self._columns).combine_chunks())
-            self._columns.clear()
-
-
-def _schema(name: str) -> pa.Schema:
-    """Columns are fixed, so that an empty table has the same ones as a full one."""
-    import pyarrow as pa
-
-    turns = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
-    texts = pa.list_(pa.string())
-    lineage = [("weight", pa.float64()), ("judgements", texts), ("split", pa.string())]
-    candidate = pa.struct(
-        [
-            ("id", pa.string()),
-            ("text", pa.string()),
-            ("version", pa.string()),
-            ("position", pa.int64()),
-            ("finish_reason", pa.string()),
-            ("rank", pa.int64()),
-            ("mark", pa.string()),
-            ("correction", pa.string()),
-            ("excluded", pa.string()),
-        ]
-    )
-    columns: dict[str, list[tuple[str, Any]]] = {
-        "pairs": [
-            ("prompt", turns),
-            ("chosen", turns),
-            ("rejected", turns),
-            ("margin", pa.float64()),
-            ("target", pa.float64()),
-            ("reward_only", pa.bool_()),
-            ("age_weight", pa.float64()),
-            ("origin", pa.string()),
-            *lineage,
-        ],
-        "marks": [
-            ("prompt", turns),
-            ("completion", turns),
-            ("label", pa.bool_()),
-            ("target", pa.float64()),
-            ("age_weight", pa.float64()),
-            ("origin", pa.string()),
-            *lineage,
-        ],
-        "sft": [("prompt", turns), ("completion", turns), *lineage],
-        "groups": [("prompt", turns), ("groups", pa.list_(texts)), *lineage],
-        "judgements": [
-            ("id", pa.string()),
-            ("task", pa.string()),
-            ("person", pa.string()),
-            ("kind", pa.string()),
-            ("context", turns),
-            ("candidates", pa.list_(candidate)),
-            ("conversation", pa.string()),
-            ("strength", pa.string()),
-            ("cannot_judge", pa.bool_()),
-            ("scripted", pa.bool_()),
-            ("at", pa.float64()),
-            ("reasons", texts),
-            ("comment", pa.string()),
-            ("gold", pa.bool_()),
-            ("repeat", pa.bool_()),
-        ],
-    }
-    return pa.schema(columns[name])

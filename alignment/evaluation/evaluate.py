@@ -24,7 +24,7 @@ from alignment.evaluation.guards import (
     text_facts,
 )
 from alignment.stage.sampler import Sample, Sampler, Sampling
-from alignment.stats import wilson_interval
+from alignment.stats import Tally
 
 Prompt = Sequence[Message]
 Scorer = Callable[[str], float]
@@ -56,11 +56,6 @@ class WinRate:
     interval: tuple[float, float]
     length_ratio: float
 
-    @property
-    def of_decided(self) -> float:
-        """The share of decided comparisons that A won; ½ when none was decided."""
-        return self.wins / self.decided if self.decided else 0.5
-
 
 def win_rate(texts_a: Sequence[str], texts_b: Sequence[str], scorer: Scorer, *, tie_within: float = 0.0) -> WinRate:
     """Compare two lists of answers to the same prompts, by a judge's score.
@@ -72,19 +67,17 @@ def win_rate(texts_a: Sequence[str], texts_b: Sequence[str], scorer: Scorer, *, 
         difference = scorer(left) - scorer(right)
         wins += difference > tie_within
         losses += difference < -tie_within
-    n = len(texts_a)
-    ties = n - wins - losses
-    score = wins + ties / 2
+    tally = Tally(wins, losses, len(texts_a) - wins - losses)
     words_a = fmean([len(text.split()) for text in texts_a] or [0])
     words_b = fmean([len(text.split()) for text in texts_b] or [0])
     return WinRate(
-        n=n,
-        decided=wins + losses,
+        n=tally.n,
+        decided=tally.decided,
         wins=wins,
         losses=losses,
-        ties=ties,
-        win_rate=score / n if n else 0.5,
-        interval=wilson_interval(score, n),
+        ties=tally.ties,
+        win_rate=tally.win_rate,
+        interval=tally.interval,
         length_ratio=words_a / words_b if words_b else 1.0,
     )
 

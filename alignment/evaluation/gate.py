@@ -8,22 +8,13 @@ What may not be done here: sampling, training, or letting a failed guard be outv
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 
 from alignment.evaluation.guards import Evidence
 from alignment.stats import binomial_tail
+from alignment.terms import VerdictKind as VerdictKind
 
 LEVEL = 0.05
-
-
-class VerdictKind(StrEnum):
-    """What follows: go on, wait for more, or stop."""
-
-    PASS = "pass"
-    HOLD = "hold"
-    FAIL = "fail"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,15 +94,6 @@ def vote_verdict(wins: int, losses: int, ties: int, needed: int = 60) -> Verdict
 
 def _p(value: float) -> str:
     return f"p = {value:.4f}" if value >= 0.0001 else "p < 0.0001"
-
-
-def combine(verdicts: Sequence[Verdict]) -> Verdict:
-    """The worst of several verdicts (fail, then hold, then pass), with the reasons of every verdict that bad."""
-    for kind in (VerdictKind.FAIL, VerdictKind.HOLD, VerdictKind.PASS):
-        reasons = [reason for verdict in verdicts if verdict.kind is kind for reason in verdict.reasons]
-        if any(verdict.kind is kind for verdict in verdicts):
-            return Verdict(kind, tuple(reasons))
-    raise ValueError("there is no verdict to combine")
 
 
 def _capability(evidence: Evidence, limits: Limits) -> list[str]:

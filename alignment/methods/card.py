@@ -24,17 +24,19 @@ ANSWERS = ("reward", "kl", "entropy", "length")
 class Card:
     """A stage, and with `chain` a method that a round may name.
 
-    `learns_from` says in words what it needs; `train` is `module:function`, called with a spec and a listener for
-    progress; `settings` is its settings' class. `chain` are the stages of a round by this method, the last one its
-    own; empty for what is a stage only. `live` is what every progress record after the one of step 0 holds, beside
-    what only this method knows: `margin` and `accuracy` are those of rewards within a preference, `reward` is in
-    spreads of the starting model's (in the reward stage itself raw), `kl` to the reference in nats per answer,
-    `entropy` in nats per token, `length` in tokens.
+    `title` is its name as people read it, `learns_from` says in words what it needs; `train` is `module:function`,
+    called with a spec and a listener for progress; `settings` is its settings' class. `chain` are the stages of a
+    round by this method, the last one its own; empty for what is a stage only. `live` is what every progress record
+    after the one of step 0 holds, beside what only this method knows: `margin` and `accuracy` are those of rewards
+    within a preference, `reward` is in spreads of the starting model's (in the reward stage itself raw), `kl` to the
+    reference in nats per answer, `entropy` in nats per token, `length` in tokens.
     `samples` says that it samples answers while it trains, `needs_model` that it starts from one, `continues` that
-    it may go on from an adapter, `lacking` looks at a compiled dataset's counts before anything starts.
+    it may go on from an adapter, `lacking` looks at a compiled dataset's counts before anything starts,
+    `asks_address` that it may ask a model at an address, whose key its function is handed as `key`.
     """
 
     name: str
+    title: str
     learns_from: str
     train: str
     settings: type[Any]
@@ -44,18 +46,9 @@ class Card:
     needs_model: bool = True
     continues: bool = True
     lacking: Lacking | None = None
+    asks_address: bool = False
 
     @property
     def needs_reward(self) -> bool:
         """Whether it learns from a reward model, made by the stage before it."""
         return "reward" in self.chain
-
-
-def few_pairs(usable: int, needed: int, judgements: int) -> str | None:
-    """The sentence for people who collect when there are fewer pairs to train on than are needed."""
-    if usable >= needed:
-        return None
-    return (
-        f"There are {usable} pairs to train on and {needed} are needed: {judgements} judgements "
-        "gave no more, as ties and answers that were stopped or cut off never become pairs. Compare more."
-    )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -14,6 +15,7 @@ from alignment.errors import StageError
 from alignment.methods.card import Card
 from alignment.methods.constitution.card import CONSTITUTION
 from alignment.methods.dpo.card import DPO
+from alignment.methods.grpo.card import GRPO
 from alignment.methods.kto.card import KTO
 from alignment.methods.online_dpo.card import ONLINE_DPO
 from alignment.methods.ppo.card import PPO
@@ -27,7 +29,7 @@ from alignment.stage.runner import Outside
 from alignment.stage.spec import Progress, Setting, StageSpec
 
 CARDS: Mapping[str, Card] = MappingProxyType(
-    {card.name: card for card in (PRETRAIN, SFT, DPO, KTO, REWARD, PPO, RLOO, ONLINE_DPO, CONSTITUTION)}
+    {card.name: card for card in (PRETRAIN, SFT, DPO, KTO, REWARD, PPO, RLOO, GRPO, ONLINE_DPO, CONSTITUTION)}
 )
 """By name, in the order in which documentation lists them."""
 
@@ -82,6 +84,14 @@ def stage_function(stage: str) -> Callable[..., dict[str, Any]]:
     return found
 
 
-def run_stage(spec: StageSpec, progress: Progress | None = None, *, outside: Outside | None = None) -> Manifest:
-    """Run the stage that the spec names: `runner.run_stage` with its function."""
-    return runner.run_stage(stage_function(spec.stage), spec, progress, outside=outside)
+def run_stage(
+    spec: StageSpec, progress: Progress | None = None, *, outside: Outside | None = None, key: str = ""
+) -> Manifest:
+    """Run the stage that the spec names: `runner.run_stage` with its function.
+
+    `key` is for the address that a stage may ask; a spec, which is written down, never holds one.
+    """
+    run = stage_function(spec.stage)
+    if card_of(spec.stage).asks_address:
+        run = partial(run, key=key)
+    return runner.run_stage(run, spec, progress, outside=outside)

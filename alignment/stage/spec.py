@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-Setting = bool | int | float | str
+from alignment.terms import Setting as Setting
+
 Progress = Callable[[Mapping[str, Any]], None]
 """Takes one record, for instance {"step": 3, "steps": 30, "loss": 0.61, "seconds_left": 4.2}."""
 PROCESS = "process"  # rollouts from the very model that is trained

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from alignment.files import beside, numbered_lines, sha256_of
-from alignment.methods.pretrain.train import train as pretrain
-from alignment.methods.sft.train import train as sft
+from alignment.methods.pretrain import train as pretrain
+from alignment.methods.sft import train as sft
 from alignment.stage.spec import StageSpec
 
 from . import corpus, questions

@@ -32,7 +32,8 @@ def measured(asked: Mapping[str, Any], window: int, longest_token: int, size: in
     for name in LIMITS:
         if request.get(name) is not None:
             request[name] = min(window, _whole(request, name, 1))
-    longest = min((request[name] for name in LIMITS if request.get(name) is not None), default=window)
+    # As vLLM reads them: where both are given, the newer name's counts.
+    longest = next((request[name] for name in reversed(LIMITS) if request.get(name) is not None), window)
     if request.get("min_tokens") is not None:
         _whole(request, "min_tokens", 0, longest)
     n = 1 if request.get("n") is None else _whole(request, "n", 1, MOST_CHOICES)

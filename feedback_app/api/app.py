@@ -34,6 +34,7 @@ from feedback_app.ui import theme
 from feedback_app.ui.mounts import UPLOADS
 
 PAGE_PATHS = tuple(path for path, _, _ in theme.PAGES if path != "/")
+TRIES = 3  # at loading the pages
 log = logging.getLogger(__name__)
 
 
@@ -58,17 +59,30 @@ class LatePages:
 
     async def run(self) -> None:
         """Load the pages in a thread, then serve them until cancelled."""
-        try:
-            pages = await _in_daemon(self._load)
-        except Exception:
+        pages = None
+        # Gradio parses its own sources while it is imported, and CPython 3.11 fails at that (SystemError: "AST
+        # constructor recursion depth mismatch") when another thread parses at the same moment: so it is tried again.
+        for tries_left in reversed(range(TRIES)):
+            try:
+                pages = await _in_daemon(self.load)
+                break
+            except SystemError as error:
+                if not tries_left:
+                    log.exception("the pages could not be loaded")
+                else:
+                    log.warning("the pages could not be loaded and are tried again: %s", error)
+            except Exception:
+                log.exception("the pages could not be loaded")
+                break
+        if pages is None:
             self._failed = True
-            log.exception("the pages could not be loaded")
             return
         async with pages.router.lifespan_context(pages):
             self._pages = OwnCalls(OwnDocument(pages), pages.state.calls)
             await asyncio.Event().wait()
 
-    def _load(self) -> FastAPI:
+    def load(self) -> FastAPI:
+        """The pages, with gradio, which takes seconds to import."""
         from feedback_app.ui.pages import build_pages
 
         return build_pages(self._parts)

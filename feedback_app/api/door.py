@@ -14,6 +14,7 @@ fails, the end is an error. No rules here: what is kept is `collect.door`'s.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import time
@@ -36,11 +37,13 @@ from feedback_app.api.openai_errors import OpenAIRoute, error_body
 from feedback_app.collect.admission import Admission, Claim, Load
 from feedback_app.collect.door import record_door
 from feedback_app.collect.generate import POLICY, Served, not_loaded, sentence, served, writes_turns
-from feedback_app.collect.people import Role
 from feedback_app.collect.reserving import Reserving
 from feedback_app.collect.text import clean
 from feedback_app.collect.window import longest_token_of, window_of
-from feedback_app.errors import NotAllowed, NotFound, Unavailable, UsageError
+from feedback_app.domain.conversations import FinishReason
+from feedback_app.domain.people import Role
+from feedback_app.domain.versions import VersionForm, VersionState
+from feedback_app.errors import Conflict, NotAllowed, NotFound, Unavailable, UsageError
 from feedback_app.store.database import Store
 from feedback_app.store.tables import Completion, Excluded, Person, Version, new_id
 from serving.client import COMPLETIONS, RawReply
@@ -56,6 +59,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
+LATE_READER_S = 5.0  # after the deadline, for the error event of an answer that vLLM did not end in time
 NOT_STORED = (
     "The answer could not be stored, so its ticket cannot be judged: the disk may be full. The server's log says why."
 )
@@ -94,7 +98,7 @@ class Door:
             except ServingError as error:
                 raise sentence(error) from error
             for version in versions:
-                if version.state != "unloadable" and version.served_name in loaded:
+                if version.state != VersionState.UNLOADABLE and version.served_name in loaded:
                     cards.append(_card(version.name, version.created_at, version.name))
         return cards
 
@@ -125,7 +129,9 @@ class Door:
             except ServingError as error:
                 raise sentence(error, target.version) from error
             stack = opening.pop_all()  # from here on the streamed response ends what was opened
-        return PassThrough(answer.pieces(reply), stack, answer.headers(), reply.content_type)
+        return PassThrough(
+            answer.pieces(reply), stack, answer.headers(), reply.content_type, claim.left_s + LATE_READER_S
+        )
 
     async def keep(self, work: asyncio.Task[bool]) -> bool:
         """Wait until a record is committed; it is finished even when this request is cancelled meanwhile."""
@@ -145,7 +151,8 @@ class Door:
         window = window_of(self.settings, self.facts)
         within, load = measured(asked.body, window, longest_token_of(self.facts), len(body))
         try:
-            return person, replace(asked, body=within), served(self.store, model), load
+            sampling = {name: within.get(name, value) for name, value in asked.sampling.items()}
+            return person, replace(asked, body=within, sampling=sampling), served(self.store, model), load
         except UsageError as error:
             raise NotFound(str(error)) from error
 
@@ -195,7 +202,7 @@ class Answer:
             said = read_reply(raw)
         except ValueError as error:
             raise Unavailable("vLLM did not answer with a chat completion. Look at its log.") from error
-        if not await self._record(lambda: said, None, "failed"):
+        if not await self._record(lambda: said, None, FinishReason.FAILED):
             raise Unavailable(NOT_STORED)
         return Response(self._names(raw), 200, self.headers(), reply.content_type)
 
@@ -203,7 +210,9 @@ class Answer:
         """A streamed answer: vLLM's bytes as they come. Recorded however it ends, once anything was said."""
         usage_asked = bool((self.asked.body.get("stream_options") or {}).get("include_usage"))
         transcript = Transcript(hide_usage=not usage_asked)
-        ending = "stopped"  # how an answer without vLLM's own reason ended: by its reader, until known better
+        ending = (
+            FinishReason.STOPPED
+        )  # how an answer without vLLM's own reason ended: by its reader, until known better
         recorded = False
         try:
             async for chunk in reply.chunks:
@@ -211,15 +220,15 @@ class Answer:
                 if passing.endswith(DONE):
                     recorded = True
                     self._said_all()
-                    if not await self._record(transcript.said, transcript.first_s, "failed"):
+                    if not await self._record(transcript.said, transcript.first_s, FinishReason.FAILED):
                         passing = passing.removesuffix(DONE) + _error_event(NOT_STORED)
                 if passing:
                     yield self._names(passing)
             if rest := transcript.rest():
                 yield rest
-            ending = "failed"
+            ending = FinishReason.FAILED
         except ServingError as error:
-            ending = "failed"
+            ending = FinishReason.FAILED
             yield _error_event(str(sentence(error, self.target.version)))
         finally:
             if not recorded:
@@ -252,6 +261,9 @@ class Answer:
             try:
                 loop, writing = asyncio.get_running_loop(), self.door._writing
                 await loop.run_in_executor(writing, self._store, said, first_token_s, seconds, ending)
+            except Conflict as error:
+                log.warning("an answer of the door is not kept: %s", error)
+                return False
             except Exception:
                 log.exception("an answer of the door could not be recorded")
                 return False
@@ -295,7 +307,7 @@ class Answer:
         return Completion(
             message_id="",
             version=version.name,
-            adapter_hash=version.artifact_hash if version.form == "adapter" else "",
+            adapter_hash=version.artifact_hash if version.form == VersionForm.ADAPTER else "",
             template_hash=facts.template_hash if facts else version.template_hash,
             sampling=sampling,
             seed=seed if isinstance(seed, int) and abs(seed) < 2**63 else None,
@@ -312,17 +324,26 @@ class Answer:
 
 
 class PassThrough(StreamingResponse):
-    """A streamed response that ends what was opened for it, also when its reader leaves before it begins."""
+    """A streamed response that ends what was opened for it, also when its reader leaves before it begins.
+
+    Nobody holds a place for longer than `left_s` by reading slowly: then the answer breaks off where it is.
+    """
 
     def __init__(
-        self, pieces: AsyncGenerator[bytes], opened: AsyncExitStack, headers: Mapping[str, str], media_type: str
+        self,
+        pieces: AsyncGenerator[bytes],
+        opened: AsyncExitStack,
+        headers: Mapping[str, str],
+        media_type: str,
+        left_s: float,
     ) -> None:
         super().__init__(pieces, 200, headers, media_type)
-        self._pieces, self._opened = pieces, opened
+        self._pieces, self._opened, self._left_s = pieces, opened, left_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async with self._opened, aclosing(self._pieces):
-            await super().__call__(scope, receive, send)
+        with contextlib.suppress(TimeoutError):
+            async with self._opened, aclosing(self._pieces), asyncio.timeout(self._left_s):
+                await super().__call__(scope, receive, send)
 
 
 def read_request(body: bytes) -> dict[str, Any]:
@@ -379,7 +400,7 @@ def _card(name: str, created_at: float, version: str) -> dict[str, Any]:
 async def _refusal(reply: RawReply, version: Version, by_alias: bool) -> Response:
     """vLLM's own refusal; of a version that it has not loaded (again) yet, one that makes clients try again."""
     raw = b"".join([chunk async for chunk in reply.chunks])
-    if reply.status == 404 and (by_alias or version.form == "full"):
+    if reply.status == 404 and (by_alias or version.form == VersionForm.FULL):
         raise not_loaded(version)
     if reply.status == 404:
         raise NotFound("This version is not loaded now. Ask for a loaded one, or for policy.")

@@ -31,8 +31,8 @@ from feedback_app.collect.judge import Judged, judge, undo
 from feedback_app.collect.reserving import written
 from feedback_app.collect.signals import Signals
 from feedback_app.collect.text import clean
+from feedback_app.domain.judging import Mark, Signal
 from feedback_app.errors import NotFound, UsageError, VerdictStands
-from feedback_app.settings import Signal
 from feedback_app.store.database import Store
 from feedback_app.store.tables import Person
 
@@ -99,7 +99,7 @@ def read_signal(body: bytes) -> tuple[str, Signal, float] | None:
 
 def full_verdict(verdict: Any, order: Sequence[str]) -> Mapping[str, Any]:
     """A verdict with its candidates named by id; `order` is the ticket's. Raises `UsageError`."""
-    if verdict in ("good", "bad"):
+    if verdict in tuple(Mark):
         verdict = {"mark": verdict}
     if not isinstance(verdict, dict):
         raise UsageError('A verdict is "good", "bad", "withdrawn" or an object with marks, ranks or corrections.')

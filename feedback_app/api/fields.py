@@ -22,8 +22,6 @@ from feedback_app.api.messages import read_messages
 from feedback_app.errors import NotAllowed, UsageError
 from feedback_app.store.tables import Excluded
 
-DEEPEST = 64  # levels of lists and objects; no schema of anybody's is deeper
-
 
 class Way(StrEnum):
     """What happens to a field that says something."""
@@ -197,7 +195,7 @@ def read_fields(asked: Mapping[str, Any], *, operator: bool) -> Asked:
 
     Raises `UsageError` and, for what is operators' only, `NotAllowed`; each names the field.
     """
-    _bounded(asked)
+    _finite(asked)
     messages, found = read_messages(asked.get("messages"))
     body: dict[str, Any] = {}
     for name, value in asked.items():
@@ -261,22 +259,17 @@ def _is_tool(value: Any) -> bool:
     return isinstance(function, dict) and isinstance(function.get("name"), str)
 
 
-def _bounded(value: Any) -> None:
-    """Raise `UsageError` on what is nested too deeply and on numbers that JSON does not have, as 1e999."""
-    level = [value]
-    for _ in range(DEEPEST):
-        below: list[Any] = []
-        for each in level:
-            if isinstance(each, dict):
-                below += each.values()
-            elif isinstance(each, list):
-                below += each
-            elif isinstance(each, float) and not math.isfinite(each):
-                raise UsageError("The request holds a number that is too large. Send a finite one.")
-        if not below:
-            return
-        level = below
-    raise UsageError(f"The request is nested more than {DEEPEST} levels deep. Send a flatter one.")
+def _finite(value: Any) -> None:
+    """Raise `UsageError` on a number that JSON does not have, as 1e999. How deep it may be nested: `json_body`."""
+    waiting = [value]
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, dict):
+            waiting += each.values()
+        elif isinstance(each, list):
+            waiting += each
+        elif isinstance(each, float) and not math.isfinite(each):
+            raise UsageError("The request holds a number that is too large. Send a finite one.")
 
 
 def _short(name: str) -> str:

@@ -20,7 +20,8 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from feedback_app.api.plain import refusal_page
-from feedback_app.collect.people import Role, person_of_token
+from feedback_app.collect.people import person_of_token
+from feedback_app.domain.people import Role
 from feedback_app.errors import AlignloopError
 from feedback_app.store.database import Store
 

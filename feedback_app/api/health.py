@@ -14,7 +14,8 @@ from fastapi.responses import JSONResponse
 
 from feedback_app.api.keys import person_of_request
 from feedback_app.collect.generate import not_loaded, served
-from feedback_app.collect.people import Role
+from feedback_app.domain.people import Role
+from feedback_app.domain.versions import VersionForm
 from feedback_app.errors import AlignloopError, Unavailable
 from feedback_app.store.database import Store
 from serving.errors import ServingError
@@ -43,7 +44,7 @@ class WriteProbe:
             self._asked, self._refused = time.monotonic(), None
             try:
                 self.store.reservations.check_room()
-                self.store.beats.beat(PROBE, {"written": secrets.token_hex(PROBE_BYTES // 2)})
+                self.store.heartbeats.beat(PROBE, {"written": secrets.token_hex(PROBE_BYTES // 2)})
             except AlignloopError as error:
                 said = "Nothing can be stored."
                 self._refused = Unavailable(f"{said} {error}", f"{said} {error.outside}")
@@ -95,7 +96,7 @@ async def readiness(store: Store, vllm: VllmClient, probe: WriteProbe) -> Readin
             return Readiness(False, name, AWAY, f"Nothing answers at {vllm.base_url}.")
         if target.model not in {model.name for model in await vllm.models()}:
             waiting_for, where = f"vLLM has not loaded {name} yet.", f"It is asked at {vllm.base_url}."
-            if target.version.form == "full":
+            if target.version.form == VersionForm.FULL:
                 waiting_for = str(not_loaded(target.version))
             return Readiness(False, name, waiting_for, where)
     except AlignloopError as error:

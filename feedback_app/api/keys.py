@@ -5,7 +5,8 @@ Wrong keys slow nobody: a key is 256 random bits, so guessing is hopeless, and l
 
 from __future__ import annotations
 
-from feedback_app.collect.people import Role, person_of_key, require
+from feedback_app.collect.people import person_of_key, require
+from feedback_app.domain.people import Role
 from feedback_app.errors import NotSignedIn
 from feedback_app.store.database import Store
 from feedback_app.store.tables import Person

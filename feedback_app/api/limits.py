@@ -3,18 +3,21 @@
 A body is counted as it arrives, whether its length was announced or not, and is held here until it is whole: nothing
 parses it, and nothing of it touches a disk, before it is known to be small enough. Whoever has no account may send
 `STRANGERS` bytes; who asks is looked up before more is read. What a body means is for the routes to check, and how
-slowly it may come for `api.slow_clients`.
+slowly it may come for `api.slow_clients`. Of bodies larger than a stranger's, one person's together hold at most
+`OF_ONE` bytes here and all people's `OF_ALL`, and always room for `LARGEST_AT_ONCE` of the largest each.
 
     no body, or a small one ──────────────────────────► the app
     announced too large ────────────────► 413
     larger than a stranger's ── who asks? ► 401
     grows too large ────────────────────► 413
+    others of theirs hold too much ─────► 429
 """
 
 from __future__ import annotations
 
 import asyncio
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -27,7 +30,7 @@ from feedback_app.api.guard import token_of, under
 from feedback_app.api.keys import person_of_request
 from feedback_app.api.openai_errors import error_response
 from feedback_app.collect.people import person_of_token
-from feedback_app.errors import AlignloopError, NotSignedIn, UsageError
+from feedback_app.errors import AlignloopError, NotSignedIn, TooMany, UsageError
 from feedback_app.store.database import Store
 
 if TYPE_CHECKING:
@@ -37,6 +40,9 @@ KIB = 1024
 STRANGERS = 8 * KIB
 DEFAULT = 64 * KIB
 PAGES = 1024 * KIB
+OF_ONE = 16 * KIB * KIB
+OF_ALL = 128 * KIB * KIB
+LARGEST_AT_ONCE = 2
 LINGER_S = 1.0  # what a refused client still sends is thrown away for this long, so that it can read why
 LINGER_BYTES = 16 * KIB * KIB
 
@@ -74,11 +80,39 @@ def bounds(settings: Settings, uploads: Mapping[str, int]) -> tuple[Bound, ...]:
     )
 
 
+@dataclass
+class Held:
+    """What one request's body holds of the room for bodies; `held` counts all of them, bytes by person."""
+
+    held: Counter[str]
+    largest: int
+    person: str = ""
+    size: int = 0
+
+    def hold(self, size: int) -> None:
+        """The body is `size` bytes now. Raises `TooMany` where it would hold more than is left of the room."""
+        more, room = size - self.size, LARGEST_AT_ONCE * self.largest
+        if self.held[self.person] + more > max(OF_ONE, room):
+            raise TooMany("Other requests of yours hold too much already. Wait for one to end.")
+        if self.held.total() + more > max(OF_ALL, room):
+            raise TooMany("Too many large requests are being read at once. Try again in a moment.")
+        self.held[self.person] += more
+        self.size = size
+
+    def end(self) -> None:
+        """The request is over, or was refused."""
+        self.held[self.person] -= self.size
+        self.size = 0
+        if not self.held[self.person]:
+            del self.held[self.person]
+
+
 class Limits:
     """ASGI middleware: a request goes on with its whole body, or ends here with one sentence."""
 
     def __init__(self, app: ASGIApp, store: Store, table: Sequence[Bound]) -> None:
         self._app, self._store, self._table = app, store, table
+        self._held: Counter[str] = Counter()  # bytes, by person
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = Headers(scope=scope) if scope["type"] == "http" else Headers()
@@ -86,29 +120,34 @@ class Limits:
             await self._app(scope, receive, send)
             return
         bound = self._bound(str(scope["path"]))
+        held = Held(self._held, bound.bytes)
         try:
             announced = int(headers.get("content-length", "0"))
             if announced > bound.bytes:
                 raise _too_large(bound)
-            if announced > STRANGERS:
-                await self._ask(scope, headers)
+            if announced > STRANGERS or bound.streamed:
+                held.person = await self._ask(scope, headers)
             if bound.streamed:
-                await self._ask(scope, headers)
                 await self._stream(scope, receive, send, bound)
                 return
-            body = await self._read(scope, receive, headers, bound, asked=announced > STRANGERS)
+            body = await self._read(scope, receive, headers, bound, held)
         except AlignloopError as error:
+            held.end()
             await refuse(refusal(str(scope["path"]), error), scope, receive, send)
             return
-        if body is not None:
-            await self._app(scope, _again(body, receive), send)
+        except BaseException:
+            held.end()
+            raise
+        try:
+            if body is not None:
+                await self._app(scope, _again(body, receive), send)
+        finally:
+            held.end()
 
     def _bound(self, path: str) -> Bound:
         return next((row for row in self._table if row.paths.fullmatch(path)), Bound(re.compile(""), DEFAULT))
 
-    async def _read(
-        self, scope: Scope, receive: Receive, headers: Headers, bound: Bound, *, asked: bool
-    ) -> bytes | None:
+    async def _read(self, scope: Scope, receive: Receive, headers: Headers, bound: Bound, held: Held) -> bytes | None:
         """The whole body, None when its sender left. Raises before it holds more than it may."""
         body = bytearray()  # not a list of pieces: a piece of one byte costs forty
         while True:
@@ -118,18 +157,23 @@ class Limits:
             body += message.get("body", b"")
             if len(body) > bound.bytes:
                 raise _too_large(bound)
-            if len(body) > STRANGERS and not asked:
-                asked = True
-                await self._ask(scope, headers)
+            if len(body) > STRANGERS:
+                held.person = held.person or await self._ask(scope, headers)
+                held.hold(len(body))
             if not message.get("more_body"):
                 return bytes(body)
 
-    async def _ask(self, scope: Scope, headers: Headers) -> None:
-        """Return when somebody with an account asks; raises `NotSignedIn`, and what a database says that is away."""
+    async def _ask(self, scope: Scope, headers: Headers) -> str:
+        """The id of somebody with an account who asks.
+
+        Raises `NotSignedIn`, and what a database says that is away.
+        """
         if under(str(scope["path"]), "/v1"):
-            await asyncio.to_thread(person_of_request, self._store, headers.get("authorization"))
-        elif await asyncio.to_thread(person_of_token, self._store, token_of(headers)) is None:
+            return (await asyncio.to_thread(person_of_request, self._store, headers.get("authorization"))).id
+        person = await asyncio.to_thread(person_of_token, self._store, token_of(headers))
+        if person is None:
             raise NotSignedIn("You are not signed in. Sign in at /sign-in.")
+        return person.id
 
     async def _stream(self, scope: Scope, receive: Receive, send: Send, bound: Bound) -> None:
         """Hand the body on as it comes; once it is too large the app hears that its client has left."""

@@ -14,7 +14,7 @@ from starlette.responses import RedirectResponse, Response
 
 from feedback_app.api.guard import signed_in
 from feedback_app.api.plain import plain_page
-from feedback_app.collect.people import Role
+from feedback_app.domain.people import Role
 from feedback_app.errors import AlignloopError, NotFound
 from feedback_app.parts import Parts
 from feedback_app.ui import lineage_view as view
@@ -59,14 +59,14 @@ def build_lineage(parts: Parts) -> APIRouter:
 
     def show_version(me: Person, name: str, start: int) -> Response:
         try:
-            return page(me, view.version_view(parts.version_lineage(name), start), name)
+            return page(me, view.version_view(parts.loop.version_lineage(name), start), name)
         except AlignloopError as error:
             return page(me, Markup(), name, error)
 
     def show_person(me: Person, asked: Person) -> Response:
         own = asked.id == me.id
         operator = Role(me.role).reaches(Role.OPERATOR)
-        body = view.person_view(parts.person_lineage(asked), own=own, linked=operator)
+        body = view.person_view(parts.loop.person_lineage(asked), own=own, linked=operator)
         return page(me, body, "" if own else asked.name)
 
     def page(me: Person, body: Markup, asked: str, error: AlignloopError | None = None) -> Response:

@@ -3,7 +3,7 @@
 What a chat template could read beside these would steer the answer and stand in no record, so it is not passed on:
 a name, reasoning, fields of one model's own. Calls of tools are, because a conversation with tools makes no sense
 without; the answer is then marked. Whether a model of ours said the assistant's turns is known to the store alone
-(`store.talk`).
+(`store.conversations`).
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from feedback_app.domain.conversations import Speaker
 from feedback_app.errors import UsageError
 from feedback_app.store.tables import Excluded
 
@@ -32,7 +33,7 @@ def read_messages(messages: Any) -> tuple[list[dict[str, Any]], dict[str, Exclud
         if "tool_calls" in turn:
             found[f"messages[{place}].tool_calls"] = Excluded.HIDDEN_PROMPT
         turns.append(turn)
-    if turns[-1]["role"] == "assistant":  # the model goes on after words that were put into its mouth
+    if turns[-1]["role"] == Speaker.ASSISTANT:  # the model goes on after words that were put into its mouth
         found[f"messages[{len(turns) - 1}]"] = Excluded.PREFILLED
     return turns, found
 
@@ -48,7 +49,7 @@ def _read(where: str, message: Mapping[str, Any]) -> dict[str, Any]:
     turn: dict[str, Any] = {"role": role, "content": _text(where, said.get("content"))}
     calls = said.get("tool_calls")
     if calls:
-        if role != "assistant" or not isinstance(calls, list) or not all(map(_is_call, calls)):
+        if role != Speaker.ASSISTANT or not isinstance(calls, list) or not all(map(_is_call, calls)):
             raise UsageError(
                 f"{where}.tool_calls must be a list of an assistant's calls, each with a function's name and arguments."
             )

@@ -3,7 +3,8 @@
     connected ── HEAD_S ──► no whole head of a request: 408 where some of one came, and closed
     head too large ───────► 431, and closed
     body ── every PACE_S ─► fewer than PACE_BYTES came: 408, and closed
-    answering ────────────► never cut: answers stream for as long as they do
+    answering ────────────► never cut while its client takes it: answers stream for as long as they do
+    answer ── TAKE_S ─────► not a byte of what waits was taken: closed, and who answers hears that the client left
 
 Of connections without a request at most `MOST_IDLE` are kept, and the one that has waited longest goes first: however
 many somebody opens, a client that says what it wants is heard, also behind a proxy whose address everybody shares.
@@ -21,6 +22,7 @@ HEAD_S = 10.0
 LARGEST_HEAD = 64 * 1024
 PACE_S = 10.0
 PACE_BYTES = 4096
+TAKE_S = 30.0
 MOST_IDLE = 1000
 
 _PHRASES = {408: "Request Timeout", 431: "Request Header Fields Too Large"}
@@ -31,11 +33,12 @@ _SAID = {
 
 
 class Patience:
-    """Mixed into one of uvicorn's HTTP protocols. `head_s`, `pace_s`, `pace_bytes`, `most_idle` are the bounds."""
+    """Mixed into one of uvicorn's HTTP protocols; its attributes are the bounds of the module."""
 
     head_s = HEAD_S
     pace_s = PACE_S
     pace_bytes = PACE_BYTES
+    take_s = TAKE_S
     most_idle = MOST_IDLE
 
     # What uvicorn's protocols have.
@@ -49,6 +52,7 @@ class Patience:
         """A client is there, and has `head_s` to say what it wants."""
         super().connection_made(transport)  # type: ignore[misc]
         self._timer: asyncio.TimerHandle | None = None
+        self._taking: asyncio.TimerHandle | None = None
         self._latest: object = None  # the newest request whose head is whole
         self._came = 0  # bytes since the head, or the present span of a body, began
         # One dict for a server, in the order in which its connections became idle.
@@ -60,6 +64,7 @@ class Patience:
     def connection_lost(self, exc: Exception | None) -> None:
         """The client has gone."""
         self._rest()
+        self._taken()
         super().connection_lost(exc)  # type: ignore[misc]
 
     def data_received(self, data: bytes) -> None:
@@ -79,6 +84,16 @@ class Patience:
                 self._wait_for_head()
             elif self._came > LARGEST_HEAD:
                 self._end(431)
+
+    def pause_writing(self) -> None:
+        """More of an answer waits than is kept: its client has `take_s` to take some, or holds what makes it."""
+        super().pause_writing()  # type: ignore[misc]
+        self._wait_for_taking()
+
+    def resume_writing(self) -> None:
+        """What waited was taken."""
+        self._taken()
+        super().resume_writing()  # type: ignore[misc]
 
     def on_response_complete(self) -> None:
         """An answer has been given; the connection is idle unless the next request has come already."""
@@ -108,6 +123,24 @@ class Patience:
             self._end(408)
         else:
             self._wait_for_body()
+
+    def _wait_for_taking(self) -> None:
+        self._taken()
+        waits = self.transport.get_write_buffer_size()
+        self._taking = self.loop.call_later(self.take_s, self._look_at_taking, waits)
+
+    def _look_at_taking(self, waited: int) -> None:
+        """Nothing is added while writing is paused, so what waits is as much as before only where nobody reads."""
+        self._taking = None
+        if self.transport.get_write_buffer_size() >= waited:
+            self.transport.abort()  # closing would wait for the client to take the rest
+        else:
+            self._wait_for_taking()
+
+    def _taken(self) -> None:
+        if self._taking is not None:
+            self._taking.cancel()
+            self._taking = None
 
     def _rest(self) -> None:
         self._idle.pop(self, None)

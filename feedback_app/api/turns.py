@@ -38,7 +38,7 @@ class Lane:
             await self._wait(who)
         self._busy = True
         doing = asyncio.get_running_loop().run_in_executor(self._thread, work)
-        doing.add_done_callback(self._next)  # also when nobody waits for the answer any more
+        doing.add_done_callback(self.next_turn)  # also when nobody waits for the answer any more
         return await asyncio.shield(doing)
 
     async def _wait(self, who: str) -> None:
@@ -62,10 +62,10 @@ class Lane:
             await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
-                self._next()  # whoever went away had just been given the turn
+                self.next_turn()  # whoever went away had just been given the turn
             raise
 
-    def _next(self, done: object = None) -> None:
+    def next_turn(self, done: object = None) -> None:
         """The lane is free: the next line's first gets it, and that line goes to the end."""
         while self._lines:
             who = next(iter(self._lines))

@@ -16,10 +16,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from feedback_app.collect.admission import Admission, Claim, Load
 from feedback_app.collect.generate import POLICY, Generation, Sampling, Served, sentence, served
-from feedback_app.collect.people import Role, require
+from feedback_app.collect.people import require
 from feedback_app.collect.reserving import Reserving
 from feedback_app.collect.text import clean
 from feedback_app.collect.window import ChatMessage, Reading, fit, longest_token_of, window_of
+from feedback_app.domain.conversations import Speaker
+from feedback_app.domain.judging import Kind
+from feedback_app.domain.people import Role
 from feedback_app.errors import AlignloopError, NotFound, UsageError
 from feedback_app.store.database import Store
 from feedback_app.store.tables import Completion, Conversation, Message, Person, Task, Ticket, new_id
@@ -116,12 +119,12 @@ class Answers:
             raise UsageError("There is nothing to answer yet. Write a message first.")
         conversation = await asyncio.to_thread(self._conversation, person, conversation_id)
         path = await asyncio.to_thread(self._path, conversation.head_id)
-        if path and path[-1].role == "user":
+        if path and path[-1].role == Speaker.USER:
             path.pop()  # it was never answered: the new message takes its place, so that turns alternate
         ticket_id = new_id()
         promised = self.reserving.begin(person, ticket_id)
         target = await self.served()
-        reading = await self.read([*map(_turn, path), {"role": "user", "content": text}], target)
+        reading = await self.read([*map(_turn, path), {"role": Speaker.USER, "content": text}], target)
         await promised
         with self.claim(person, reading, came) as claim:
             question = await asyncio.to_thread(self._ask, conversation, path[-1].id if path else None, text)
@@ -135,7 +138,7 @@ class Answers:
         require(person, Role.CHATTER)
         path = await asyncio.to_thread(self._path, message_id)
         await asyncio.to_thread(self._conversation, person, path[0].conversation_id)
-        while path and path[-1].role != "user":
+        while path and path[-1].role != Speaker.USER:
             path.pop()
         if not path:
             raise UsageError("There is no question above this message to answer again.")
@@ -216,7 +219,7 @@ class Answers:
     ) -> AsyncGenerator[Event]:
         generation = self.generation(target, reading.messages, claim)
         generation.prompt_tokens = reading.tokens
-        sent = [message for message in reading.messages if message["role"] == "system"]
+        sent = [message for message in reading.messages if message["role"] == Speaker.SYSTEM]
         sources = [*sent, *(message.id for message in path[reading.first :])]
 
         def save() -> tuple[Message, Ticket]:
@@ -251,18 +254,18 @@ class Answers:
         return self.store.now() + self.settings.ticket_ttl_s
 
     def _conversation(self, person: Person, conversation_id: str) -> Conversation:
-        conversation = self.store.talk.conversation(conversation_id)
+        conversation = self.store.conversations.conversation(conversation_id)
         if conversation is None or conversation.person_id != person.id:
             raise NotFound("There is no such conversation of yours. Start a new one.")
         return conversation
 
     def _path(self, message_id: str | None) -> list[Message]:
-        return self.store.talk.path(message_id) if message_id else []
+        return self.store.conversations.path(message_id) if message_id else []
 
     def _ask(self, conversation: Conversation, parent_id: str | None, text: str) -> Message:
         if not conversation.title:
-            self.store.talk.rename(conversation.id, _title(text))
-        return self.store.talk.add_message(conversation.id, parent_id, "user", text)
+            self.store.conversations.rename(conversation.id, _title(text))
+        return self.store.conversations.add_message(conversation.id, parent_id, "user", text)
 
 
 def store_answer(
@@ -275,7 +278,7 @@ def store_answer(
     ticket_id: str | None = None,
 ) -> tuple[Message, Ticket]:
     """Store an answer, how it came to be, and the ticket by which its reader may judge it, as it was promised."""
-    message = store.talk.add_reply(question.conversation_id, question.id, text, completion)
+    message = store.conversations.add_reply(question.conversation_id, question.id, text, completion)
     return message, like_ticket(store, person, question.id, message.id, expires_at, ticket_id)
 
 
@@ -289,7 +292,7 @@ def like_ticket(
 ) -> Ticket:
     """A like-task on one answer, and its ticket for the person who reads it now."""
     task = Task(
-        kind="like",
+        kind=Kind.LIKE,
         context_id=context_id,
         candidates=[message_id],
         scripted=person.scripted,

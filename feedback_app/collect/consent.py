@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from feedback_app.settings import Signal
+from feedback_app.domain.judging import Signal
 from feedback_app.store.database import Store
 from feedback_app.store.tables import Person
 

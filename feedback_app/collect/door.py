@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from feedback_app.collect.text import clean
+from feedback_app.domain.conversations import Speaker
+from feedback_app.domain.judging import kind_of
 from feedback_app.store.database import Store
 from feedback_app.store.tables import Completion, Person, Task, Ticket, new_id
 
@@ -28,10 +30,10 @@ def record_door(
     `messages` are the request's own, `choices` the answers and how they came to be, the first one first. One
     choice is liked or disliked, two are compared, more are ranked. `ticket_id` is the id that the client was
     told. Unless it may be `judged`, there is neither task nor ticket. Each completion's `message_id` and an empty
-    `sent` are filled in, and `excluded` where the history is not what our models said (`store.talk`).
+    `sent` are filled in, and `excluded` where the history is not what our models said (`store.conversations`).
     """
     turns = [
-        {"role": _clean(message.get("role") or "user"), "content": _clean(message.get("content"))}
+        {"role": _clean(message.get("role") or Speaker.USER), "content": _clean(message.get("content"))}
         for message in messages
     ]
     for _, completion in choices:
@@ -39,11 +41,11 @@ def record_door(
     (text, completion), *others = choices
     others = [(clean(other), of_other) for other, of_other in others]
     if not judged:
-        store.talk.door_record(person.id, turns, clean(text), completion, others=others)
+        store.conversations.door_record(person.id, turns, clean(text), completion, others=others)
         return None
     now = store.now()
     task = Task(
-        kind={1: "like", 2: "compare"}.get(len(choices), "rank"),
+        kind=kind_of(len(choices)),
         wanted=0,  # what came through the door is shown to nobody else
         scripted=person.scripted,
         created_at=now,
@@ -51,7 +53,7 @@ def record_door(
     ticket = Ticket(
         id=ticket_id or new_id(), task_id=task.id, person_id=person.id, created_at=now, expires_at=now + ttl_s
     )
-    store.talk.door_record(person.id, turns, clean(text), completion, others=others, task=task, ticket=ticket)
+    store.conversations.door_record(person.id, turns, clean(text), completion, others=others, task=task, ticket=ticket)
     return ticket.id
 
 

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 from feedback_app.collect.admission import Claim
 from feedback_app.collect.text import clean
 from feedback_app.collect.window import ChatMessage
+from feedback_app.domain.conversations import FinishReason
+from feedback_app.domain.versions import VersionForm, VersionState
 from feedback_app.errors import AlignloopError, Unavailable, UsageError
 from feedback_app.store.database import Store
 from feedback_app.store.tables import Completion, Excluded, Version
@@ -48,7 +50,7 @@ def served(store: Store, name: str = POLICY) -> Served:
     version = store.versions.get(name)
     if version is None:
         raise UsageError(f"There is no version called {name}. Ask for policy, or see `alignloop version list`.")
-    if version.state == "unloadable":
+    if version.state == VersionState.UNLOADABLE:
         raise Unavailable(f"{name} belongs to another base model than the one that is served now.")
     return Served(version, version.served_name)
 
@@ -87,7 +89,7 @@ class Generation:
     template_hash: str = ""
     turn_tokens: Sequence[str] = ()
     text: str = ""
-    finish_reason: str = "stopped"
+    finish_reason: str = FinishReason.STOPPED
     prompt_tokens: int = 0
     completion_tokens: int = 0
     first_token_s: float | None = None
@@ -135,13 +137,13 @@ class Generation:
                         piece = clean(chunk.delta)
                         self.text += piece
                         yield piece
-            if self.finish_reason == "stopped":
+            if self.finish_reason == FinishReason.STOPPED:
                 raise Unavailable("The answer ended too early: vLLM closed the connection. Try again.")
         except ServingError as error:
-            self.finish_reason = "failed"
+            self.finish_reason = FinishReason.FAILED
             raise sentence(error, self.served.version) from error
         except AlignloopError:
-            self.finish_reason = "failed"
+            self.finish_reason = FinishReason.FAILED
             raise
         finally:
             self.seconds = time.monotonic() - self._began
@@ -157,7 +159,7 @@ class Generation:
         return Completion(
             message_id="",
             version=self.served.version.name,
-            adapter_hash=self.served.version.artifact_hash if self.served.version.form == "adapter" else "",
+            adapter_hash=self.served.version.artifact_hash if self.served.version.form == VersionForm.ADAPTER else "",
             template_hash=self.template_hash or self.served.version.template_hash,
             sampling={"temperature": self.sampling.temperature, "max_tokens": self.sampling.max_tokens},
             seed=self.seed,
@@ -183,7 +185,7 @@ def writes_turns(contents: Iterable[str], turn_tokens: Sequence[str]) -> bool:
 
 def not_loaded(version: Version | None) -> Unavailable:
     """What people are told when vLLM does not know what should answer: an adapter comes, another base does not."""
-    if version is not None and version.form == "full":
+    if version is not None and version.form == VersionForm.FULL:
         return Unavailable(
             "The vLLM that answers here does not serve this installation's model. An operator finds out why with "
             "`alignloop doctor`."

@@ -13,8 +13,10 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from feedback_app.collect.people import Role, require
+from feedback_app.collect.people import require
 from feedback_app.collect.text import clean
+from feedback_app.domain.judging import Kind, Mark
+from feedback_app.domain.people import Role
 from feedback_app.errors import Conflict, NotFound, UsageError
 from feedback_app.store.database import Store
 from feedback_app.store.judgements import WITHDRAWN, verdict_hash
@@ -22,7 +24,6 @@ from feedback_app.store.tables import Person, Task, Ticket
 
 Text = Annotated[str, AfterValidator(clean)]
 Choice = Literal["a_clearly", "a_slightly", "tie", "b_slightly", "b_clearly", "both_bad", "cant"]
-MarkName = Literal["good", "bad"]
 
 
 class Verdict(BaseModel):
@@ -33,7 +34,7 @@ class Verdict(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    marks: dict[str, MarkName] = Field(default_factory=dict, max_length=16)
+    marks: dict[str, Mark] = Field(default_factory=dict, max_length=16)
     ranks: dict[str, Annotated[int, Field(ge=1, le=1000)]] = Field(default_factory=dict, max_length=16)
     strength: Literal["clearly", "slightly"] | None = None
     cannot_judge: bool = False
@@ -78,7 +79,7 @@ def judge(
     when another verdict stands than the one that `supersedes` names.
     """
     ticket, task = _own_ticket(store, person, ticket_id)
-    require(person, Role.CHATTER if task.kind == "like" else Role.ANNOTATOR)
+    require(person, Role.CHATTER if task.kind == Kind.LIKE else Role.ANNOTATOR)
     content = fitting(read_verdict(verdict), task)
     now = store.now()
     if now >= ticket.expires_at:
@@ -114,14 +115,14 @@ def fitting(verdict: Verdict, task: Task) -> dict[str, Any]:
     if verdict.cannot_judge:
         if verdict.marks or verdict.ranks or verdict.strength:
             raise UsageError("A verdict that cannot judge has no marks, ranks or strength.")
-    elif task.kind == "like":
+    elif task.kind == Kind.LIKE:
         if verdict.ranks or verdict.strength:
             raise UsageError("One answer cannot be ranked: mark it good or bad, or correct it.")
         if not verdict.marks and not verdict.corrections:
             raise UsageError("This verdict says nothing: mark the answer good or bad, or correct it.")
     else:
-        both_bad = set(verdict.marks) == candidates and set(verdict.marks.values()) == {"bad"}
-        if set(verdict.ranks) != candidates and not (task.kind == "compare" and not verdict.ranks and both_bad):
+        both_bad = set(verdict.marks) == candidates and set(verdict.marks.values()) == {Mark.BAD}
+        if set(verdict.ranks) != candidates and not (task.kind == Kind.COMPARE and not verdict.ranks and both_bad):
             raise UsageError("Rank every answer of the ticket, or say that you cannot judge.")
         if verdict.strength and len(set(verdict.ranks.values())) < 2:
             raise UsageError("A tie has no strength.")
@@ -134,7 +135,7 @@ def fitting(verdict: Verdict, task: Task) -> dict[str, Any]:
 
 def like(
     ticket: Ticket,
-    mark: MarkName | None,
+    mark: Mark | None,
     *,
     reasons: Sequence[str] = (),
     comment: str = "",
@@ -156,8 +157,8 @@ def compare_verdict(
     order: Sequence[str],
     choice: Choice,
     *,
-    a_mark: MarkName | None = None,
-    b_mark: MarkName | None = None,
+    a_mark: Mark | None = None,
+    b_mark: Mark | None = None,
     reasons: Sequence[str] = (),
     comment: str = "",
     corrections: Mapping[str, str] | None = None,
@@ -170,7 +171,7 @@ def compare_verdict(
     marks = {id: mark for id, mark in ((a, a_mark), (b, b_mark)) if mark}
     ranks: dict[str, int] = {}
     if choice == "both_bad":
-        marks = {a: "bad", b: "bad"}
+        marks = {a: Mark.BAD, b: Mark.BAD}
     elif choice == "tie":
         ranks = {a: 1, b: 1}
     elif choice == "cant":

@@ -15,6 +15,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 from feedback_app.collect.judge import Judged, Verdict, judge
+from feedback_app.domain.judging import Kind
 from feedback_app.errors import UsageError
 from feedback_app.store.database import Store
 from feedback_app.store.tables import Person, Task, Ticket
@@ -51,7 +52,7 @@ def judge_on_page(
     """
     ticket, task = found
     check_shown(ticket, store.now())
-    if task.kind == "rank" and not chosen and as_drawn(verdict, ticket):
+    if task.kind == Kind.RANK and not chosen and as_drawn(verdict, ticket):
         raise UsageError(NO_ORDER_CHOSEN)
     return judge(store, person, ticket.id, verdict, saw)
 

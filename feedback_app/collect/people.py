@@ -11,7 +11,6 @@ import hashlib
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from functools import cached_property
 
 from argon2 import PasswordHasher
@@ -26,6 +25,7 @@ from feedback_app.collect.guessing import (
     session_mark,
     wait_s,
 )
+from feedback_app.domain.people import Role
 from feedback_app.errors import Conflict, NotAllowed, NotFound, NotSignedIn, SlowDown, UsageError
 from feedback_app.store.database import Store
 from feedback_app.store.tables import Person
@@ -34,19 +34,6 @@ SESSION_S = 30 * 24 * 3600.0
 SHORTEST_PASSWORD = 8
 LONGEST_NAME = 64
 FIRST_OPERATOR = "operator"
-
-
-class Role(StrEnum):
-    """A chatter chats and rates; an annotator also compares and ranks; an operator does all."""
-
-    CHATTER = "chatter"
-    ANNOTATOR = "annotator"
-    OPERATOR = "operator"
-
-    def reaches(self, needed: Role) -> bool:
-        """Whether this role includes what `needed` allows."""
-        order = list(Role)
-        return order.index(self) >= order.index(needed)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from alignment.files import BrokenLine, made_of_lines
+from feedback_app.domain.conversations import DRAWN
 from feedback_app.errors import UsageError
-from feedback_app.store.conversations import DRAWN
 from feedback_app.store.database import Store
 from feedback_app.store.tables import Person
 
@@ -43,7 +43,7 @@ class PromptOrder:
         random.Random(f"prompts of {person.name}").shuffle(order)
         with self._lock:
             if person.id not in self._used:
-                self._used[person.id] = Counter(self._store.talk.first_messages(person.id, DRAWN))
+                self._used[person.id] = Counter(self._store.conversations.first_messages(person.id, DRAWN))
             used = self._used[person.id]
             prompt = min(order, key=lambda prompt: used[prompt])  # the first of those used least
             used[prompt] += 1

@@ -16,8 +16,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from feedback_app.collect.consent import has_consented
+from feedback_app.domain.conversations import FinishReason, Speaker
+from feedback_app.domain.judging import Signal
 from feedback_app.errors import AlignloopError, Conflict, NotAllowed
-from feedback_app.settings import Signal
 from feedback_app.store.database import Store
 
 if TYPE_CHECKING:
@@ -53,13 +54,13 @@ class Signals:
     def stopped(self, person: Person, conversation_id: str) -> None:
         """This person stopped the answer that the conversation ends with."""
         answer = self._last_answer(person, conversation_id) if Signal.STOP in self.kinds else None
-        completion = self._store.talk.completion(answer.id) if answer is not None else None
-        if answer is not None and completion is not None and completion.finish_reason == "stopped":
+        completion = self._store.conversations.completion(answer.id) if answer is not None else None
+        if answer is not None and completion is not None and completion.finish_reason == FinishReason.STOPPED:
             self.did(person, Signal.STOP, answer.id)
 
     def edited(self, person: Person, message_id: str, text: str) -> None:
         """This person rewrote an answer as `text`."""
-        answer = self._store.talk.message(message_id) if Signal.EDIT in self.kinds else None
+        answer = self._store.conversations.message(message_id) if Signal.EDIT in self.kinds else None
         if answer is not None:
             self.did(person, Signal.EDIT, message_id, edit_distance(answer.content, text))
 
@@ -85,11 +86,11 @@ class Signals:
             self.did(person, Signal.THANKS, message_id)
 
     def _last_answer(self, person: Person, conversation_id: str) -> Message | None:
-        conversation = self._store.talk.conversation(conversation_id) if conversation_id else None
+        conversation = self._store.conversations.conversation(conversation_id) if conversation_id else None
         if conversation is None or conversation.person_id != person.id or conversation.head_id is None:
             return None
-        head = self._store.talk.message(conversation.head_id)
-        return head if head is not None and head.role == "assistant" else None
+        head = self._store.conversations.message(conversation.head_id)
+        return head if head is not None and head.role == Speaker.ASSISTANT else None
 
 
 @contextmanager

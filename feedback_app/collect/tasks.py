@@ -21,10 +21,13 @@ from feedback_app.collect.answer import Answers
 from feedback_app.collect.blind import Blind, blind_vote
 from feedback_app.collect.generate import Generation, Served, served
 from feedback_app.collect.mixed import mixed_in
-from feedback_app.collect.people import Role, require
+from feedback_app.collect.people import require
 from feedback_app.collect.prompts import PromptOrder
 from feedback_app.collect.text import clean
 from feedback_app.collect.window import Reading
+from feedback_app.domain.conversations import Purpose, Speaker
+from feedback_app.domain.judging import Kind
+from feedback_app.domain.people import Role
 from feedback_app.errors import UsageError
 from feedback_app.store.tables import Person, Task, Ticket, new_id
 
@@ -127,7 +130,7 @@ class Comparing:
         self._store = answers.store
         self._order = PromptOrder(answers.store, prompts)
         self._rng = rng or random.SystemRandom()
-        self._making: dict[str, _Making] = {}  # by person: the pair with a drawn prompt that is being made
+        self.making: dict[str, _Making] = {}  # by person: the pair with a drawn prompt that is being made
         self._rankings: dict[tuple[str, int], asyncio.Task[tuple[Ticket, Task]]] = {}  # by person and size, likewise
         self._claims: dict[tuple[str, int], Claim] = {}  # of the rankings that are being made
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -146,13 +149,13 @@ class Comparing:
                 raise UsageError("There is nothing to compare answers to yet. Write a prompt first.")
             making = self._start(person, prompt)
         else:
-            ready = await asyncio.to_thread(self._ready, person, "compare")
+            ready = await asyncio.to_thread(self._ready, person, Kind.COMPARE)
             if ready is not None:
                 text, candidates = await asyncio.to_thread(self._shown, *ready)
                 yield PairStarted(text, generated=False)
                 yield PairReady(ready[0].id, candidates[0].text, candidates[1].text)
                 return
-            making = self._making.get(person.id) or self._start(person, None)
+            making = self.making.get(person.id) or self._start(person, None)
         async with aclosing(making.follow()) as events:
             async for event in events:
                 if isinstance(event, PairReady):
@@ -162,10 +165,10 @@ class Comparing:
     async def prepare(self, person: Person) -> None:
         """Begin the pair after the one that is shown, unless it is there already. Returns at once."""
         require(person, Role.ANNOTATOR)
-        if person.id in self._making:
+        if person.id in self.making:
             return
-        open_tickets = await asyncio.to_thread(self._open, person, "compare")
-        if len(open_tickets) < 2 and person.id not in self._making:
+        open_tickets = await asyncio.to_thread(self._open, person, Kind.COMPARE)
+        if len(open_tickets) < 2 and person.id not in self.making:
             self._start(person, None)
 
     async def idle(self) -> None:
@@ -184,7 +187,7 @@ class Comparing:
         require(person, Role.ANNOTATOR)
         if k not in RANK_SIZES:
             raise UsageError(f"A ranking has 3, 4 or 5 answers, not {k}.")
-        ready = await asyncio.to_thread(self._ready, person, "rank", lambda task: len(task.candidates) == k)
+        ready = await asyncio.to_thread(self._ready, person, Kind.RANK, lambda task: len(task.candidates) == k)
         if ready is None:
             # Shielded: a page that is closed meanwhile must not end what the next one will find ready.
             ready = await asyncio.shield(self._ranking(person, k))
@@ -195,7 +198,7 @@ class Comparing:
     async def prepare_ranking(self, person: Person, k: int) -> None:
         """Begin the ranking after the one that is shown, unless it is there already. Returns at once."""
         require(person, Role.ANNOTATOR)
-        open_tickets = await asyncio.to_thread(self._open, person, "rank")
+        open_tickets = await asyncio.to_thread(self._open, person, Kind.RANK)
         if sum(len(task.candidates) == k for _, task in open_tickets) < 2:
             self._ranking(person, k)
 
@@ -229,13 +232,13 @@ class Comparing:
         making = _Making()
         making.task = asyncio.create_task(self._make(person, prompt, making))
         if prompt is None:
-            self._making[person.id] = making
+            self.making[person.id] = making
         self._tasks.add(making.task)
 
         def ended(task: asyncio.Task[None]) -> None:
             self._tasks.discard(task)
-            if self._making.get(person.id) is making:
-                del self._making[person.id]
+            if self.making.get(person.id) is making:
+                del self.making[person.id]
             if not task.cancelled() and (error := task.exception()) is not None:
                 log.info("a pair could not be made: %s", error)  # who follows it gets the error itself
             making.wake()
@@ -257,7 +260,7 @@ class Comparing:
             self._rng.shuffle(targets)
             ticket_id = new_id()
             promised = self._answers.reserving.begin(person, ticket_id)
-            reading = await self._answers.read([{"role": "user", "content": prompt}], targets[0])
+            reading = await self._answers.read([{"role": Speaker.USER, "content": prompt}], targets[0])
             await promised
             with self._answers.claim(person, reading, came, n=2) as claim:
                 async with aclosing(claim.places()) as places:
@@ -267,7 +270,7 @@ class Comparing:
                 pair = await self._pair(targets, reading, claim, making)
             if pair[0].text == pair[1].text:
                 continue
-            offer = partial(self._offer, person, "compare", prompt, pair, blind, ticket_id, typed is not None)
+            offer = partial(self._offer, person, Kind.COMPARE, prompt, pair, blind, ticket_id, typed is not None)
             ticket, _ = await self._answers.keep(offer)
             making.add(PairReady(ticket.id, pair[0].text, pair[1].text))
             return
@@ -294,7 +297,7 @@ class Comparing:
             target = await self._answers.served()
             ticket_id = new_id()
             promised = self._answers.reserving.begin(person, ticket_id)
-            reading = await self._answers.read([{"role": "user", "content": prompt}], target)
+            reading = await self._answers.read([{"role": Speaker.USER, "content": prompt}], target)
             await promised
             with self._answers.claim(person, reading, came, n=k) as claim:
                 self._claims[person.id, k] = claim
@@ -302,7 +305,7 @@ class Comparing:
                 different = await self._different(k, target, reading, claim)
             if len(different) == k:
                 return await self._answers.keep(
-                    partial(self._offer, person, "rank", prompt, different, None, ticket_id)
+                    partial(self._offer, person, Kind.RANK, prompt, different, None, ticket_id)
                 )
         raise UsageError(f"The model does not give {k} different answers. Ask for fewer, or raise the temperature.")
 
@@ -354,9 +357,11 @@ class Comparing:
         A `typed` prompt is the person's own words and goes with them when they withdraw; a drawn one is not.
         """
         now = self._store.now()
-        system = [message for message in shown[0].messages if message["role"] == "system"]
+        system = [message for message in shown[0].messages if message["role"] == Speaker.SYSTEM]
         replies = [(generation.text, generation.completion(system, now)) for generation in shown]
-        context, answers = self._store.talk.add_candidates(person.id, "typed" if typed else kind, prompt, replies)
+        context, answers = self._store.conversations.add_candidates(
+            person.id, Purpose.TYPED if typed else kind, prompt, replies
+        )
         order = [answer.id for answer in answers]
         task = Task(
             kind=kind,
@@ -375,7 +380,7 @@ class Comparing:
     def _open(self, person: Person, kind: str) -> list[tuple[Ticket, Task]]:
         """Open tickets that still serve what is asked now: on the present blind vote, or on none."""
         now = self._store.now()
-        blind = blind_vote(self._store) if kind == "compare" else None
+        blind = blind_vote(self._store) if kind == Kind.COMPARE else None
         wanted = blind.judged if blind else None
         tickets = self._store.tasks.open_for(person.id, kind, now)
         # A task that wants nobody came through the HTTP door and is judged there.
@@ -389,7 +394,7 @@ class Comparing:
             if fits(task):
                 self._store.tasks.show(ticket.id)
                 return ticket, task
-        blind = blind_vote(self._store) if kind == "compare" else None
+        blind = blind_vote(self._store) if kind == Kind.COMPARE else None
         waiting = self._store.tasks.waiting(person, kind, self._store.now(), blind.judged if blind else None)
         if waiting is None or not fits(waiting):
             return None
@@ -400,7 +405,7 @@ class Comparing:
     def _shown(self, ticket: Ticket, task: Task) -> tuple[str, list[Candidate]]:
         """The prompt and the candidates of a ticket, in its order."""
         ids = [*ticket.order, *([task.context_id] if task.context_id else [])]
-        messages = self._store.talk.messages(ids)
+        messages = self._store.conversations.messages(ids)
         prompt = messages[task.context_id].content if task.context_id else ""
         return prompt, [Candidate(id, messages[id].content) for id in ticket.order]
 

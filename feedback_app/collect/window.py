@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from feedback_app.domain.conversations import Speaker
 from feedback_app.errors import TooLong
 from serving.model_check import LONGEST_TOKEN
 
@@ -67,9 +68,9 @@ async def fit(
     does not fit alone.
     """
     check_length(turns[-1]["content"], longest_token, limit)
-    head = [{"role": "system", "content": system}] if system else []
+    head = [{"role": Speaker.SYSTEM, "content": system}] if system else []
     reach = _reach(turns, longest_token, limit)
-    starts = sorted({0, *(i for i, turn in enumerate(turns) if turn["role"] == "user"), len(turns) - 1})
+    starts = sorted({0, *(i for i, turn in enumerate(turns) if turn["role"] == Speaker.USER), len(turns) - 1})
     starts = [start for start in starts if start >= reach]
     tokens = {starts[0]: await count([*head, *turns[starts[0] :]])}
     if tokens[starts[0]] <= limit:

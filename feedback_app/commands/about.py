@@ -41,7 +41,7 @@ def read_status(settings: Settings, store: Store) -> dict[str, Any]:
     versions = listing(store)
     served = next((version for version in versions if version["serving"]), None)
     replica = asyncio.run(_replica(settings))
-    beats = {beat.name: beat for beat in store.beats.all()}
+    beats = {beat.name: beat for beat in store.heartbeats.all()}
     if replica["state"] != "ready" and VLLM in beats and not settings.vllm_url:
         own = beats[VLLM]
         if life(own, store.now()) is not Life.STOPPED:
@@ -50,7 +50,7 @@ def read_status(settings: Settings, store: Store) -> dict[str, Any]:
     # Others may use the same vLLM: what is not ours is no version.
     replica["loaded"] = [by_served_name[name] for name in replica["loaded"] if name in by_served_name]
     counts = store.judgements.counts()
-    since = max((turn.watermark for turn in store.rounds.listing()), default=0)
+    since = max((round_.watermark for round_ in store.rounds.listing()), default=0)
     running = store.rounds.active()
     return {
         "ready": replica["state"] == "ready" and served is not None and served["name"] in replica["loaded"],

@@ -16,6 +16,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from feedback_app.domain.versions import VersionForm, VersionState
 from feedback_app.errors import AlignloopError
 
 if TYPE_CHECKING:
@@ -49,15 +50,18 @@ def examine() -> list[Row]:
         settings = read_settings()
     except AlignloopError as error:
         return [*rows, Row("settings", "broken", str(error))]
-    checks: tuple[Callable[[Settings], Row], ...] = (_home, _disk, _model, _database, _app_port, _vllm, _served)
+    checks: tuple[Callable[[Settings], Row], ...] = (home_row, _disk, _model, _database, _app_port, _vllm, _served)
     return rows + [check(settings) for check in checks]
 
 
 def _python() -> Row:
-    found = f"Python {platform.python_version()}"
-    if sys.version_info[:2] == (3, 11):
+    found, lock = f"Python {platform.python_version()}", lock_file(gpu=_has("vllm"))
+    known = pythons(lock) if lock else []
+    if not known or ".".join(platform.python_version_tuple()[:2]) in known:
         return Row("python", "ok", found)
-    return Row("python", "broken", found, "alignloop is made for Python 3.11: make run PYTHON=/path/to/python3.11")
+    return Row(
+        "python", "broken", found, f"There is no lock for it, only for {', '.join(known)}: make run PYTHON=/path/to/one"
+    )
 
 
 def _platform() -> Row:
@@ -69,11 +73,21 @@ def _platform() -> Row:
     )
 
 
+def pythons(lock: Path) -> list[str]:
+    """The versions of Python that a lock was resolved for, as 3.11; the one that the suite runs on first."""
+    first = lock.read_text(encoding="utf-8").split("\n", 1)[0]
+    return first.removeprefix("# Python: ").split() if first.startswith("# Python: ") else []
+
+
 def locked(lock: Path) -> Iterator[tuple[str, str]]:
-    """Name and version of each package of a lock that applies to this machine."""
+    """Name and version of each package of a lock that applies to this machine and Python."""
     for line in lock.read_text().splitlines():
-        match = re.match(r"([A-Za-z0-9._-]+)==([^ ;]+)(?:\s*;\s*platform_machine == \"(\w+)\")?\s*$", line)
-        if match and match[3] in (None, platform.machine()):
+        match = re.match(
+            r"([A-Za-z0-9._-]+)==([^ ;]+)"
+            r"(?:\s*;\s*(?:platform_machine == \"(\w+)\"|python_version >= \"3\.(\d+)\"))?\s*$",
+            line,
+        )
+        if match and match[3] in (None, platform.machine()) and int(match[4] or 0) <= sys.version_info.minor:
             yield match[1], match[2]
 
 
@@ -106,7 +120,7 @@ def _packages() -> Iterator[Row]:
             f"missing: {', '.join(no_training)}",
             "Stages cannot run here: pip install 'alignloop[train]'.",
         )
-    elif not _imports("torch", "transformers"):
+    elif not can_import("torch", "transformers"):
         yield Row(
             "training",
             "broken",
@@ -132,7 +146,7 @@ def _packages() -> Iterator[Row]:
         yield Row("versions", "ok", f"as in {lock.name}")
 
 
-def _imports(*names: str) -> bool:
+def can_import(*names: str) -> bool:
     """Whether these import, tried in a process of its own: a broken one may end it."""
     import subprocess
 
@@ -161,7 +175,8 @@ def _sqlite() -> Row:
     return Row("sqlite", "note", found, "Safe, but slower: a newer SQLite comes with the package pysqlite3.")
 
 
-def _home(settings: Settings) -> Row:
+def home_row(settings: Settings) -> Row:
+    """Whether other users of this machine may read what lies in the home."""
     from feedback_app.private import too_open
 
     home = settings.home.resolve()
@@ -259,12 +274,16 @@ def _served(settings: Settings) -> Row:
     except AlignloopError:
         return Row("served", "note", "cannot be looked at without the database")
     files, base = Files(), base_among(listing)
-    adapters = [row for row in listing if row.form == "adapter" and row.state in ("ready", "challenger")]
+    adapters = [
+        row
+        for row in listing
+        if row.form == VersionForm.ADAPTER and row.state in (VersionState.READY, VersionState.CHALLENGER)
+    ]
     for adapter in adapters:
         wrong = files.problem(adapter)
         if wrong and not any(wrong in said for said in found):
             found.append(f"{adapter.name} cannot be served: {wrong}")
-    listed = asyncio.run(_listed(settings))
+    listed = asyncio.run(listed_models(settings))
     if base is not None and listed:
         wrong = Bases().problem(settings.vllm_address, listed, base)
         if wrong and wrong not in found:
@@ -274,7 +293,7 @@ def _served(settings: Settings) -> Row:
     return Row("served", "ok", f"adapters whose files are those that were registered: {len(adapters)}")
 
 
-async def _listed(settings: Settings) -> dict[str, ServedModel]:
+async def listed_models(settings: Settings) -> dict[str, ServedModel]:
     """What the vLLM of these settings answers to, by name; nothing when it is away."""
     from feedback_app.processes.wiring import client_of
     from serving.errors import ServingError

@@ -43,7 +43,7 @@ def evaluate_names(
     settings, store = settings_and_store()
     facts = check_model(settings)
     texts = read_prompts(prompts or settings.data / "prompts" / "eval.jsonl")
-    names = {name: _source(store, settings, name) for name in (model, against)}
+    names = {name: source_of(store, settings, name) for name in (model, against)}
     temperature = settings.temperature if settings.temperature is not None else (facts.temperature or 1.0)
     questions = chosen_questions(settings.data / "questions", settings.capability_questions) if capability else ()
     taste = TASTES[judge] if judge else None
@@ -85,7 +85,7 @@ def _prompt(record: Any) -> str:
     return text
 
 
-def _source(store: Store, settings: Settings, name: str) -> tuple[str, str, Version | None]:
+def source_of(store: Store, settings: Settings, name: str) -> tuple[str, str, Version | None]:
     """The name to report, where its files are, and its version (None for a folder)."""
     from alignment.methods.shared_training.reward_model import is_reward_model
     from feedback_app.loop.identity import Files

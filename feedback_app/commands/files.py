@@ -27,7 +27,7 @@ def register(app: typer.Typer) -> None:
 
 def export(
     ctx: typer.Context,
-    format: Annotated[str, typer.Option(help=f"{NAMES}.")],
+    format: Annotated[str, typer.Option(help=f"{NAMES}; or parquet, for pandas.")],
     out: Annotated[Path, typer.Option(help="An empty or new folder.")],
     personal: Annotated[
         str, typer.Option(help="Personal data and secrets: off, flag or replace; default ALIGNLOOP_PERSONAL_DATA.")

@@ -142,7 +142,7 @@ def withdraw(
     _, store = settings_and_store()
     person = named(store, name)
     count = store.withdrawals.withdraw(person.id)
-    flagged = [version["version"] for version in person_lineage(store, person)["versions"]]
+    flagged = [version.version for version in person_lineage(store, person).versions]
     result = {"person": person.name, "judgements": count, "flagged": flagged}
     output(ctx).done(
         result,

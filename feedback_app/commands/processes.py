@@ -65,7 +65,7 @@ def pages(ctx: typer.Context, as_json: AsJson = False) -> None:
 
 
 def worker(ctx: typer.Context, as_json: AsJson = False) -> None:
-    """Run the worker: it turns rounds and loads versions."""
+    """Run the worker: it runs rounds and loads versions."""
     from feedback_app.processes import parent_watch
     from feedback_app.processes.preflight import check_disk
     from feedback_app.processes.run import run_worker

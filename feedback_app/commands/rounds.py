@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from alignment.methods.registry import METHODS
 from feedback_app.commands.training import words
+from feedback_app.domain.rounds import ENDED, StageStatus
 from feedback_app.errors import NotFound
 from feedback_app.key_values import read_pairs
 from feedback_app.processes.output import AsJson, Output, output
@@ -34,7 +36,7 @@ def register(app: typer.Typer) -> None:
 
 def start(
     ctx: typer.Context,
-    method: Annotated[str, typer.Option(help="How to train: dpo, kto, ppo, rloo, online-dpo or constitution.")] = "dpo",
+    method: Annotated[str, typer.Option(help=f"How to train: one of {', '.join(METHODS)}.")] = "dpo",
     wait: Annotated[bool, typer.Option("--wait", help="Stay until it has ended, and exit by its outcome.")] = False,
     seed: Annotated[int, typer.Option(help="Same seed and judgements, same training.")] = 0,
     start_from: Annotated[str, typer.Option(help="base, or incumbent: training goes on from the served version.")] = "",
@@ -50,15 +52,15 @@ def start(
     settings = {**read_pairs(set_ or []), **({START: start_from} if start_from else {})}
     _, store = settings_and_store()
     out = output(ctx)
-    turn = start_round(store, method, seed=seed, settings=settings)
+    round_ = start_round(store, method, seed=seed, settings=settings)
     if wait:
-        turn = follow(store, turn, out)
-    elif missing := _of_worker(store):
+        round_ = follow(store, round_, out)
+    elif missing := worker_problem(store):
         out.console.print(f"The round waits; {missing}.")
-    report = round_report(store, turn)
+    report = round_report(store, round_)
     out.done(report, lambda console: show_round(console, report))
     if wait:
-        raise typer.Exit(EXIT_CODES[turn.status])
+        raise typer.Exit(EXIT_CODES[round_.status])
 
 
 def list_(ctx: typer.Context, as_json: AsJson = False) -> None:
@@ -68,23 +70,23 @@ def list_(ctx: typer.Context, as_json: AsJson = False) -> None:
     from feedback_app.processes.wiring import settings_and_store
 
     settings, store = settings_and_store()
-    scripted_count = settings.promote.value != "on_evidence"
-    turns = store.rounds.listing()
-    known = over_rounds(store, needed=settings.votes, scripted_count=scripted_count, last=len(turns))
+    scripted_count = settings.promote.counts_scripted
+    listed = store.rounds.listing()
+    known = over_rounds(store, needed=settings.votes, scripted_count=scripted_count, last=len(listed))
     figures = {each["round"]: each for each in known}
     rounds: list[dict[str, Any]] = [
         {
-            "round": turn.id,
-            "method": turn.method,
-            "status": turn.status,
-            "version": turn.version,
-            "incumbent": turn.incumbent,
-            "start_from": start_of(turn.settings),
-            "reasons": list(turn.reasons or []),
-            "created_at": turn.created_at,
-            "figures": figures.get(turn.id),
+            "round": round_.id,
+            "method": round_.method,
+            "status": round_.status,
+            "version": round_.version,
+            "incumbent": round_.incumbent,
+            "start_from": start_of(round_.settings),
+            "reasons": list(round_.reasons or []),
+            "created_at": round_.created_at,
+            "figures": figures.get(round_.id),
         }
-        for turn in turns
+        for round_ in listed
     ]
 
     def table(console: Console) -> None:
@@ -94,9 +96,9 @@ def list_(ctx: typer.Context, as_json: AsJson = False) -> None:
             console.print("No rounds yet. Start one: alignloop round start --method dpo")
             return
         rows = Table("round", "method", "status", "version", "why", box=None)
-        for turn in rounds:
-            why = turn["reasons"][0] if turn["reasons"] else ""
-            rows.add_row(str(turn["round"]), turn["method"], turn["status"], turn["version"] or "", why)
+        for round_ in rounds:
+            why = round_["reasons"][0] if round_["reasons"] else ""
+            rows.add_row(str(round_["round"]), round_["method"], round_["status"], round_["version"] or "", why)
         console.print(rows)
 
     output(ctx).done({"rounds": rounds}, table)
@@ -123,36 +125,34 @@ def cancel(ctx: typer.Context, number: Number, as_json: AsJson = False) -> None:
     output(ctx).done(report, lambda console: console.print(f"Round {number} is being cancelled."))
 
 
-def follow(store: Store, turn: Round, out: Output) -> Round:
+def follow(store: Store, round_: Round, out: Output) -> Round:
     """Show a round's stages and training until it ends. Leaving with Ctrl-C leaves the round running."""
     from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-    from feedback_app.loop.rounds import ENDED
-
-    assert turn.id is not None
+    assert round_.id is not None
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[words]}"))
     with Progress(*columns, TimeElapsedColumn(), console=out.console, transient=out.as_json) as progress:
         bars: dict[str, Any] = {}
         waiting = progress.add_task("waiting for the worker", total=None, words="")
         while True:
-            turn = _round(store, turn.id or 0)
-            missing = _of_worker(store)
+            round_ = _round(store, round_.id or 0)
+            missing = worker_problem(store)
             progress.update(waiting, visible=bool(missing) or not bars, words=missing)
-            for stage in store.rounds.stages(turn.id or 0):
+            for stage in store.rounds.stages(round_.id or 0):
                 bar = bars.setdefault(stage.name, None)
                 if bar is None:
                     bar = bars[stage.name] = progress.add_task(stage.name, total=None, words="")
-                records = store.rounds.progress(stage_id=stage.id) if stage.status == "running" else []
+                records = store.rounds.progress(stage_id=stage.id) if stage.status == StageStatus.RUNNING else []
                 if records:
                     record = records[-1].record
                     progress.update(
                         bar, completed=record.get("step") or 0, total=record.get("steps"), words=words(record)
                     )
-                if stage.status != "running":
+                if stage.status != StageStatus.RUNNING:
                     progress.update(bar, total=1, completed=1, words=stage.status)
                     progress.stop_task(bar)
-            if turn.status in ENDED:
-                return turn
+            if round_.status in ENDED:
+                return round_
             time.sleep(POLL_S)
 
 
@@ -216,13 +216,13 @@ def cost(figures: dict[str, Any] | None) -> list[str]:
 
 
 def _round(store: Store, number: int) -> Round:
-    turn = store.rounds.get(number)
-    if turn is None:
+    round_ = store.rounds.get(number)
+    if round_ is None:
         raise NotFound(f"There is no round {number}. `alignloop round list` shows them.")
-    return turn
+    return round_
 
 
-def _of_worker(store: Store) -> str:
+def worker_problem(store: Store) -> str:
     """What is to be said about the worker that a round waits for; empty while it lives."""
     from feedback_app.heartbeat import WORKER, Life, look
 

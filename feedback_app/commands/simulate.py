@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Annotated, Any
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from feedback_app.domain.judging import Kind
 from feedback_app.errors import UsageError
 from feedback_app.processes.output import AsJson, output
 
 if TYPE_CHECKING:
     from feedback_app.settings import Settings
+    from feedback_app.simulate import Simulated
     from feedback_app.store.database import Store
 
 
@@ -24,7 +27,7 @@ def simulate(
     ctx: typer.Context,
     annotator: Annotated[str, typer.Option(help="Whose taste: warm, brief, honest or random.")],
     judgements: Annotated[int, typer.Option(min=1, help="How many judgements.")],
-    kind: Annotated[str, typer.Option(help="like, compare, rank or mixed.")] = "compare",
+    kind: Annotated[str, typer.Option(help="like, compare, rank or mixed.")] = Kind.COMPARE.value,
     seed: Annotated[int, typer.Option(help="Same seed, same choices on the same answers.")] = 0,
     noise: Annotated[float, typer.Option(min=0, max=1, help="Share of judgements that ignore the answers.")] = 0.0,
     left_bias: Annotated[float, typer.Option(min=0, max=1, help="Share that takes the left one whatever it is.")] = 0.0,
@@ -40,10 +43,10 @@ def simulate(
     with out.console.status(f"{annotator} is judging"):
         result = asyncio.run(_simulate(settings, store, annotator, judgements, kind, seed, noise, left_bias))
     out.done(
-        result,
+        asdict(result),
         lambda console: console.print(
-            f"{result['annotator']} judged {sum(result['judgements'].values())} times in {result['seconds']:.0f} s: "
-            f"{result['decided']} decided, {result['ties']} ties.",
+            f"{result.annotator} judged {sum(result.judgements.values())} times in {result.seconds:.0f} s: "
+            f"{result.decided} decided, {result.ties} ties.",
             markup=False,
         ),
     )
@@ -70,7 +73,7 @@ async def _simulate(
     seed: int,
     noise: float,
     left_bias: float,
-) -> dict[str, Any]:
+) -> Simulated:
     from feedback_app.collect.prompts import load_prompts
     from feedback_app.processes.preflight import check_model
     from feedback_app.processes.wiring import client_of, rules_of

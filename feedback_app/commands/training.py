@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from alignment.methods.registry import CARDS
 from feedback_app.errors import UsageError
 from feedback_app.key_values import read_pairs
 from feedback_app.processes.output import AsJson, output
@@ -23,7 +25,7 @@ def register(app: typer.Typer) -> None:
 
 def train(
     ctx: typer.Context,
-    stage: Annotated[str, typer.Argument(help="pretrain, sft, dpo, kto, reward, ppo, rloo, …: see the README.")],
+    stage: Annotated[str, typer.Argument(help=f"One of {', '.join(CARDS)}.")],
     data: Annotated[Path, typer.Option(help="Folder of rows.")],
     out: Annotated[Path, typer.Option(help="Folder for the artifact; it must not hold one yet.")],
     model: Annotated[str, typer.Option(help="Model to start from: a folder or hub name; none for pretrain.")] = "",
@@ -34,8 +36,8 @@ def train(
     as_json: AsJson = False,
 ) -> None:
     """Run one stage alone, without a database."""
-    from alignment.methods.registry import CARDS, run_stage
-    from alignment.run import quiet_environment
+    from alignment.methods.registry import run_stage
+    from alignment.run import ADDRESS_KEY, quiet_environment
     from alignment.stage.spec import StageSpec
     from feedback_app.loop.stage_with_vllm import VllmOutside
 
@@ -55,7 +57,7 @@ def train(
     quiet_environment()
     spec = StageSpec(stage, data, model or None, out, settings, seed, adapter, reward=reward)
     with _Bar(output(ctx)) as bar:
-        manifest = run_stage(spec, bar, outside=VllmOutside)
+        manifest = run_stage(spec, bar, outside=VllmOutside, key=os.environ.get(ADDRESS_KEY, ""))
     result = {"stage": stage, "out": str(out), "hash": manifest.hash, "metrics": manifest.metrics}
     output(ctx).done(result, lambda console: console.print(f"{stage} is done: {out}", markup=False))
 

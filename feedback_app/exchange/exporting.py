@@ -17,15 +17,18 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TextIO, TypedDict
 from alignment.dataset.reading.formats import FORMATS, Feedback, Kind, Record, llama_factory
 from alignment.dataset.reading.formats.feedback import Answer, demonstration, mark, pair
 from alignment.dataset.reading.formats.table import COLUMNS
+from feedback_app.domain.judging import Kind as TaskKind
 from feedback_app.errors import Unavailable, UsageError
 
 if TYPE_CHECKING:
     from alignment.dataset.compile import Rules
-    from alignment.dataset.compile.personal import Handling, Tally
+    from alignment.dataset.compile.personal import Handling, PersonalFindings
     from alignment.dataset.judgement import Judgement
+    from alignment.dataset.rows import Row
     from feedback_app.store.database import Store
 
 SPLITS = ("held_out", "train")
+PARQUET = "parquet"  # the rows with everything that a round knows of them; written, not read
 
 
 class ExportReport(TypedDict):
@@ -45,19 +48,19 @@ class ExportReport(TypedDict):
 def export(store: Store, format: str, out: Path, personal: str = "flag") -> ExportReport:
     """Write `train` and `held_out` files of this format into `out`. Raises `UsageError` and `Unavailable`.
 
+    `parquet` is a file for each kind of rows with both sides in it, as `alignment.dataset.parquet` describes them.
     `personal` is off, flag or replace.
     """
-    from alignment.dataset.compile.personal import Tally
+    from alignment.dataset.compile.personal import PersonalFindings
     from feedback_app.loop.rules import heard, rules_of, set_aside
 
-    if format not in FORMATS:
-        raise UsageError(f"There is no export format called {format}. Formats: {', '.join(sorted(FORMATS))}.")
-    handling, tally = handling_of(personal), Tally()
+    if format not in (*FORMATS, PARQUET):
+        words = ", ".join(sorted((*FORMATS, PARQUET)))
+        raise UsageError(f"There is no export format called {format}. Formats: {words}.")
+    handling, findings = handling_of(personal), PersonalFindings()
     aside: Counter[str] = Counter()
-    takes = FORMATS[format].takes
     counts: Counter[str] = Counter()
     left_out: Counter[str] = Counter()
-    files: dict[str, Kind] = {}
     try:
         out.mkdir(parents=True, exist_ok=True)
         if any(out.iterdir()):
@@ -65,18 +68,10 @@ def export(store: Store, format: str, out: Path, personal: str = "flag") -> Expo
         with tempfile.TemporaryDirectory(prefix=".compile-", dir=out) as scratch:
             judgements = heard(store.judgements.export(), set_aside(store), aside)
             rows = Exported(judgements, Path(scratch), rules_of(store))
-            for kind in takes:
-                for split in SPLITS:
-                    prefix = f"{llama_factory.NAMES[kind]}_" if len(takes) > 1 else ""
-                    name = f"{prefix}{split}.{FORMATS[format].ending}"
-                    seen = (_seen(feedback, handling, tally) for feedback in rows.feedback(kind, split))
-                    written = _write(out / name, FORMATS[format].write(seen, left_out))
-                    if written:
-                        files[name] = kind
-                        counts[split] += written
-        if format == "llama-factory" and files:
-            info = json.dumps(llama_factory.dataset_info(files), indent=2, ensure_ascii=False)
-            (out / "dataset_info.json").write_text(info + "\n", encoding="utf-8")
+            if format == PARQUET:
+                _write_tables(rows, out, handling, findings, counts)
+            else:
+                _write_format(format, rows, out, handling, findings, counts, left_out)
     except OSError as error:
         raise Unavailable(f"Nothing can be written to {out}: {error.strerror}. Name another folder.") from error
     return {
@@ -84,7 +79,7 @@ def export(store: Store, format: str, out: Path, personal: str = "flag") -> Expo
         "out": str(out),
         "written": dict(counts),
         "left_out": dict(left_out),
-        "personal": tally.to_record(handling),
+        "personal": findings.to_record(handling),
         "judgements": rows.judgements,
         "set_aside": aside.total(),
     }
@@ -135,10 +130,18 @@ class Exported:
             case Kind.RANKING:
                 yield from _rankings(self._verdicts(split))
                 for row in self._stream.rows(PairRow, split):
-                    if row.origin not in ("compare", "rank"):  # pairs that no ranking stands behind
+                    if row.origin not in (TaskKind.COMPARE, TaskKind.RANK):  # pairs that no ranking stands behind
                         yield pair(row.prompt, row.chosen, row.rejected)
             case Kind.VOTE:
                 yield from _votes(self._verdicts(split))
+
+    def rows(self, name: str) -> Iterator[Row]:
+        """The rows of one table, as a round would train on them, the training side last."""
+        from alignment.dataset.rows import GroupRow, MarkRow, PairRow, SftRow
+
+        kinds: dict[str, type[Row]] = {"pairs": PairRow, "marks": MarkRow, "sft": SftRow, "groups": GroupRow}
+        for split in SPLITS:
+            yield from self._stream.rows(kinds[name], split)
 
     def _verdicts(self, split: str) -> Iterator[Judgement]:
         from alignment.dataset.compile.parts import next_record
@@ -192,10 +195,47 @@ def _votes(judgements: Iterable[Judgement]) -> Iterator[Feedback]:
             yield Feedback(judgement.context, tuple(answers), at=judgement.at)
 
 
-def _seen(feedback: Feedback, handling: Handling, tally: Tally) -> Feedback:
+def _write_format(
+    format: str,
+    rows: Exported,
+    out: Path,
+    handling: Handling,
+    findings: PersonalFindings,
+    counts: Counter[str],
+    left_out: Counter[str],
+) -> None:
+    """A file for each kind of feedback that the format takes, and side; none where there is nothing to write."""
     from alignment.dataset.compile.personal import handled
 
-    return handled(feedback, handling, tally)
+    takes = FORMATS[format].takes
+    files: dict[str, Kind] = {}
+    for kind in takes:
+        for split in SPLITS:
+            prefix = f"{llama_factory.NAMES[kind]}_" if len(takes) > 1 else ""
+            name = f"{prefix}{split}.{FORMATS[format].ending}"
+            seen = (handled(feedback, handling, findings) for feedback in rows.feedback(kind, split))
+            written = _write(out / name, FORMATS[format].write(seen, left_out))
+            if written:
+                files[name] = kind
+                counts[split] += written
+    if format == "llama-factory" and files:
+        info = json.dumps(llama_factory.dataset_info(files), indent=2, ensure_ascii=False)
+        (out / "dataset_info.json").write_text(info + "\n", encoding="utf-8")
+
+
+def _write_tables(
+    rows: Exported, out: Path, handling: Handling, findings: PersonalFindings, counts: Counter[str]
+) -> None:
+    """Pairs, marks, sft and groups as Parquet; an empty table has its columns too."""
+    from alignment.dataset.compile.personal import handled
+    from alignment.dataset.parquet import ParquetWriter
+    from alignment.dataset.rows import to_record
+
+    for name in ("pairs", "marks", "sft", "groups"):
+        with ParquetWriter(out / f"{name}.parquet", name) as table:
+            for row in rows.rows(name):
+                table.add(to_record(handled(row, handling, findings)))
+                counts[row.split] += 1
 
 
 def _write(path: Path, records: Iterable[Record]) -> int:

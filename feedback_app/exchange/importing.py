@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from alignment.dataset.reading.formats import FORMATS, Feedback, Record, Skip, detect, llama_factory
 from alignment.dataset.reading.formats.feedback import Answer, Ranks, checked, two
 from alignment.errors import ReadingProblem
+from feedback_app.domain.judging import Kind, Mark, kind_of
 from feedback_app.errors import Conflict, UsageError
 from feedback_app.exchange.files import NEXT_STEP, Line, is_table, plain_name, read_lines
 
@@ -84,7 +85,7 @@ def bring_in(store: Store, path: Path, format: str = "") -> Imported:
                 skipped[str(reason)] += 1
                 continue
             imported[kind] += 1
-            if kind == "rank":
+            if kind == Kind.RANK:
                 ranks.see(one)
     notes = [*source.notes, *ranks.notes()]
     if imported["demonstration"]:
@@ -119,7 +120,7 @@ def add_gold(store: Store, path: Path, format: str = "") -> GoldAdded:
             same = replace(one, answers=tuple(map(Answer, shown)), rater="")  # whichever of them is the better one
             brought = Brought(
                 task_id=f"gold-{same.digest}",
-                kind="compare",
+                kind=Kind.COMPARE,
                 turns=[(turn.role, turn.content) for turn in one.prompt],
                 answers=shown,
                 source=f"{source.format}: {path.name}",
@@ -224,7 +225,7 @@ class _People:
         return self._known[rater]
 
     def _person(self, name: str) -> Person:
-        from feedback_app.collect.people import Role
+        from feedback_app.domain.people import Role
 
         found = self._store.people.by_name(name)
         if found is not None:
@@ -247,7 +248,7 @@ def _judge(store: Store, people: _People, one: Feedback, source: str) -> str:
     # In an order that says nothing about the verdict, and is the same whatever file this came in.
     answers = sorted(one.answers, key=lambda each: each.text)
     shown = len(answers) == 1 and answers[0].good is None
-    kind = {1: "like", 2: "compare"}.get(len(answers), "rank")
+    kind = kind_of(len(answers))
     person = people.of(one.rater)
     ticket = store.imports.take(
         person.id,
@@ -271,7 +272,7 @@ def _judge(store: Store, people: _People, one: Feedback, source: str) -> str:
     else:
         verdict["ranks"] = {id: each.rank for id, each in zip(ticket.order, answers, strict=True) if each.rank}
         verdict["marks"] = {
-            id: "good" if each.good else "bad"
+            id: Mark.GOOD if each.good else Mark.BAD
             for id, each in zip(ticket.order, answers, strict=True)
             if each.good is not None
         }

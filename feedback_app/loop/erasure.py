@@ -42,6 +42,6 @@ def erase(store: Store, person: Person) -> dict[str, Any]:
             store.rounds.set_snapshot(snapshot.id, manifest.hash, manifest.to_record())
             rewritten += 1
     name = person.name
-    versions = [version["version"] for version in person_lineage(store, person)["versions"]]
+    versions = [version.version for version in person_lineage(store, person).versions]
     emptied = store.withdrawals.erase(person.id)
     return {"person": name, **emptied, "snapshots": rewritten, "flagged": versions}

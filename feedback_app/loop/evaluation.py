@@ -20,6 +20,7 @@ from alignment.evaluation.guards import Evidence, mean_kl
 from alignment.evaluation.language_loss import Text, TextFileError, encoded, language_loss, load_texts
 from alignment.files import made_of_lines
 from alignment.stage.sampler import Sample, Sampling
+from feedback_app.domain.conversations import Speaker
 from feedback_app.errors import RoundFailed
 from feedback_app.loop.evaluation_cache import KnownLosses, KnownRights
 from feedback_app.store.tables import Version
@@ -173,9 +174,9 @@ def held_out_texts(path: Path) -> tuple[Text, ...]:
 
 def evaluation_prompts(path: Path, at_most: int, system_prompt: str = "") -> tuple[tuple[Message, ...], ...]:
     """The first prompts of a JSON Lines file of {"prompt"}, behind the system prompt where there is one."""
-    opening = (Message("system", system_prompt),) if system_prompt else ()
+    opening = (Message(Speaker.SYSTEM, system_prompt),) if system_prompt else ()
     try:
         prompts = made_of_lines(path, lambda value: str(value["prompt"]))
-        return tuple((*opening, Message("user", prompt)) for _, prompt in islice(prompts, at_most))
+        return tuple((*opening, Message(Speaker.USER, prompt)) for _, prompt in islice(prompts, at_most))
     except (OSError, ValueError) as error:
         raise RoundFailed(f"The evaluation prompts in {path} cannot be read: {error}.") from error

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
+from feedback_app.domain.rounds import RoundStatus
+from feedback_app.domain.versions import PublicationReason, VersionState
 from feedback_app.heartbeat import WORKER, Life, last, life
 from feedback_app.loop.identity import base_among
 from feedback_app.loop.publish import previous_version
 from feedback_app.loop.reconcile import OTHER_MODEL
 from feedback_app.store.database import Store
 from feedback_app.store.tables import Publication, Version
-from feedback_app.store.versions import DAMAGED
 
 
 def target(store: Store, refused: Collection[str]) -> Version | None:
@@ -44,7 +45,9 @@ def fall_back(store: Store, refused: Mapping[str, str], loaded: Collection[str])
     if published is None or good is None or good.name not in loaded:
         return None
     why = f"{published.version} cannot be served: {refused[published.version]}"
-    publication = store.versions.publish(good.name, DAMAGED, note=why[:500], instead_of=published.version)
+    publication = store.versions.publish(
+        good.name, PublicationReason.DAMAGED, note=why[:500], instead_of=published.version
+    )
     if publication.version != good.name:
         return None  # somebody has pointed it elsewhere meanwhile
     challenger = store.versions.challenger()
@@ -55,11 +58,11 @@ def fall_back(store: Store, refused: Mapping[str, str], loaded: Collection[str])
 
 def suspend(store: Store, challenger: Version, why: str) -> None:
     """People are no longer asked about the challenger; its round stays held, for an operator to decide."""
-    turn = store.rounds.get(challenger.round_id) if challenger.round_id is not None else None
-    if turn is not None and turn.id is not None and turn.status == "held":
+    round_ = store.rounds.get(challenger.round_id) if challenger.round_id is not None else None
+    if round_ is not None and round_.id is not None and round_.status == RoundStatus.HELD:
         # The first reason says how many votes are still needed: nobody is asked for them now.
-        store.rounds.update(turn.id, reasons=[f"The vote was stopped: {why}", *turn.reasons[1:]])
-    store.versions.set_state(challenger.name, "ready")
+        store.rounds.update(round_.id, reasons=[f"The vote was stopped: {why}", *round_.reasons[1:]])
+    store.versions.set_state(challenger.name, VersionState.READY)
 
 
 def alarms(store: Store) -> list[str]:
@@ -69,7 +72,7 @@ def alarms(store: Store) -> list[str]:
     """
     found = []
     published = store.versions.published()
-    fallen = published is not None and published.reason == DAMAGED
+    fallen = published is not None and published.reason == PublicationReason.DAMAGED
     if published is not None and fallen:
         found.append(
             f"{published.note.rstrip('.')}. {published.version} answers instead. Restore the files and promote "

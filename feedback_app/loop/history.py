@@ -12,32 +12,30 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from alignment.stats import wilson_interval
+from feedback_app.domain.rounds import VOTED
+from feedback_app.domain.votes import Tally, tally
 from feedback_app.loop.start_version import start_of
-from feedback_app.loop.votes import Tally, tally
 from feedback_app.store.database import Store
 from feedback_app.store.tables import Round
 
 LAST = 24  # rounds that the page draws
-VOTED = ("held", "passed", "promoted", "rejected")
 
 
 def over_rounds(store: Store, *, needed: int, scripted_count: bool, last: int = LAST) -> list[dict[str, Any]]:
     """`figures` of the newest rounds whose version was evaluated, oldest first; votes also while they come in."""
     found: list[dict[str, Any]] = []
-    for turn in store.rounds.listing():
-        known = figures(turn)
+    for round_ in store.rounds.listing():
+        known = figures(round_)
         if known is None or len(found) == last:
             continue
-        if known["votes"] is None and turn.version and turn.status in VOTED:
-            cast: list[tuple[str, bool]] = [*store.judgements.votes(turn.version)]
-            counted = tally(cast, needed, scripted_count=scripted_count)
+        if known["votes"] is None and round_.version and round_.status in VOTED:
+            counted = tally(store.judgements.votes(round_.version), needed, scripted_count=scripted_count)
             known["votes"] = _votes(counted)
         found.append(known)
     return found[::-1]
 
 
-def figures(turn: Round) -> dict[str, Any] | None:
+def figures(round_: Round) -> dict[str, Any] | None:
     """One round's numbers; None where no version of it was evaluated, and None for each that was not measured.
 
     `capability`: shares right and `lost` points against base and incumbent, each with its one-sided 95 % bound.
@@ -46,20 +44,20 @@ def figures(turn: Round) -> dict[str, Any] | None:
     incumbent, `win_rate` with ties as half and Wilson's interval. `proxy`: mean reward by the round's reward model
     before and after, as the stage reports it. `answers`: words, and shares that repeat, refuse or do not end.
     """
-    evaluation = turn.evaluation or {}
+    evaluation = round_.evaluation or {}
     capability = evaluation.get("capability")
-    if turn.version is None or not capability:
+    if round_.version is None or not capability:
         return None
     started = evaluation.get("started_from") or {}
     after = evaluation.get("after") or {}
     votes = evaluation.get("votes")
     return {
-        "round": turn.id,
-        "version": turn.version,
-        "method": turn.method,
-        "status": turn.status,
-        "incumbent": turn.incumbent,
-        "start_from": start_of(turn.settings),
+        "round": round_.id,
+        "version": round_.version,
+        "method": round_.method,
+        "status": round_.status,
+        "incumbent": round_.incumbent,
+        "start_from": start_of(round_.settings),
         "started_from": started.get("version"),
         "capability": {
             "n": capability["n"],
@@ -71,7 +69,7 @@ def figures(turn: Round) -> dict[str, Any] | None:
         },
         "language": evaluation.get("language"),
         "kl": {"to_incumbent": evaluation.get("kl"), "to_base": evaluation.get("kl_base")},
-        "distance": _distance(evaluation, turn),
+        "distance": _distance(evaluation, round_),
         "votes": None if votes is None else _votes(Tally(votes["wins"], votes["losses"], votes["ties"])),
         "proxy": _proxy(evaluation.get("chain") or {}),
         "answers": {name: after.get(name) for name in ("words", "repetition", "refusals", "endless")},
@@ -83,23 +81,22 @@ def _loss(paired: Mapping[str, Any]) -> dict[str, Any]:
     return {"points": paired["points"], "upper": paired["upper"]}
 
 
-def _distance(evaluation: Mapping[str, Any], turn: Round) -> float | None:
+def _distance(evaluation: Mapping[str, Any], round_: Round) -> float | None:
     started = (evaluation.get("started_from") or {}).get("version")
-    kl = evaluation.get("kl" if started in (None, turn.incumbent) else "kl_base")
+    kl = evaluation.get("kl" if started in (None, round_.incumbent) else "kl_base")
     return None if kl is None else math.sqrt(max(0.0, float(kl)))  # the estimate may be a little below zero
 
 
 def _votes(counted: Tally) -> dict[str, Any] | None:
-    if not counted.votes:
+    if not counted.n:
         return None
-    won = counted.wins + counted.ties / 2
     return {
-        "n": counted.votes,
+        "n": counted.n,
         "wins": counted.wins,
         "losses": counted.losses,
         "ties": counted.ties,
-        "win_rate": won / counted.votes,
-        "interval": list(wilson_interval(won, counted.votes)),
+        "win_rate": counted.win_rate,
+        "interval": list(counted.interval),
     }
 
 

@@ -17,8 +17,8 @@ from alignment.errors import ArtifactProblem
 from alignment.files import sha256_of
 from alignment.stage.artifact import verify
 from alignment.stage.finite import not_finite
+from feedback_app.domain.versions import VersionForm, VersionKind, VersionState
 from feedback_app.store.tables import Version
-from feedback_app.store.versions import MILESTONE
 from serving.errors import ModelProblem
 from serving.model_check import check_model
 
@@ -38,7 +38,7 @@ class Files:
 
     def problem(self, version: Version, *, again: bool = False) -> str:
         """What is wrong with an adapter's files. `again` reads them whatever the file system says about changes."""
-        if version.form == "full":
+        if version.form == VersionForm.FULL:
             return ""  # `foreign_model` looks at the base
         folder = Path(version.path)
         try:
@@ -64,7 +64,7 @@ def _problem(version: Version, folder: Path) -> str:
     if not folder.is_dir():
         return f"Its folder {folder} is gone."
     try:
-        if version.kind == MILESTONE:  # no artifact of its own: its weights are named by their hash
+        if version.kind == VersionKind.MILESTONE:  # no artifact of its own: its weights are named by their hash
             if sha256_of(weights) != version.artifact_hash:
                 return f"{weights} was changed after training."
         elif verify(folder).hash != version.artifact_hash:
@@ -82,7 +82,14 @@ def same_place(one: str, other: str) -> bool:
 
 def base_among(versions: Sequence[Version]) -> Version | None:
     """The model that this home was started with, of its versions; those of other bases are unloadable."""
-    return next((version for version in versions if version.form == "full" and version.state != "unloadable"), None)
+    return next(
+        (
+            version
+            for version in versions
+            if version.form == VersionForm.FULL and version.state != VersionState.UNLOADABLE
+        ),
+        None,
+    )
 
 
 class Bases:

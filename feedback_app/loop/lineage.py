@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from alignment.files import json_lines
+from feedback_app.domain.lineage import Click, Contributor, Dataset, PersonLineage, RestsOn, UsedIn, VersionLineage
 from feedback_app.errors import NotFound, UsageError
 from feedback_app.store.database import Store
 from feedback_app.store.tables import Person, Round, Snapshot, Version
@@ -31,8 +32,8 @@ def ancestry(store: Store, version: Version) -> list[Version]:
 
 def snapshot_of(store: Store, version: Version) -> Snapshot | None:
     """The dataset that a version was trained on; None for a base."""
-    turn = store.rounds.get(version.round_id) if version.round_id is not None else None
-    return store.rounds.snapshot(turn.snapshot_id) if turn is not None and turn.snapshot_id else None
+    round_ = store.rounds.get(version.round_id) if version.round_id is not None else None
+    return store.rounds.snapshot(round_.snapshot_id) if round_ is not None and round_.snapshot_id else None
 
 
 def people_behind(store: Store, version: Version) -> dict[str, tuple[Person, int]]:
@@ -75,7 +76,7 @@ def check_start(store: Store, incumbent: Version) -> None:
     )
 
 
-def lineage(store: Store, name: str) -> dict[str, Any]:
+def lineage(store: Store, name: str) -> VersionLineage | PersonLineage:
     """What `alignloop lineage` says of a version or of a person. Raises `NotFound`."""
     version = store.versions.get(name)
     if version is not None:
@@ -86,7 +87,7 @@ def lineage(store: Store, name: str) -> dict[str, Any]:
     raise NotFound(f"There is neither a version nor a person called {name}. `alignloop version list` names versions.")
 
 
-def named_version_lineage(store: Store, name: str) -> dict[str, Any]:
+def named_version_lineage(store: Store, name: str) -> VersionLineage:
     """`version_lineage` of the version of this name. Raises `NotFound`."""
     version = store.versions.get(name)
     if version is None:
@@ -94,74 +95,69 @@ def named_version_lineage(store: Store, name: str) -> dict[str, Any]:
     return version_lineage(store, version)
 
 
-def version_lineage(store: Store, version: Version) -> dict[str, Any]:
+def version_lineage(store: Store, version: Version) -> VersionLineage:
     """Which clicks made a version: its ancestors, people, rows, and every judgement or signal that a row names."""
     snapshot = snapshot_of(store, version)
     published = store.versions.published()
     clicks = list(_clicks(Path(snapshot.folder), store)) if snapshot else []
     people = sorted(people_behind(store, version).values(), key=lambda each: (-each[1], each[0].name))
-    return {
-        "version": version.name,
-        "serving": published is not None and published.version == version.name,
-        "flag": flag_of(store, version),
-        "ancestors": [each.name for each in ancestry(store, version)[1:]],
-        "parent": version.parent,
-        "round": version.round_id,
-        "snapshot": {"id": snapshot.id, "hash": snapshot.hash, "folder": snapshot.folder} if snapshot else None,
-        "people": [
-            {
-                "name": person.name,
-                "scripted": person.scripted,
-                "judgements": count,
-                "withdrawn": person.withdrawn_at is not None,
-                "erased": person.erased_at is not None,
-            }
+    return VersionLineage(
+        version=version.name,
+        serving=published is not None and published.version == version.name,
+        flag=flag_of(store, version),
+        ancestors=[each.name for each in ancestry(store, version)[1:]],
+        parent=version.parent,
+        round=version.round_id,
+        snapshot=Dataset(snapshot.id, snapshot.hash, snapshot.folder) if snapshot else None,
+        people=[
+            Contributor(
+                person.name, person.scripted, count, person.withdrawn_at is not None, person.erased_at is not None
+            )
             for person, count in people
         ],
-        "rows": {kind: snapshot.manifest["counts"]["rows"][kind]["train"] for kind in ROWS} if snapshot else {},
-        "judgements": len(clicks),
-        "clicks": clicks,
-    }
+        rows={kind: snapshot.manifest["counts"]["rows"][kind]["train"] for kind in ROWS} if snapshot else {},
+        judgements=len(clicks),
+        clicks=clicks,
+    )
 
 
-def person_lineage(store: Store, person: Person) -> dict[str, Any]:
+def person_lineage(store: Store, person: Person) -> PersonLineage:
     """Where a person's judgements went: snapshots, the rounds that used them, and the versions that rest on them."""
     published = store.versions.published()
     snapshots = store.rounds.snapshots_of(person.id)
     rounds: defaultdict[str, list[Round]] = defaultdict(list)
-    for turn in reversed(store.rounds.listing()):
-        if turn.snapshot_id:
-            rounds[turn.snapshot_id].append(turn)
-    snapshots.sort(key=lambda each: [turn.id or 0 for turn in rounds[each[0].id]])
-    trained = {turn.id for snapshot, _ in snapshots for turn in rounds[snapshot.id]}
-    versions = []
+    for round_ in reversed(store.rounds.listing()):
+        if round_.snapshot_id:
+            rounds[round_.snapshot_id].append(round_)
+    snapshots.sort(key=lambda each: [round_.id or 0 for round_ in rounds[each[0].id]])
+    trained = {round_.id for snapshot, _ in snapshots for round_ in rounds[snapshot.id]}
+    versions: list[RestsOn] = []
     for version in store.versions.listing():
         found = people_behind(store, version).get(person.id)
         if found is not None:
             versions.append(
-                {
-                    "version": version.name,
-                    "how": "trained" if version.round_id in trained else "continued",
-                    "judgements": found[1],
-                    "state": version.state,
-                    "serving": published is not None and published.version == version.name,
-                }
+                RestsOn(
+                    version=version.name,
+                    how="trained" if version.round_id in trained else "continued",
+                    judgements=found[1],
+                    state=version.state,
+                    serving=published is not None and published.version == version.name,
+                )
             )
-    return {
-        "person": person.name,
-        "withdrawn": person.withdrawn_at is not None,
-        "erased": person.erased_at is not None,
-        "set_aside": person.set_aside_at is not None,
-        "judgements": store.judgements.live_of(person.id),
-        "snapshots": [
-            {"id": snapshot.id, "judgements": count, "rounds": [turn.id for turn in rounds[snapshot.id]]}
-            for snapshot, count in snapshots
+    return PersonLineage(
+        person=person.name,
+        withdrawn=person.withdrawn_at is not None,
+        erased=person.erased_at is not None,
+        set_aside=person.set_aside_at is not None,
+        judgements=store.judgements.live_of(person.id),
+        snapshots=[
+            UsedIn(snapshot.id, count, [round_.id for round_ in rounds[snapshot.id]]) for snapshot, count in snapshots
         ],
-        "versions": versions,
-    }
+        versions=versions,
+    )
 
 
-def _clicks(folder: Path, store: Store) -> Iterator[dict[str, Any]]:
+def _clicks(folder: Path, store: Store) -> Iterator[Click]:
     """Every judgement or signal that a training row of the snapshot names, with the rows it is in, by kind of rows."""
     rows: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for kind in ROWS:
@@ -172,21 +168,17 @@ def _clicks(folder: Path, store: Store) -> Iterator[dict[str, Any]]:
     names = {person.id: person.name for person in store.people.listing()}
     for record in _lines(folder / "judgements.jsonl"):
         if record["id"] in rows:
-            yield {
-                "judgement": record["id"],
-                "person": names.get(record["person"], record["person"]),
-                "kind": record["kind"],
-                "at": record["at"],
-                "rows": dict(rows.pop(record["id"])),
-            }
+            yield Click(
+                record["id"],
+                names.get(record["person"], record["person"]),
+                record["kind"],
+                record["at"],
+                dict(rows.pop(record["id"])),
+            )
     for signal in store.signals.named(rows):  # what is no judgement was done without being asked
-        yield {
-            "judgement": signal.id,
-            "person": names.get(signal.person_id, signal.person_id),
-            "kind": signal.kind,
-            "at": signal.at,
-            "rows": dict(rows[signal.id]),
-        }
+        yield Click(
+            signal.id, names.get(signal.person_id, signal.person_id), signal.kind, signal.at, dict(rows[signal.id])
+        )
 
 
 def _lines(path: Path) -> Iterator[dict[str, Any]]:

@@ -14,18 +14,19 @@ import logging
 import threading
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from alignment.files import copy_whole, sha256_of
 from alignment.methods.ppo.settings import WATCH_NEEDS
 from alignment.methods.registry import chain_of, stage_settings
 from alignment.stage.people_channel import Asked, Votes, answer, asked, forget
 from alignment.stage.spec import StageSpec
+from alignment.terms import Setting
+from feedback_app.domain.versions import VersionForm, VersionKind, VersionState
+from feedback_app.domain.votes import counting, tally
 from feedback_app.errors import RoundFailed, Unavailable, UsageError
 from feedback_app.loop.reconcile import Reconcile
 from feedback_app.store.database import Store
 from feedback_app.store.tables import Round, Version
-from feedback_app.store.versions import LOADING, MILESTONE, WATCHED
 
 log = logging.getLogger(__name__)
 
@@ -34,14 +35,14 @@ LOAD_TIMEOUT_S = 60.0  # then it is tried again, as long as the stage waits
 STAGE = "ppo"  # the stage that has a watch
 
 
-def check_watch(settings: Mapping[str, Any], method: str) -> None:
+def check_watch(settings: Mapping[str, Setting], method: str) -> None:
     """Refuse a watch that has nothing to judge. Raises `UsageError`."""
     own = _own(settings, method)
     if own.get("watch") and not own.get("milestones"):
         raise UsageError(f"{STAGE}'s {WATCH_NEEDS}.")
 
 
-def check_served(settings: Mapping[str, Any], method: str, *, paused: bool) -> None:
+def check_served(settings: Mapping[str, Setting], method: str, *, paused: bool) -> None:
     """Refuse a watch while nothing answers people. Raises `RoundFailed`."""
     if paused and _own(settings, method).get("watch"):
         raise RoundFailed(
@@ -62,7 +63,7 @@ class Watching:
         self,
         store: Store,
         reconcile: Reconcile,
-        turn: Round,
+        round_: Round,
         start: Version,
         home: Path,
         *,
@@ -72,15 +73,15 @@ class Watching:
         """`start` is what training started from, `home` where versions' files lie for good."""
         self._store = store
         self._reconcile = reconcile
-        self._turn = turn
+        self._round = round_
         self._start = start
         self._home = home
         self._scripted_count = scripted_count
-        self._poll_s = poll_s
+        self.poll_s = poll_s
         self._question: Asked | None = None
         self._about: Version | None = None  # the milestone that the question is about
         self._told: Votes | None = None
-        self._lock = threading.Lock()  # a thread that was left behind must not undo what `_let_go` did
+        self._lock = threading.Lock()  # a thread that was left behind must not undo what `let_go` did
         self._watched: Version | None = None  # the milestone that Compare tasks show, or will once it is loaded
 
     async def follow(self, out: Path) -> None:
@@ -91,27 +92,28 @@ class Watching:
         try:
             while True:
                 try:
-                    await self._look(out)
+                    await self.look(out)
                 except Exception:
                     log.exception("people could not be asked about a milestone; it is tried again")
-                await asyncio.sleep(self._poll_s)
+                await asyncio.sleep(self.poll_s)
         finally:
             # Not awaited: a cancelled task must not be asked to wait again before it ends.
-            self._let_go()
+            self.let_go()
             forget(out)
 
-    async def _look(self, out: Path) -> None:
+    async def look(self, out: Path) -> None:
+        """Ask people where the stage asks, and give it their votes where there are enough."""
         question = await asyncio.to_thread(asked, out)
         if question is None or question != self._question:
             self._question, self._about, self._told = question, None, None
         if question is None:
-            await asyncio.to_thread(self._let_go)
+            await asyncio.to_thread(self.let_go)
             return
         if self._about is None:
             self._about = await asyncio.to_thread(self._registered, question)
         about = self._about
         if self._watched is not None and self._watched.name != about.name:
-            await asyncio.to_thread(self._let_go)
+            await asyncio.to_thread(self.let_go)
         votes = await asyncio.to_thread(self._votes, about.name, question.judgements)
         over = votes.judged < question.judgements and not await self._shown(about)
         if over and about.name not in self._reconcile.refused:
@@ -125,46 +127,42 @@ class Watching:
         if self._watched is not None:
             return True
         self._watched = milestone
-        await asyncio.to_thread(self._set_state, LOADING)
+        await asyncio.to_thread(self._set_state, VersionState.LOADING)
         try:
             await self._reconcile.ensure(milestone, timeout_s=LOAD_TIMEOUT_S)
         except Unavailable as error:
             log.warning("nobody can be asked about %s: %s", milestone.name, error)
-            await asyncio.to_thread(self._let_go)
+            await asyncio.to_thread(self.let_go)
             return False
-        await asyncio.to_thread(self._set_state, WATCHED)
+        await asyncio.to_thread(self._set_state, VersionState.WATCHED)
         log.info("people are asked about %s", milestone.name)
         return True
 
     # In the store and on the disk: synchronous, called in a thread
 
-    def _set_state(self, state: str) -> None:
+    def _set_state(self, state: VersionState) -> None:
         with self._lock:
             if self._watched is not None:
                 self._store.versions.set_state(self._watched.name, state)
 
-    def _let_go(self) -> None:
+    def let_go(self) -> None:
         """Nobody is asked about the milestone now; it is unloaded once no request can still need it."""
         with self._lock:
             if self._watched is not None:
-                self._store.versions.set_state(self._watched.name, "dropped")
+                self._store.versions.set_state(self._watched.name, VersionState.DROPPED)
                 self._watched = None
 
     def _votes(self, name: str, needed: int) -> Votes:
         """The first votes on a milestone, at most as many as are needed; "can't judge" is none."""
-        cast = [
-            (outcome, scripted)
-            for outcome, scripted in self._store.judgements.votes(name)
-            if outcome != "none" and (self._scripted_count or not scripted)
-        ][:needed]
-        wins = sum({"win": 1.0, "tie": 0.5}.get(outcome, 0.0) for outcome, _ in cast)
-        return Votes(wins, len(cast), sum(scripted for _, scripted in cast))
+        votes = counting(self._store.judgements.votes(name), needed, scripted_count=self._scripted_count)
+        counted = tally(votes, needed, scripted_count=True)
+        return Votes(counted.score, counted.n, sum(vote.scripted for vote in votes))
 
     def _registered(self, question: Asked) -> Version:
         """The milestone as a version, its files copied to their lasting place; same weights, same version."""
         source = Path(question.adapter)
         weights = sha256_of(source / "adapter_model.safetensors")
-        name = f"{MILESTONE}-{self._turn.id:04d}-{question.step}-{weights[:6]}"
+        name = f"{VersionKind.MILESTONE}-{self._round.id:04d}-{question.step}-{weights[:6]}"
         known = self._store.versions.get(name)
         if known is not None:
             return known
@@ -174,19 +172,19 @@ class Watching:
         return self._store.versions.add(
             Version(
                 name=name,
-                kind=MILESTONE,
-                form="adapter",
+                kind=VersionKind.MILESTONE,
+                form=VersionForm.ADAPTER,
                 path=str(folder),
                 base_hash=self._start.base_hash,
                 artifact_hash=weights,
                 template_hash=self._start.template_hash,
                 parent=self._start.name,
-                round_id=self._turn.id,
-                state="dropped",
+                round_id=self._round.id,
+                state=VersionState.DROPPED,
                 created_at=self._store.now(),
             )
         )
 
 
-def _own(settings: Mapping[str, Any], method: str) -> dict[str, Any]:
+def _own(settings: Mapping[str, Setting], method: str) -> dict[str, Setting]:
     return dict(stage_settings(settings, method, STAGE)) if STAGE in chain_of(method) else {}

@@ -27,6 +27,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from feedback_app.domain.versions import VersionForm
 from feedback_app.errors import Unavailable
 from feedback_app.loop import fingerprint
 from feedback_app.loop.identity import Bases, Files, base_among, same_place
@@ -222,10 +223,15 @@ class Reconcile:
         """Have an adapter loaded that is missing, and see that the version is what it was. False when it is not."""
         pair, url = (client.base_url, version.served_name), client.base_url
         card = listed.get(version.served_name)
-        if card is None and version.form == "full":
+        if card is None and version.form == VersionForm.FULL:
             return False
         wrong = await asyncio.to_thread(self._files, version)
-        if not wrong and version.form == "adapter" and card and not same_place(card.path, self._path(version)):
+        if (
+            not wrong
+            and version.form == VersionForm.ADAPTER
+            and card
+            and not same_place(card.path, self._path(version))
+        ):
             wrong = f"{url} has {card.name} loaded from {card.path}, which is not this home's."
         if wrong:
             return self._refuse(url, version, wrong, seen=True)
@@ -325,7 +331,7 @@ class Reconcile:
 
     def _is_ours(self, version: Version, card: ServedModel | None) -> bool:
         """Whether what vLLM lists is this adapter, loaded from this home."""
-        ours = version.form == "adapter" and Path(version.path).is_relative_to(self._home)
+        ours = version.form == VersionForm.ADAPTER and Path(version.path).is_relative_to(self._home)
         return ours and card is not None and same_place(card.path, self._path(version))
 
     async def _retire(self, client: VllmClient, name: str) -> None:

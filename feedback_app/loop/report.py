@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from alignment.methods.registry import CARDS
+from feedback_app.domain.rounds import StageStatus
 from feedback_app.loop.history import figures
 from feedback_app.loop.start_version import start_of
 from feedback_app.store.database import Store
@@ -13,7 +14,7 @@ from feedback_app.store.tables import Round, Stage
 SAMPLED = ("capability", "sampling")  # the parts of an evaluation that are waiting for answers
 
 
-def round_report(store: Store, turn: Round) -> dict[str, Any]:
+def round_report(store: Store, round_: Round) -> dict[str, Any]:
     """One round.
 
     `start_from` is base or incumbent: what its training was asked to start from; `evaluation.started_from.version`
@@ -24,35 +25,35 @@ def round_report(store: Store, turn: Round) -> dict[str, Any]:
     `sampling` (answers for the evaluation), `waiting` (for people's judgements in the middle of a training) and `rest`
     (everything else).
     """
-    assert turn.id is not None
-    stages = store.rounds.stages(turn.id)
+    assert round_.id is not None
+    stages = store.rounds.stages(round_.id)
     return {
-        "round": turn.id,
-        "method": turn.method,
-        "status": turn.status,
-        "verdict": turn.verdict,
-        "reasons": list(turn.reasons or []),
-        "version": turn.version,
-        "incumbent": turn.incumbent,
-        "start_from": start_of(turn.settings),
+        "round": round_.id,
+        "method": round_.method,
+        "status": round_.status,
+        "verdict": round_.verdict,
+        "reasons": list(round_.reasons or []),
+        "version": round_.version,
+        "incumbent": round_.incumbent,
+        "start_from": start_of(round_.settings),
         "waiting": _waiting(store, stages),
         "stages": [_stage(stage, store.now()) for stage in stages],
-        "seconds": _seconds(turn, stages, store.now()),
-        "rows": dict(turn.rows or {}),
-        "evaluation": dict(turn.evaluation or {}),
-        "figures": figures(turn),
-        "samples": list(turn.samples or []),
-        "seed": turn.seed,
-        "settings": dict(turn.settings or {}),
-        "snapshot": turn.snapshot_id,
-        "watermark": turn.watermark,
-        "created_at": turn.created_at,
-        "finished_at": turn.finished_at,
+        "seconds": _seconds(round_, stages, store.now()),
+        "rows": dict(round_.rows or {}),
+        "evaluation": dict(round_.evaluation or {}),
+        "figures": figures(round_),
+        "samples": list(round_.samples or []),
+        "seed": round_.seed,
+        "settings": dict(round_.settings or {}),
+        "snapshot": round_.snapshot_id,
+        "watermark": round_.watermark,
+        "created_at": round_.created_at,
+        "finished_at": round_.finished_at,
     }
 
 
 def _waiting(store: Store, stages: list[Stage]) -> str:
-    running = next((stage for stage in stages if stage.status == "running"), None)
+    running = next((stage for stage in stages if stage.status == StageStatus.RUNNING), None)
     records = store.rounds.progress(stage_id=running.id) if running is not None else []
     return str(records[-1].record.get("waiting") or "") if records else ""
 
@@ -70,11 +71,11 @@ def _length(stage: Stage, now: float) -> float:
     return (stage.finished_at or now) - stage.started_at if stage.started_at is not None else 0.0
 
 
-def _seconds(turn: Round, stages: list[Stage], now: float) -> dict[str, float]:
+def _seconds(round_: Round, stages: list[Stage], now: float) -> dict[str, float]:
     total = sum(_length(stage, now) for stage in stages)
-    measured = dict((turn.evaluation or {}).get("seconds", {}))
+    measured = dict((round_.evaluation or {}).get("seconds", {}))
     sampling = sum(float(measured.get(part, 0.0)) for part in SAMPLED)
-    evaluation = turn.evaluation or {}
+    evaluation = round_.evaluation or {}
     chain = dict(evaluation.get("chain", {})) or {"": dict(evaluation.get("training", {}))}
     # The optimisers' own time: starting the process and loading libraries and the model are not training.
     trainer = sum(float(made.get("seconds_training") or made.get("seconds") or 0.0) for made in chain.values())

@@ -1,4 +1,4 @@
-"""The steps of `turn`, made of the real parts: store, training children, vLLM, gate."""
+"""The steps of `round_pipeline`, made of the real parts: store, training children, vLLM, gate."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from alignment.dataset.compile.personal import Handling
-from alignment.evaluation.gate import guard_verdict
+from alignment.evaluation.gate import Verdict, guard_verdict
 from alignment.evaluation.guards import Evidence
 from alignment.methods.registry import chain_of
 from alignment.stage.artifact import is_complete, read_manifest
 from alignment.stage.sampler import Sampling
+from feedback_app.domain.rounds import AttemptStatus, RoundStatus, StageStatus
+from feedback_app.domain.versions import VersionState
 from feedback_app.errors import Conflict, RoundFailed, Unavailable
 from feedback_app.loop import pause
 from feedback_app.loop.evaluation import (
@@ -33,13 +35,12 @@ from feedback_app.loop.identity import Files
 from feedback_app.loop.left_out import with_left_out
 from feedback_app.loop.milestone_votes import Watching, check_served
 from feedback_app.loop.reconcile import Reconcile
-from feedback_app.loop.round_pipeline import Opinion, Steps
 from feedback_app.loop.snapshot_round import freeze
 from feedback_app.loop.start_version import check_round, continues, start_of
 from feedback_app.loop.training import Training, artifacts, checked
 from feedback_app.loop.versions import base_of, register_artifact
 from feedback_app.loop.votes import challenge
-from feedback_app.settings import Promote, Settings, TrainOn
+from feedback_app.settings import Settings, TrainOn
 from feedback_app.store.database import Store
 from feedback_app.store.tables import Round, Snapshot, Version
 from serving.errors import ServingError
@@ -51,8 +52,8 @@ ASK_AGAIN = 3  # times that an evaluation is begun when vLLM goes away in the mi
 
 
 @dataclass(frozen=True)
-class Loop:
-    """What rounds are made with; built once by the worker. `owner` is the worker's name on its leases."""
+class WorkerSteps:
+    """`RoundSteps` as a worker takes them, built once for all rounds. `owner` is its name on the leases."""
 
     owner: str
     store: Store
@@ -69,33 +70,25 @@ class Loop:
         """Runtime state."""
         return self.settings.home
 
-    def steps(self) -> Steps:
-        """The steps of one round."""
-        return Steps(
-            chain=chain_of,
-            snapshot=self.snapshot,
-            train=self.train,
-            register=self.register,
-            stage=self.stage,
-            evaluate=self.evaluate,
-            gate=guard_verdict,
-            challenge=self.challenge,
-            hold=self.hold,
-            reject=self.reject,
-            recorded=self.recorded,
-        )
+    def chain(self, method: str) -> tuple[str, ...]:
+        """The training stages of a method, in their order."""
+        return chain_of(method)
 
-    async def snapshot(self, turn: Round) -> Snapshot:
+    def gate(self, evidence: Evidence) -> Verdict:
+        """What follows from the evidence: guards only, people vote later."""
+        return guard_verdict(evidence)
+
+    async def snapshot(self, round_: Round) -> Snapshot:
         """Freeze what was collected. A watch that nobody could answer is refused here, before anything is trained."""
-        check_served(turn.settings, turn.method, paused=self.settings.train_on is TrainOn.PAUSE)
+        check_served(round_.settings, round_.method, paused=self.settings.train_on is TrainOn.PAUSE)
         personal = Handling(self.settings.personal_data.value)
         signals = self.settings.kept_signals
-        return await asyncio.to_thread(freeze, self.store, turn, self.home, personal=personal, signals=signals)
+        return await asyncio.to_thread(freeze, self.store, round_, self.home, personal=personal, signals=signals)
 
-    async def train(self, turn: Round, stage_name: str, snapshot: Snapshot) -> Path:
+    async def train(self, round_: Round, stage_name: str, snapshot: Snapshot) -> Path:
         """Run one training stage where the settings say."""
-        assert turn.id is not None
-        incumbent = await asyncio.to_thread(self._start_of, turn)
+        assert round_.id is not None
+        incumbent = await asyncio.to_thread(self._start_of, round_)
         training = Training(
             self.store,
             self.home,
@@ -103,126 +96,124 @@ class Loop:
             model=self.settings.model_source,
             data=self.settings.data,
             vllm="" if self.settings.train_on is TrainOn.PAUSE else self.settings.vllm_address,
-            watching=await asyncio.to_thread(self._watching, turn, incumbent),
+            watching=await asyncio.to_thread(self._watching, round_, incumbent),
         )
-        paused = pause.paused(self.store, self.healthy, round_id=turn.id)
+        paused = pause.paused(self.store, self.healthy, round_id=round_.id)
         async with paused if self.settings.train_on is TrainOn.PAUSE else contextlib.nullcontext():
-            artifact = await training.run(turn, stage_name, snapshot, incumbent)
-        await asyncio.to_thread(self._count_left_out, turn, artifact)
+            artifact = await training.run(round_, stage_name, snapshot, incumbent)
+        await asyncio.to_thread(self._count_left_out, round_, artifact)
         return artifact
 
-    async def register(self, turn: Round, artifact: Path) -> Version:
+    async def register(self, round_: Round, artifact: Path) -> Version:
         """Give the artifact a name and a lasting place."""
-        return await asyncio.to_thread(self._register, turn, artifact)
+        return await asyncio.to_thread(self._register, round_, artifact)
 
     async def stage(self, version: Version) -> None:
         """Have every replica answer for the version."""
         await self.reconcile.ensure(version, timeout_s=STAGE_TIMEOUT_S)
 
-    async def evaluate(self, turn: Round, version: Version) -> Evidence:
+    async def evaluate(self, round_: Round, version: Version) -> Evidence:
         """Ask, sample, measure; once more from the start when vLLM goes away meanwhile."""
-        await self.stage(await asyncio.to_thread(self._incumbent, turn))  # what it is compared with, too
+        await self.stage(await asyncio.to_thread(self._incumbent, round_))  # what it is compared with, too
         for further in reversed(range(ASK_AGAIN)):
             stop = threading.Event()
             try:
-                evidence = await asyncio.to_thread(self._gather, turn, version, stop)
+                evidence = await asyncio.to_thread(self._gather, round_, version, stop)
                 break
             except ServingError as error:  # gone, or back again without the adapters it had
                 if not further:
                     raise Unavailable(f"vLLM went away during the evaluation: {error}") from error
                 log.warning("vLLM went away during the evaluation: %s", error)
                 await self.stage(version)
-                await self.stage(await asyncio.to_thread(self._incumbent, turn))
+                await self.stage(await asyncio.to_thread(self._incumbent, round_))
             finally:
                 stop.set()  # when this task is cancelled, the thread ends at its next look
-        await asyncio.to_thread(self._keep, turn, evidence)
+        await asyncio.to_thread(self._keep, round_, evidence)
         return evidence
 
-    async def challenge(self, turn: Round, version: Version, opinion: Opinion) -> None:
-        """Let people decide."""
-        await asyncio.to_thread(self._challenge, turn, version, opinion)
+    async def challenge(self, round_: Round, version: Version, verdict: Verdict) -> None:
+        """Make the version the challenger: people decide, in blind votes."""
+        kept = await asyncio.to_thread(self._mine, round_)
+        await asyncio.to_thread(challenge, self.store, kept, version, verdict.reasons, self.settings.votes)
 
-    async def hold(self, turn: Round, version: Version, opinion: Opinion) -> None:
+    async def hold(self, round_: Round, version: Version, verdict: Verdict) -> None:
         """Keep the version for an operator to decide."""
-        await asyncio.to_thread(self._end, turn, version, "held", opinion, "ready")
+        await asyncio.to_thread(self._end, round_, version, RoundStatus.HELD, verdict, VersionState.READY)
 
-    async def reject(self, turn: Round, version: Version, opinion: Opinion) -> None:
+    async def reject(self, round_: Round, version: Version, verdict: Verdict) -> None:
         """Drop the version."""
-        await asyncio.to_thread(self._end, turn, version, "rejected", opinion, "dropped")
+        await asyncio.to_thread(self._end, round_, version, RoundStatus.REJECTED, verdict, VersionState.DROPPED)
 
     @contextlib.asynccontextmanager
-    async def recorded(self, turn: Round, name: str) -> AsyncIterator[None]:
+    async def recorded(self, round_: Round, name: str) -> AsyncIterator[None]:
         """A stage's row around a step: running, then done, failed or cancelled."""
-        assert turn.id is not None
-        stage = await asyncio.to_thread(self.store.rounds.begin_stage, turn.id, name)
+        assert round_.id is not None
+        stage = await asyncio.to_thread(self.store.rounds.begin_stage, round_.id, name)
         assert stage.id is not None
         try:
             yield
         except asyncio.CancelledError:
             with contextlib.suppress(Conflict):  # not when another worker has taken it over
-                self._mine(turn)
-                self.store.rounds.finish_stage(stage.id, "cancelled")
+                self._mine(round_)
+                self.store.rounds.finish_stage(stage.id, StageStatus.CANCELLED)
             raise
         except Exception as error:
-            await asyncio.to_thread(self.store.rounds.finish_stage, stage.id, "failed", str(error))
+            await asyncio.to_thread(self.store.rounds.finish_stage, stage.id, StageStatus.FAILED, str(error))
             raise
-        await asyncio.to_thread(self._finish, turn, name, stage.id)
+        await asyncio.to_thread(self._finish, round_, name, stage.id)
 
     # In the store: synchronous, called in a thread
 
-    def _mine(self, turn: Round) -> Round:
+    def _mine(self, round_: Round) -> Round:
         """The round as it is now. Raises `Conflict` when its lease ran out and another worker took it."""
-        assert turn.id is not None
-        kept = self.store.rounds.get(turn.id)
+        assert round_.id is not None
+        kept = self.store.rounds.get(round_.id)
         if kept is None or kept.lease_owner != self.owner:
-            raise Conflict(f"Round {turn.id} now belongs to another worker.")
+            raise Conflict(f"Round {round_.id} now belongs to another worker.")
         return kept
 
-    def _count_left_out(self, turn: Round, artifact: Path) -> None:
-        rows = with_left_out(self._mine(turn).rows or {}, read_manifest(artifact).metrics)
-        self.store.rounds.update(turn.id or 0, rows=rows)
+    def _count_left_out(self, round_: Round, artifact: Path) -> None:
+        rows = with_left_out(self._mine(round_).rows or {}, read_manifest(artifact).metrics)
+        self.store.rounds.update(round_.id or 0, rows=rows)
 
-    def _challenge(self, turn: Round, version: Version, opinion: Opinion) -> None:
-        challenge(self.store, self._mine(turn), version, opinion.reasons, self.settings.votes)
-
-    def _incumbent(self, turn: Round) -> Version:
-        version = self.store.versions.get(turn.incumbent) if turn.incumbent else None
+    def _incumbent(self, round_: Round) -> Version:
+        version = self.store.versions.get(round_.incumbent) if round_.incumbent else None
         if version is None:
             raise RoundFailed(
                 "No version is served yet, so there is nothing to improve on. Wait for the model to load."
             )
         return version
 
-    def _start_of(self, turn: Round) -> Version:
+    def _start_of(self, round_: Round) -> Version:
         """The incumbent, after a look at whether the round may continue from it.
 
         Somebody may have withdrawn since, or its files may have been changed.
         """
-        incumbent = self._incumbent(turn)
-        check_round(self.store, turn.method, turn.settings, incumbent)
-        if continues(turn.settings, incumbent) and (wrong := Files().problem(incumbent)):
+        incumbent = self._incumbent(round_)
+        check_round(self.store, round_.method, round_.settings, incumbent)
+        if continues(round_.settings, incumbent) and (wrong := Files().problem(incumbent)):
             raise RoundFailed(f"{incumbent.name} cannot be continued: {wrong} Start from the base instead.")
         return incumbent
 
-    def _watching(self, turn: Round, incumbent: Version) -> Watching:
+    def _watching(self, round_: Round, incumbent: Version) -> Watching:
         return Watching(
             self.store,
             self.reconcile,
-            turn,
-            incumbent if continues(turn.settings, incumbent) else base_of(self.store, incumbent.base_hash),
+            round_,
+            incumbent if continues(round_.settings, incumbent) else base_of(self.store, incumbent.base_hash),
             self.settings.versions_dir,
-            scripted_count=self.settings.promote is not Promote.ON_EVIDENCE,
+            scripted_count=self.settings.promote.counts_scripted,
         )
 
-    def _register(self, turn: Round, artifact: Path) -> Version:
-        assert turn.id is not None
-        self._mine(turn)
-        incumbent = self._incumbent(turn)
+    def _register(self, round_: Round, artifact: Path) -> Version:
+        assert round_.id is not None
+        self._mine(round_)
+        incumbent = self._incumbent(round_)
         base = base_of(self.store, incumbent.base_hash)
-        parent = incumbent if continues(turn.settings, incumbent) else base
+        parent = incumbent if continues(round_.settings, incumbent) else base
         version = register_artifact(
             self.store,
-            turn,
+            round_,
             artifact,
             artifact_hash=checked(artifact),
             base=base,
@@ -234,17 +225,17 @@ class Loop:
         metrics = read_manifest(Path(version.path)).metrics
         chain = {
             name: read_manifest(folder).metrics
-            for name, folder in artifacts(self.store, turn.id).items()
+            for name, folder in artifacts(self.store, round_.id).items()
             if is_complete(folder)
         }
-        started = {"start": start_of(turn.settings), "version": parent.name}
+        started = {"start": start_of(round_.settings), "version": parent.name}
         evaluation = {"training": metrics, "chain": chain, "started_from": started}
-        self.store.rounds.update(turn.id, version=version.name, evaluation=evaluation)
+        self.store.rounds.update(round_.id, version=version.name, evaluation=evaluation)
         return version
 
-    def _gather(self, turn: Round, version: Version, stop: threading.Event) -> Evidence:
+    def _gather(self, round_: Round, version: Version, stop: threading.Event) -> Evidence:
         data = self.settings.data
-        incumbent = self._incumbent(turn)
+        incumbent = self._incumbent(round_)
         questions = chosen_questions(data / "questions", self.settings.capability_questions)
         prompts = evaluation_prompts(
             data / "prompts" / "eval.jsonl", self.settings.evaluation_prompts, self.settings.system_prompt
@@ -257,30 +248,30 @@ class Loop:
             base_of(self.store, version.base_hash),
             questions,
             prompts,
-            Sampling(self.temperature, self.max_tokens, seed=turn.seed),
+            Sampling(self.temperature, self.max_tokens, seed=round_.seed),
             KnownRights(self.home / "capability", questions, self.max_tokens),
             texts,
             KnownLosses(self.home / "capability", texts),
         )
 
-    def _keep(self, turn: Round, evidence: Evidence) -> None:
-        assert turn.id is not None
+    def _keep(self, round_: Round, evidence: Evidence) -> None:
+        assert round_.id is not None
         record = evidence.to_record()
         samples = [dict(sample) for sample in record.pop("samples")]
-        before = dict(self._mine(turn).evaluation or {})
-        self.store.rounds.update(turn.id, evaluation={**before, **_plain(record)}, samples=samples)
+        before = dict(self._mine(round_).evaluation or {})
+        self.store.rounds.update(round_.id, evaluation={**before, **_plain(record)}, samples=samples)
 
-    def _end(self, turn: Round, version: Version, status: str, opinion: Opinion, state: str) -> None:
-        assert turn.id is not None
-        self._mine(turn)
+    def _end(self, round_: Round, version: Version, status: RoundStatus, verdict: Verdict, state: VersionState) -> None:
+        assert round_.id is not None
+        self._mine(round_)
         self.store.versions.set_state(version.name, state)
         self.store.rounds.update(
-            turn.id, status=status, verdict=str(opinion.kind), version=version.name, reasons=list(opinion.reasons)
+            round_.id, status=status, verdict=str(verdict.kind), version=version.name, reasons=list(verdict.reasons)
         )
 
-    def _finish(self, turn: Round, name: str, stage_id: int) -> None:
-        done = [a.id for a in self.store.rounds.attempts(stage_id) if a.status == "done"]
-        self.store.rounds.finish_stage(stage_id, "done", attempt=done[-1] if done else None)
+    def _finish(self, round_: Round, name: str, stage_id: int) -> None:
+        done = [a.id for a in self.store.rounds.attempts(stage_id) if a.status == AttemptStatus.DONE]
+        self.store.rounds.finish_stage(stage_id, StageStatus.DONE, attempt=done[-1] if done else None)
 
 
 def _plain(value: Any) -> Any:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import Any
 
 from alignment.errors import StageError
 from alignment.methods.registry import METHODS, chain_of, stage_settings
+from alignment.terms import Setting
+from feedback_app.domain.rounds import ENDED, RoundStatus
 from feedback_app.errors import NotFound, UsageError
 from feedback_app.loop.milestone_votes import check_watch
 from feedback_app.loop.rules import contradictions_of
@@ -15,8 +16,14 @@ from feedback_app.loop.start_version import check_choice, check_round
 from feedback_app.store.database import Store
 from feedback_app.store.tables import Round
 
-ENDED = ("passed", "promoted", "held", "rejected", "failed", "cancelled")
-EXIT_CODES = {"passed": 0, "promoted": 0, "held": 3, "rejected": 3, "failed": 1, "cancelled": 1}
+EXIT_CODES: Mapping[str, int] = {
+    RoundStatus.PASSED: 0,
+    RoundStatus.PROMOTED: 0,
+    RoundStatus.HELD: 3,
+    RoundStatus.REJECTED: 3,
+    RoundStatus.FAILED: 1,
+    RoundStatus.CANCELLED: 1,
+}
 
 
 def start_round(
@@ -25,7 +32,7 @@ def start_round(
     *,
     requested_by: str | None = None,
     seed: int = 0,
-    settings: Mapping[str, Any] | None = None,
+    settings: Mapping[str, Setting] | None = None,
 ) -> Round:
     """Queue a round; a worker takes it within seconds.
 
@@ -57,11 +64,11 @@ def wait_for(store: Store, round_id: int, *, poll_s: float = 0.5, timeout_s: flo
     """
     end = None if timeout_s is None else time.monotonic() + timeout_s
     while True:
-        turn = store.rounds.get(round_id)
-        if turn is None:
+        round_ = store.rounds.get(round_id)
+        if round_ is None:
             raise NotFound(f"There is no round {round_id}. `alignloop round list` shows them.")
-        if turn.status in ENDED:
-            return turn
+        if round_.status in ENDED:
+            return round_
         if end is not None and time.monotonic() >= end:
-            raise TimeoutError(f"round {round_id} is still {turn.status} after {timeout_s:g} s")
+            raise TimeoutError(f"round {round_id} is still {round_.status} after {timeout_s:g} s")
         time.sleep(poll_s)

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from typing import Any, TypeVar
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TypeVar
 
-from alignment.dataset.compile import Contradictions, Rules, Signal
+from alignment.dataset.compile import Contradictions, Rules
 from alignment.dataset.compile.implicit import ImplicitSignal
 from alignment.dataset.judgement import Judgement
+from alignment.terms import Setting
+from feedback_app.domain.judging import Signal
+from feedback_app.domain.versions import PublicationReason
 from feedback_app.errors import UsageError
 from feedback_app.store.database import Store
 from feedback_app.store.people import is_trusted
 
 CONTRADICTIONS = "contradictions"  # a round's own setting: weights (default), majority or drop
-PROMOTED = ("promoted", "operator")
+PROMOTED = (PublicationReason.PROMOTED, PublicationReason.OPERATOR)
 
 Given = TypeVar("Given", Judgement, ImplicitSignal)
 
 
-def rules_of(store: Store, settings: dict[str, Any] | None = None, signals: Iterable[str] = ()) -> Rules:
+def rules_of(store: Store, settings: Mapping[str, Setting] | None = None, signals: Iterable[str] = ()) -> Rules:
     """The rules of a compilation now. `settings` are a round's, `signals` the kinds of implicit ones that may be used.
 
     Raises `UsageError` on a word that is none.
@@ -59,7 +62,7 @@ def signals_of(store: Store, rules: Rules) -> Iterator[ImplicitSignal]:
         )
 
 
-def contradictions_of(settings: dict[str, Any]) -> Contradictions:
+def contradictions_of(settings: Mapping[str, Setting]) -> Contradictions:
     """How a round treats rows that contradict each other. Raises `UsageError`."""
     word = settings.get(CONTRADICTIONS, Contradictions.WEIGHTS)
     try:

@@ -36,7 +36,7 @@ def start_due(store: Store) -> Round | None:
     if not schedule.enabled:
         return None
     rounds = store.rounds.listing()
-    since = max((turn.watermark for turn in rounds), default=0)
+    since = max((round_.watermark for round_ in rounds), default=0)
     now = store.now()
     if not due(
         schedule,
@@ -47,10 +47,10 @@ def start_due(store: Store) -> Round | None:
     ):
         return None
     try:
-        turn = start_round(store, schedule.method, requested_by=None, seed=len(rounds))
+        round_ = start_round(store, schedule.method, requested_by=None, seed=len(rounds))
     except AlignloopError as error:  # somebody was faster, or the method is gone
         log.warning("the scheduled round did not start: %s", error)
         return None
     store.schedule.set(last_started_at=now)
-    log.info("round %s started by schedule", turn.id)
-    return turn
+    log.info("round %s started by schedule", round_.id)
+    return round_

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from alignment.dataset.compile.drafting import Rows
-from alignment.dataset.compile.personal import Handling, Tally, handled
+from alignment.dataset.compile.personal import Handling, PersonalFindings, handled
+from alignment.dataset.compile.snapshot_writer import write_snapshot
 from alignment.dataset.compile.stream import Stream
 from alignment.dataset.judgement import Judgement
-from alignment.dataset.snapshot import write_contexts
 from alignment.errors import SnapshotProblem
 from alignment.methods.registry import lacking
 from alignment.suspects import outvoted_on
@@ -25,7 +25,7 @@ from feedback_app.store.tables import Round, Snapshot, new_id
 
 def freeze(
     store: Store,
-    turn: Round,
+    round_: Round,
     home: Path,
     *,
     personal: Handling = Handling.FLAG,
@@ -41,41 +41,41 @@ def freeze(
     Raises `RoundFailed` with both numbers when there is too little for its method to train on, and when the disk
     does not take it. A folder that a crash left half-written is never named by anything.
     """
-    assert turn.id is not None
-    if turn.snapshot_id is not None:
-        kept = store.rounds.snapshot(turn.snapshot_id)
+    assert round_.id is not None
+    if round_.snapshot_id is not None:
+        kept = store.rounds.snapshot(round_.snapshot_id)
         if kept is not None:
             return kept
     watermark = store.judgements.watermark()
     # Set even when the round fails below, so that a schedule waits for new judgements and not for ever the same.
-    store.rounds.update(turn.id, watermark=watermark)
-    rules = rules_of(store, turn.settings, signals)
+    store.rounds.update(round_.id, watermark=watermark)
+    rules = rules_of(store, round_.settings, signals)
     aside, left_out = set_aside(store), Counter[str]()
     people: Counter[str] = Counter()
-    tally = Tally()
+    findings = PersonalFindings()
     folder = (home / "snapshots" / new_name()).resolve()
     try:
         home.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="compile-", dir=home) as scratch:
             judgements = _counted(heard(store.judgements.export(watermark), aside, left_out), people)
             done = _counted(heard(signals_of(store, rules), aside, Counter()), people)
-            stream = Stream(judgements, Path(scratch), seed=turn.seed, rules=rules, signals=done)
+            stream = Stream(judgements, Path(scratch), seed=round_.seed, rules=rules, signals=done)
             without = {"set_aside": left_out.total()}
             rows = {
                 **summary(stream.counts),
                 **without,
                 "suspects": [asdict(each) for each in outvoted_on(stream.ballots)],
             }
-            store.rounds.update(turn.id, rows=rows)
-            missing = lacking(turn.method, stream.counts, turn.settings)
+            store.rounds.update(round_.id, rows=rows)
+            missing = lacking(round_.method, stream.counts, round_.settings)
             if missing:
                 raise RoundFailed(missing)
             # Neither serial nor round stands in it: somebody who withdrew would show as a gap in the numbers.
-            manifest = write_contexts(
-                handled_contexts(stream.contexts(), personal, tally),
+            manifest = write_snapshot(
+                handled_contexts(stream.contexts(), personal, findings),
                 folder,
-                counts=lambda: {**stream.counts, **without, "personal": tally.to_record(personal)},
-                filters={"rules": rules.to_record(), "seed": turn.seed},
+                counts=lambda: {**stream.counts, **without, "personal": findings.to_record(personal)},
+                filters={"rules": rules.to_record(), "seed": round_.seed},
                 watermark=rows["judgements"],
             )
     except SnapshotProblem as error:
@@ -83,7 +83,7 @@ def freeze(
     except OSError as error:
         raise RoundFailed(f"Nothing can be written to {home}: {error.strerror or error}. Free some space.") from error
     snapshot = store.rounds.add_snapshot(str(folder), manifest.hash, manifest.to_record(), people)
-    store.rounds.update(turn.id, snapshot_id=snapshot.id, rows={**rows, "personal": manifest.counts["personal"]})
+    store.rounds.update(round_.id, snapshot_id=snapshot.id, rows={**rows, "personal": manifest.counts["personal"]})
     return snapshot
 
 
@@ -95,16 +95,16 @@ def _counted(given: Iterable[Given], people: Counter[str]) -> Iterator[Given]:
 
 
 def handled_contexts(
-    contexts: Iterable[tuple[list[Judgement], Rows]], personal: Handling, tally: Tally
+    contexts: Iterable[tuple[list[Judgement], Rows]], personal: Handling, findings: PersonalFindings
 ) -> Iterator[tuple[list[Judgement], Rows]]:
-    """Judgements and rows as they may enter a snapshot; `tally` counts what was found in rows."""
+    """Judgements and rows as they may enter a snapshot; `findings` counts what was found in rows."""
     for judgements, rows in contexts:
         if personal is Handling.REPLACE:  # only replacing changes judgements; they are counted as rows
-            judgements = [handled(judgement, personal, Tally()) for judgement in judgements]
+            judgements = [handled(judgement, personal, PersonalFindings()) for judgement in judgements]
         parts = {part.name: getattr(rows, part.name) for part in fields(rows)}
         yield (
             judgements,
-            replace(rows, **{name: [handled(row, personal, tally) for row in many] for name, many in parts.items()}),
+            replace(rows, **{name: [handled(row, personal, findings) for row in many] for name, many in parts.items()}),
         )
 
 

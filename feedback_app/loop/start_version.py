@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from alignment.errors import StageError
 from alignment.methods.registry import CARDS, chain_of, stage_settings
 from alignment.stage.continuing import check_continuing
+from alignment.terms import Setting
+from feedback_app.domain.versions import VersionForm
 from feedback_app.errors import RoundFailed, UsageError
 from feedback_app.loop.lineage import check_start
 from feedback_app.loop.versions import base_of
@@ -26,24 +27,24 @@ BASE, INCUMBENT = "base", "incumbent"
 CHOICES = (BASE, INCUMBENT)
 
 
-def start_of(settings: Mapping[str, Any]) -> str:
+def start_of(settings: Mapping[str, Setting]) -> str:
     """base or incumbent."""
     return INCUMBENT if settings.get(START) == INCUMBENT else BASE
 
 
-def check_choice(settings: Mapping[str, Any]) -> None:
+def check_choice(settings: Mapping[str, Setting]) -> None:
     """Raise `UsageError` on a word that is no choice."""
     word = settings.get(START, BASE)
     if word not in CHOICES:
         raise UsageError(f"A round cannot start from {word}. Set start to one of: {', '.join(CHOICES)}.")
 
 
-def continues(settings: Mapping[str, Any], incumbent: Version) -> bool:
+def continues(settings: Mapping[str, Setting], incumbent: Version) -> bool:
     """Whether training continues the incumbent's adapter; an incumbent that is the base has none."""
-    return start_of(settings) == INCUMBENT and incumbent.form == "adapter"
+    return start_of(settings) == INCUMBENT and incumbent.form == VersionForm.ADAPTER
 
 
-def check_round(store: Store, method: str, settings: Mapping[str, Any], incumbent: Version) -> None:
+def check_round(store: Store, method: str, settings: Mapping[str, Setting], incumbent: Version) -> None:
     """Refuse a start on top of an incumbent that this method, with these settings, cannot or should not continue.
 
     Raises `UsageError` with one sentence. Files that are not on this machine are looked at by the worker.

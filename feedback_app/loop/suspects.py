@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from alignment.dataset.compile.survey import Survey
 from alignment.dataset.judgement import Judgement
@@ -23,13 +23,34 @@ from feedback_app.store.tables import Round
 QUICK = "Influence was not looked at."
 
 
-def suspects(store: Store, model: str, *, quick: bool = False) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """An account to look at: the person's name, the rule that found it, and what it found. `p` is its chance."""
+
+    person: str
+    rule: str
+    words: str
+    share: float
+    count: int
+    p: float
+
+
+@dataclass(frozen=True, slots=True)
+class Suspects:
+    """What was found; `set_aside` counts the judgements left out, `notes` say what could not be looked at."""
+
+    judgements: int
+    people: int
+    set_aside: int
+    flags: Sequence[Flag]
+    notes: Sequence[str]
+
+
+def suspects(store: Store, model: str, *, quick: bool = False) -> Suspects:
     """The flags on the live judgements, worst first by rule, as a round would freeze them now.
 
-    `model` is the base model, whose view of the answers influence needs; `quick` leaves influence out. Returns
-    `judgements`, `people`, `set_aside` (judgements left out), `flags` (each with `person`'s name, `rule`, `words`,
-    `share`, `count`, `p`) and `notes` on what could not be looked at. Raises `StageError` when the model cannot be
-    loaded.
+    `model` is the base model, whose view of the answers influence needs; `quick` leaves influence out. Raises
+    `StageError` when the model cannot be loaded.
     """
     watermark, aside, left_out = store.judgements.watermark(), set_aside(store), Counter[str]()
     survey, corrections = Survey(), Corrections()
@@ -53,23 +74,23 @@ def suspects(store: Store, model: str, *, quick: bool = False) -> dict[str, Any]
             notes.append(f"Influence needs more than {WIDTH} pairs, and there are {len(pairs)}.")
     names = {person.id: person.name for person in store.people.listing()}
     counts = survey.counts()
-    return {
-        "judgements": counts["judgements"],
-        "people": counts["people"],
-        "set_aside": left_out.total(),
-        "flags": [
-            {
-                "person": names[flag.person],
-                "rule": flag.rule,
-                "words": words(flag.rule, flag.share, flag.count, flag.about),
-                "share": flag.share,
-                "count": flag.count,
-                "p": flag.p,
-            }
+    return Suspects(
+        judgements=counts["judgements"],
+        people=counts["people"],
+        set_aside=left_out.total(),
+        flags=[
+            Flag(
+                person=names[flag.person],
+                rule=flag.rule,
+                words=words(flag.rule, flag.share, flag.count, flag.about),
+                share=flag.share,
+                count=flag.count,
+                p=flag.p,
+            )
             for flag in flags
         ],
-        "notes": notes,
-    }
+        notes=notes,
+    )
 
 
 def words(rule: str, share: float, count: int, about: str = "") -> str:
@@ -87,9 +108,9 @@ def words(rule: str, share: float, count: int, about: str = "") -> str:
             return f"{rule}: {share:.2f}, {count}"
 
 
-def kept_flags(turn: Round) -> Mapping[str, str]:
+def kept_flags(round_: Round) -> Mapping[str, str]:
     """What was found when a round was frozen: by the ids of people, in words."""
-    found = (turn.rows or {}).get("suspects") or ()
+    found = (round_.rows or {}).get("suspects") or ()
     return {each["person"]: words(each["rule"], each["share"], each["count"]) for each in found}
 
 

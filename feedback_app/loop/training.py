@@ -23,6 +23,7 @@ from alignment.stage.artifact import is_complete, verify
 from alignment.stage.checkpoints import clear, holds_one
 from alignment.stage.runner import rolls_out_elsewhere
 from alignment.stage.spec import VLLM, Setting, StageSpec
+from feedback_app.domain.rounds import AttemptStatus
 from feedback_app.errors import RoundFailed, StageKilled, Unavailable
 from feedback_app.loop.child import clear_left_over, run_child
 from feedback_app.loop.milestone_votes import Watching, asks_people
@@ -37,7 +38,6 @@ log = logging.getLogger(__name__)
 
 AGAIN = 2  # attempts after the first, when the stage's process is killed and has left a checkpoint
 ROUND_SETTINGS = (START, CONTRADICTIONS)  # the round's, and no stage's
-ANSWERS_PROMPTS = ("ppo", "rloo", "online-dpo", "constitution")  # stages that learn from answers of their own
 
 
 def stage_command(spec: StageSpec, launcher: str = "") -> list[str]:
@@ -74,18 +74,18 @@ class Training:
         self._launcher = launcher
         self._model = model
 
-    async def run(self, turn: Round, stage_name: str, snapshot: Snapshot, incumbent: Version) -> Path:
+    async def run(self, round_: Round, stage_name: str, snapshot: Snapshot, incumbent: Version) -> Path:
         """The folder of a verified, complete artifact. Raises `RoundFailed` with the reason there is none."""
-        assert turn.id is not None
-        stage = await asyncio.to_thread(self._store.rounds.begin_stage, turn.id, stage_name)
+        assert round_.id is not None
+        stage = await asyncio.to_thread(self._store.rounds.begin_stage, round_.id, stage_name)
         assert stage.id is not None
         adopted = await asyncio.to_thread(self._adopt, stage.id)
         if adopted is not None:
             return adopted
         for further in reversed(range(1 + AGAIN)):
             await self._forget_rollouts(stage.id)
-            folder = await asyncio.to_thread(self._folder, turn.id, stage_name, stage.id)
-            spec = self._spec(turn, stage_name, snapshot, incumbent, folder)
+            folder = await asyncio.to_thread(self._folder, round_.id, stage_name, stage.id)
+            spec = self._spec(round_, stage_name, snapshot, incumbent, folder)
             spec = replace(spec, resume=await asyncio.to_thread(self._unfinished, stage.id))
             try:
                 await self._attempt(stage.id, spec)
@@ -94,7 +94,7 @@ class Training:
                 if not further or not await asyncio.to_thread(holds_one, folder):
                     raise
                 log.warning("%s goes on from its last checkpoint: %s", stage_name, error)
-        await asyncio.to_thread(forget_checkpoints, self._store, turn.id)
+        await asyncio.to_thread(forget_checkpoints, self._store, round_.id)
         return folder
 
     async def _forget_rollouts(self, stage_id: int) -> None:
@@ -139,9 +139,9 @@ class Training:
             await asyncio.to_thread(checked, folder)
         except BaseException:
             # Not awaited: a cancelled task must not be asked to wait again before it ends.
-            self._store.rounds.update_attempt(attempt_id, status="failed")
+            self._store.rounds.update_attempt(attempt_id, status=AttemptStatus.FAILED)
             raise
-        await asyncio.to_thread(self._store.rounds.update_attempt, attempt_id, status="done")
+        await asyncio.to_thread(self._store.rounds.update_attempt, attempt_id, status=AttemptStatus.DONE)
 
     @contextlib.asynccontextmanager
     async def _watched(self, spec: StageSpec) -> AsyncIterator[None]:
@@ -171,12 +171,12 @@ class Training:
                     verify(folder)
                 except ArtifactProblem:
                     continue
-                if attempt.status != "done":
-                    self._store.rounds.update_attempt(attempt.id, status="done")
+                if attempt.status != AttemptStatus.DONE:
+                    self._store.rounds.update_attempt(attempt.id, status=AttemptStatus.DONE)
                 return folder
-            if attempt.status == "running":
+            if attempt.status == AttemptStatus.RUNNING:
                 clear_left_over(attempt.pid, folder)
-                self._store.rounds.update_attempt(attempt.id, status="abandoned")
+                self._store.rounds.update_attempt(attempt.id, status=AttemptStatus.ABANDONED)
         return None
 
     def _folder(self, round_id: int, stage_name: str, stage_id: int) -> Path:
@@ -186,10 +186,10 @@ class Training:
             number += 1
         return parent / f"{stage_name}-{number}"
 
-    def _spec(self, turn: Round, stage_name: str, snapshot: Snapshot, incumbent: Version, folder: Path) -> StageSpec:
-        asked = {name: value for name, value in turn.settings.items() if name not in ROUND_SETTINGS}
-        settings: dict[str, Setting] = stage_settings(asked, turn.method, stage_name)
-        if self._data is not None and stage_name in ANSWERS_PROMPTS:
+    def _spec(self, round_: Round, stage_name: str, snapshot: Snapshot, incumbent: Version, folder: Path) -> StageSpec:
+        asked = {name: value for name, value in round_.settings.items() if name not in ROUND_SETTINGS}
+        settings: dict[str, Setting] = stage_settings(asked, round_.method, stage_name)
+        if self._data is not None and CARDS[stage_name].samples:
             settings.setdefault("prompts", str((self._data / "prompts" / "compare.jsonl").resolve()))
         if self._data is not None and stage_name == "constitution":
             settings.setdefault("principles", str((self._data / "principles.txt").resolve()))
@@ -200,9 +200,9 @@ class Training:
                     "(ALIGNLOOP_TRAIN_ON=pause): set rollouts_from=process."
                 )
             settings.setdefault("vllm_url", self._vllm)
-        go_on = continues(turn.settings, incumbent) and CARDS[stage_name].continues
-        assert turn.id is not None
-        made = artifacts(self._store, turn.id)
+        go_on = continues(round_.settings, incumbent) and CARDS[stage_name].continues
+        assert round_.id is not None
+        made = artifacts(self._store, round_.id)
         rows = made.get("constitution") if stage_name != "constitution" else None
         return StageSpec(
             stage=stage_name,
@@ -210,7 +210,7 @@ class Training:
             model=self._model,
             out=folder,
             settings=settings,
-            seed=turn.seed,
+            seed=round_.seed,
             adapter=Path(incumbent.path) if go_on else None,
             data_hash="" if rows else snapshot.hash,  # an artifact is verified as one, not as a snapshot
             reward=made.get("reward"),
@@ -244,7 +244,7 @@ def artifacts(store: Store, round_id: int) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for stage in store.rounds.stages(round_id):
         assert stage.id is not None
-        done = [attempt for attempt in store.rounds.attempts(stage.id) if attempt.status == "done"]
+        done = [attempt for attempt in store.rounds.attempts(stage.id) if attempt.status == AttemptStatus.DONE]
         if done:
             found[stage.name] = Path(done[-1].folder)
     return found

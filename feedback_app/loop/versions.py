@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Protocol
 
 from alignment.methods.shared_training.reward_model import is_reward_model
+from feedback_app.domain.versions import BASE_MODEL_NAME, PublicationReason, VersionForm, VersionKind, VersionState
 from feedback_app.errors import Conflict, RoundFailed
 from feedback_app.store.database import Store
-from feedback_app.store.tables import BASE_MODEL_NAME, Round, Version
+from feedback_app.store.tables import Round, Version
 
 
 class Facts(Protocol):
@@ -32,7 +33,7 @@ class Facts(Protocol):
 def base_of(store: Store, base_hash: str) -> Version:
     """The full-weights version with this hash. Raises `RoundFailed` when it was never registered."""
     for version in store.versions.listing():
-        if version.form == "full" and version.base_hash == base_hash:
+        if version.form == VersionForm.FULL and version.base_hash == base_hash:
             return version
     raise RoundFailed("The model that vLLM serves is not registered. Restart the worker; it registers it.")
 
@@ -48,15 +49,15 @@ def register_model(store: Store, source: str, facts: Facts, *, clock: Callable[[
     listing = store.versions.listing()
     for version in listing:
         loadable = version.base_hash == facts.weights_hash
-        if not loadable and version.state in ("ready", "challenger"):
-            store.versions.set_state(version.name, "unloadable")
-        elif loadable and version.state == "unloadable":
-            store.versions.set_state(version.name, "ready")
+        if not loadable and version.state in (VersionState.READY, VersionState.CHALLENGER):
+            store.versions.set_state(version.name, VersionState.UNLOADABLE)
+        elif loadable and version.state == VersionState.UNLOADABLE:
+            store.versions.set_state(version.name, VersionState.READY)
     published = store.versions.published()
     if published is None:
-        store.versions.publish(base.name, "first")
+        store.versions.publish(base.name, PublicationReason.FIRST)
     elif _base_hash(store, published.version) != facts.weights_hash:
-        store.versions.publish(base.name, "model", note="ALIGNLOOP_MODEL names another model")
+        store.versions.publish(base.name, PublicationReason.MODEL, note="ALIGNLOOP_MODEL names another model")
     return store.versions.get(base.name) or base
 
 
@@ -67,14 +68,14 @@ def _find_or_add_base(store: Store, source: str, facts: Facts, clock: Callable[[
     takes the name and the other is refused it and looks again.
     """
     while True:
-        bases = [version for version in store.versions.listing() if version.form == "full"]
+        bases = [version for version in store.versions.listing() if version.form == VersionForm.FULL]
         for version in bases:
             if version.base_hash == facts.weights_hash:
                 return version
         base = Version(
             name=BASE_MODEL_NAME if not bases else f"{BASE_MODEL_NAME}-{len(bases) + 1}",
-            kind="base",
-            form="full",
+            kind=VersionKind.BASE,
+            form=VersionForm.FULL,
             path=source,
             base_hash=facts.weights_hash,
             artifact_hash=facts.weights_hash,
@@ -92,7 +93,7 @@ def _base_hash(store: Store, name: str) -> str:
 
 def register_artifact(
     store: Store,
-    turn: Round,
+    round_: Round,
     artifact: Path,
     *,
     artifact_hash: str,
@@ -108,11 +109,11 @@ def register_artifact(
     before the row exists, so a half-written folder is never named; its number is passed over.
     Raises `RoundFailed` when the artifact is a reward model, or the disk does not take the copy.
     """
-    assert turn.id is not None
+    assert round_.id is not None
     if is_reward_model(artifact):
         raise RoundFailed(f"{artifact} holds a reward model: it scores answers and cannot give any.")
     for version in store.versions.listing():
-        if version.round_id == turn.id:
+        if version.round_id == round_.id:
             return version
     name = (next_name or store.versions.next_name)()
     while (home / name).exists():  # left by a crash between copy and row, or by another database
@@ -126,14 +127,14 @@ def register_artifact(
     return store.versions.add(
         Version(
             name=name,
-            kind="aligned",
-            form="adapter",
+            kind=VersionKind.ALIGNED,
+            form=VersionForm.ADAPTER,
             path=str(folder),
             base_hash=base.base_hash,
             artifact_hash=artifact_hash,
             template_hash=base.template_hash,
             parent=parent,
-            round_id=turn.id,
+            round_id=round_.id,
             created_at=clock(),
         )
     )

@@ -8,11 +8,11 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
+from feedback_app.domain.versions import VersionState
 from feedback_app.errors import Unavailable
 from feedback_app.heartbeat import WORKER, Life, last, life
 from feedback_app.store.database import Store
 from feedback_app.store.tables import Version
-from feedback_app.store.versions import LOADING, WATCHED
 
 ASKED = "wanted:"  # beats of this prefix name versions that an operator wants ready
 ASKED_FOR_S = 120.0
@@ -27,18 +27,18 @@ def desired_versions(store: Store, now: float, also: Sequence[str] = ()) -> dict
     names.append(challenger.name if challenger else None)
     running = store.rounds.active()
     names += [running.version, running.incumbent] if running else []
-    for milestone in store.versions.watched((LOADING, WATCHED)):
+    for milestone in store.versions.watched((VersionState.LOADING, VersionState.WATCHED)):
         names += [milestone.name, milestone.parent]
     names += asked(store, now)
     found = {name: store.versions.get(name) for name in names if name}
-    return {name: version for name, version in found.items() if version and version.state != "unloadable"}
+    return {name: version for name, version in found.items() if version and version.state != VersionState.UNLOADABLE}
 
 
 def asked(store: Store, now: float) -> dict[str, float]:
     """The versions that operators want ready, with when they asked."""
     return {
         beat.name.removeprefix(ASKED): beat.at
-        for beat in store.beats.all()
+        for beat in store.heartbeats.all()
         if beat.name.startswith(ASKED) and now - beat.at < ASKED_FOR_S
     }
 
@@ -61,7 +61,7 @@ def ask_for(store: Store, version: Version, *, timeout_s: float = 60.0, poll_s: 
         if asked_at is not None and refused and beat.state.get("looked_at", 0.0) > asked_at:
             raise Unavailable(f"{version.name} cannot be served: {refused}")
         if asked_at is None:
-            asked_at = store.beats.beat(ASKED + version.name, {"version": version.name}).at
+            asked_at = store.heartbeats.beat(ASKED + version.name, {"version": version.name}).at
         if time.monotonic() >= end:
             raise Unavailable(
                 f"{version.name} was not loaded within {timeout_s:g} s. See `alignloop status` for the state of vLLM."

@@ -1,4 +1,4 @@
-"""The worker: turns rounds, keeps vLLM as it should be, settles votes, starts scheduled rounds.
+"""The worker: runs rounds, keeps vLLM as it should be, settles votes, starts scheduled rounds.
 
 One event loop; the store and the sampler run in threads, training in child processes. Several workers may
 run on one database: a round belongs to the one that holds its lease, and one that dies loses it. An error
@@ -17,13 +17,15 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
+from feedback_app.domain.rounds import RoundStatus
+from feedback_app.domain.versions import VersionState
 from feedback_app.errors import AlignloopError, Unavailable
 from feedback_app.heartbeat import VLLM, WORKER, Heart, last
 from feedback_app.loop.evaluation import ScoringSampler
 from feedback_app.loop.fallback import fall_back, target
 from feedback_app.loop.reconcile import Reconcile
-from feedback_app.loop.round_pipeline import take_turn
-from feedback_app.loop.round_steps import Loop
+from feedback_app.loop.round_pipeline import run_round
+from feedback_app.loop.round_steps import WorkerSteps
 from feedback_app.loop.schedule import start_due
 from feedback_app.loop.training import forget_checkpoints
 from feedback_app.loop.versions import Facts, register_model
@@ -66,7 +68,7 @@ class ModelFacts(Facts, Protocol):
 
 
 class Worker:
-    """Turns rounds. `run` works for ever; the duties can also be called one by one."""
+    """Runs rounds. `run` works for ever; the duties can also be called one by one."""
 
     def __init__(
         self,
@@ -94,7 +96,7 @@ class Worker:
             engine=lambda: engine_of(store, settings),
             instead=partial(target, store),
         )
-        self.loop = Loop(
+        self.steps = WorkerSteps(
             owner=self.owner,
             store=store,
             settings=settings,
@@ -119,7 +121,7 @@ class Worker:
                 duties.create_task(self._every(RECONCILE_S, self.look_after_vllm))
                 duties.create_task(self._every(SETTLE_S, self.settle))
                 duties.create_task(self._every(SCHEDULE_S, self._start_due))
-                duties.create_task(self._every(CLAIM_S, self.turn))
+                duties.create_task(self._every(CLAIM_S, self.run_next_round))
         finally:
             self.heart.end()
 
@@ -138,35 +140,35 @@ class Worker:
         """Apply the votes on the challenger; the round when something changed."""
         return await asyncio.to_thread(self._settle)
 
-    async def turn(self) -> Round | None:
-        """Claim the waiting round and turn it to its end; None when there is none.
+    async def run_next_round(self) -> Round | None:
+        """Claim the waiting round and run it to its end; None when there is none.
 
         Never raises for what goes wrong within the round: that is the round's reason.
         """
-        turn = await asyncio.to_thread(self.store.rounds.claim, self.owner, LEASE_S)
-        if turn is None:
+        round_ = await asyncio.to_thread(self.store.rounds.claim, self.owner, LEASE_S)
+        if round_ is None:
             return None
-        assert turn.id is not None
-        self._working_on = turn.id
-        log.info("round %s (%s) begins", turn.id, turn.method)
+        assert round_.id is not None
+        self._working_on = round_.id
+        log.info("round %s (%s) begins", round_.id, round_.method)
         try:
-            await self._turn(turn, turn.id)
+            await self._run(round_, round_.id)
         except LostLease:
-            log.warning("round %s was taken over by another worker", turn.id)
+            log.warning("round %s was taken over by another worker", round_.id)
         except asyncio.CancelledError:
             with contextlib.suppress(AlignloopError):  # the next worker need not wait for the lease to run out
-                self.store.rounds.update(turn.id, owner=self.owner, lease_until=None)
+                self.store.rounds.update(round_.id, owner=self.owner, lease_until=None)
             raise
         finally:
             self._working_on = None
-        return await asyncio.to_thread(self.store.rounds.get, turn.id)
+        return await asyncio.to_thread(self.store.rounds.get, round_.id)
 
-    async def _turn(self, turn: Round, round_id: int) -> None:
-        if turn.incumbent is None:
+    async def _run(self, round_: Round, round_id: int) -> None:
+        if round_.incumbent is None:
             published = await asyncio.to_thread(self.store.versions.published)
             incumbent = published.version if published is not None else None
-            turn = await asyncio.to_thread(self.store.rounds.update, round_id, incumbent=incumbent)
-        taking = asyncio.create_task(take_turn(turn, self.loop.steps()))
+            round_ = await asyncio.to_thread(self.store.rounds.update, round_id, incumbent=incumbent)
+        taking = asyncio.create_task(run_round(round_, self.steps))
         watching = asyncio.create_task(self._watch(round_id))
         try:
             await asyncio.wait({taking, watching}, return_when=asyncio.FIRST_COMPLETED)
@@ -175,7 +177,7 @@ class Worker:
                 with contextlib.suppress(asyncio.CancelledError, Exception):
                     await taking
                 watching.result()  # raises LostLease
-                await self._end(round_id, "cancelled", "Cancelled by an operator.")
+                await self._end(round_id, RoundStatus.CANCELLED, "Cancelled by an operator.")
                 return
         finally:
             # Also when the worker itself is stopped: the child must be gone before we are.
@@ -185,12 +187,12 @@ class Worker:
         try:
             taking.result()
         except (AlignloopError, ServingError) as error:
-            await self._end(round_id, "failed", str(error))
+            await self._end(round_id, RoundStatus.FAILED, str(error))
         except Exception as error:
             log.exception("round %s failed", round_id)
             await self._end(
                 round_id,
-                "failed",
+                RoundStatus.FAILED,
                 f"An unexpected error ended the round ({type(error).__name__}: {error}). "
                 "Serving is unchanged; the worker's log has the details.",
             )
@@ -201,28 +203,28 @@ class Worker:
         while True:
             await asyncio.sleep(WATCH_S)
             try:
-                turn = await asyncio.to_thread(self.store.rounds.get, round_id)
-                if turn is not None and turn.cancel_requested and turn.status == "running":
+                round_ = await asyncio.to_thread(self.store.rounds.get, round_id)
+                if round_ is not None and round_.cancel_requested and round_.status == RoundStatus.RUNNING:
                     return
                 if asyncio.get_running_loop().time() - renewed >= RENEW_S:
                     held = await asyncio.to_thread(self.store.rounds.renew, round_id, self.owner, LEASE_S)
-                    turn = await asyncio.to_thread(self.store.rounds.get, round_id)
-                    if not held and turn is not None and turn.status == "running":
+                    round_ = await asyncio.to_thread(self.store.rounds.get, round_id)
+                    if not held and round_ is not None and round_.status == RoundStatus.RUNNING:
                         raise LostLease
                     renewed = asyncio.get_running_loop().time()
             except Unavailable as error:
                 # Nobody can claim the round while the database is away, and afterwards the lease is looked at first.
                 log.warning("round %s goes on without its lease being renewed: %s", round_id, error)
 
-    async def _end(self, round_id: int, status: str, reason: str) -> None:
+    async def _end(self, round_id: int, status: RoundStatus, reason: str) -> None:
         await asyncio.to_thread(self._end_now, round_id, status, reason)
 
-    def _end_now(self, round_id: int, status: str, reason: str) -> None:
-        turn = self.store.rounds.get(round_id)
-        if turn is None or turn.status != "running" or turn.lease_owner != self.owner:
+    def _end_now(self, round_id: int, status: RoundStatus, reason: str) -> None:
+        round_ = self.store.rounds.get(round_id)
+        if round_ is None or round_.status != RoundStatus.RUNNING or round_.lease_owner != self.owner:
             return
-        if turn.version is not None:
-            self.store.versions.set_state(turn.version, "dropped")  # nobody has examined it to the end
+        if round_.version is not None:
+            self.store.versions.set_state(round_.version, VersionState.DROPPED)  # nobody has examined it to the end
         self.store.rounds.update(round_id, status=status, reasons=[reason])
         forget_checkpoints(self.store, round_id)
         log.warning("round %s %s: %s", round_id, status, reason)
@@ -237,10 +239,10 @@ class Worker:
         if challenger is None:
             return None
         staged = challenger.name in self.reconcile.loaded
-        turn = settle(self.store, needed=self.settings.votes, promote=self.settings.promote, staged=staged)
-        if turn is not None and turn.status != "held":
-            log.info("round %s %s: %s", turn.id, turn.status, turn.reasons[0] if turn.reasons else "")
-        return turn
+        round_ = settle(self.store, needed=self.settings.votes, promote=self.settings.promote, staged=staged)
+        if round_ is not None and round_.status != RoundStatus.HELD:
+            log.info("round %s %s: %s", round_.id, round_.status, round_.reasons[0] if round_.reasons else "")
+        return round_
 
     async def _start_due(self) -> None:
         await asyncio.to_thread(start_due, self.store)

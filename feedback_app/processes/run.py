@@ -61,8 +61,8 @@ def quiet_libraries() -> None:
 
 def serve_vllm(settings: Settings, store: Store, facts: ModelFacts) -> dict[str, Any]:
     """Run vLLM until told to stop. Raises `Unavailable` with its last words when it never becomes ready."""
+    from feedback_app.domain.versions import BASE_MODEL_NAME
     from feedback_app.loop.versions import register_model
-    from feedback_app.store.tables import BASE_MODEL_NAME
     from serving.errors import LaunchProblem
     from serving.launch import command, environment
     from serving.supervise import Supervisor
@@ -101,7 +101,7 @@ def serve_vllm(settings: Settings, store: Store, facts: ModelFacts) -> dict[str,
         settings.home / "vllm.pid",
         f"{settings.vllm_address}/health",
     )
-    asyncio.run(_supervise(supervisor, store, engine))
+    asyncio.run(supervise(supervisor, store, engine))
     state = supervisor.state()
     if state.name == "failed":
         raise Unavailable(f"vLLM did not start: {state.detail or 'it said nothing'}. Its log is logs/vllm.log.")
@@ -118,13 +118,15 @@ def engine_words(arguments: Sequence[str], dtype: str) -> str:
     return f"{'gpu' if gpu_build() else 'cpu'} {platform.machine()} {dtype}".strip()
 
 
-async def _supervise(supervisor: Supervisor, store: Store, engine: str) -> None:
+async def supervise(supervisor: Supervisor, store: Store, engine: str) -> None:
+    """Keep vLLM running and say so in heartbeats, until a signal or a launch that cannot be kept up."""
+
     def record() -> dict[str, Any]:  # the beat `vllm`: what pages and `alignloop status` show of our own vLLM
         return {**asdict(supervisor.state()), "engine": engine}
 
     stopping = stop_event()
     heart = Heart(store, VLLM, record)
-    keeping = asyncio.create_task(_keep(supervisor, store))
+    keeping = asyncio.create_task(keep(supervisor, store))
     waiting = asyncio.create_task(stopping.wait())
     heart.start()
     try:
@@ -139,7 +141,7 @@ async def _supervise(supervisor: Supervisor, store: Store, engine: str) -> None:
         await asyncio.to_thread(heart.end, record())
 
 
-async def _keep(supervisor: Supervisor, store: Store) -> None:
+async def keep(supervisor: Supervisor, store: Store) -> None:
     """Run vLLM, but not while a training needs its accelerator; returns when it cannot be kept running."""
     paused = False
     while True:

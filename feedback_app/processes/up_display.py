@@ -168,7 +168,7 @@ class _Beats:
     def _run(self) -> None:
         while not self._ended.is_set():
             try:
-                self.last = {beat.name: beat for beat in self._store.beats.all()}
+                self.last = {beat.name: beat for beat in self._store.heartbeats.all()}
                 self._read_at, self._failed = time.monotonic(), False
             except Exception:  # whatever it is, `up` has children to look after
                 self._failed = True

@@ -85,24 +85,9 @@ def sampler_of(settings: Settings) -> HttpSampler:
 
 
 def parts_of(settings: Settings, store: Store, vllm: VllmClient, facts: ModelFacts | None) -> Parts:
-    """What pages and routes are handed. Pages reach the loop through the callables here and no other way."""
-    from dataclasses import asdict
-    from functools import partial
-
-    from alignment.evaluation.gate import Limits
-    from alignment.methods.registry import METHODS
-    from feedback_app.key_values import read_pairs
-    from feedback_app.loop.fallback import alarms
-    from feedback_app.loop.history import over_rounds
-    from feedback_app.loop.lineage import named_version_lineage, person_lineage
-    from feedback_app.loop.publish import previous_version, promote, rollback
-    from feedback_app.loop.rounds import start_round
-    from feedback_app.loop.suspects import kept_flags
+    """What pages and routes are handed."""
+    from feedback_app.loop.controls import LoopControls
     from feedback_app.parts import Parts
-
-    def rollback_target() -> str | None:
-        version = previous_version(store)
-        return version.name if version else None
 
     answers, comparing = rules_of(settings, store, vllm, facts)
     return Parts(
@@ -112,18 +97,5 @@ def parts_of(settings: Settings, store: Store, vllm: VllmClient, facts: ModelFac
         answers=answers,
         comparing=comparing,
         facts=facts,
-        promote=partial(promote, store),
-        rollback=partial(rollback, store),
-        start_round=partial(start_round, store),
-        read_settings=lambda text: read_pairs(text.split()),
-        rollback_target=rollback_target,
-        version_lineage=partial(named_version_lineage, store),
-        person_lineage=partial(person_lineage, store),
-        over_rounds=partial(
-            over_rounds, store, needed=settings.votes, scripted_count=settings.promote.value != "on_evidence"
-        ),
-        flags=kept_flags,
-        alarms=partial(alarms, store),
-        limits=asdict(Limits()),
-        methods=METHODS,
+        loop=LoopControls(store, settings),
     )

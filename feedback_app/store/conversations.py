@@ -14,28 +14,28 @@ from typing import Any
 from sqlalchemy import insert, inspect, or_
 from sqlmodel import Session, SQLModel, col, select
 
+from feedback_app.domain.conversations import Purpose, Speaker
 from feedback_app.errors import Conflict, NotFound
 from feedback_app.store.engine import Database
 from feedback_app.store.reservations import redeem
-from feedback_app.store.tables import Completion, Conversation, Excluded, Message, Task, Ticket, new_id
+from feedback_app.store.tables import Completion, Conversation, Excluded, Message, Person, Task, Ticket, new_id
 
 BATCH = 500  # ids per IN (…), below every database's limit on parameters
-DRAWN = ("compare", "rank")  # purposes of conversations whose prompt the server drew for somebody to judge
 DOOR_MEMORY_S = 24 * 3600.0  # how far back an HTTP client's history is looked for
 
 
-class Talk:
+class Conversations:
     """Queries about what was said."""
 
     def __init__(self, database: Database) -> None:
         self._db = database
 
     def add_conversation(self, person_id: str, purpose: str, title: str = "") -> Conversation:
-        """An empty conversation. `purpose` is chat, compare, rank, typed or door."""
+        """An empty conversation. `purpose` says what it is for."""
         with self._db.write() as session:
             return new_conversation(session, person_id, purpose, title, self._db.now())
 
-    def conversations(self, person_id: str, purpose: str) -> list[Conversation]:
+    def of(self, person_id: str, purpose: str) -> list[Conversation]:
         """A person's conversations that are not deleted, the last used first."""
         statement = (
             select(Conversation)
@@ -66,7 +66,9 @@ class Talk:
     def rename(self, conversation_id: str, title: str) -> None:
         """Give a conversation another title."""
         with self._db.write() as session:
-            _conversation(session, conversation_id).title = title
+            conversation = _conversation(session, conversation_id)
+            _check_not_erased(session, conversation.person_id)
+            conversation.title = title
 
     def delete(self, conversation_id: str) -> None:
         """Hide a conversation from every listing. Judgements made in it stay."""
@@ -90,7 +92,7 @@ class Talk:
     ) -> Message:
         """An assistant message and how it came to be, in one transaction. Sets `completion.message_id`."""
         with self._db.write() as session:
-            message = new_message(session, conversation_id, parent_id, "assistant", content, self._db.now())
+            message = new_message(session, conversation_id, parent_id, Speaker.ASSISTANT, content, self._db.now())
             completion.message_id = message.id
             session.add(completion)
             _touch(session, conversation_id, self._db.now(), head=message.id if move_head else None)
@@ -106,10 +108,10 @@ class Talk:
         now = self._db.now()
         with self._db.write() as session:
             conversation = new_conversation(session, person_id, purpose, prompt[:80], now)
-            context = new_message(session, conversation.id, None, "user", prompt, now)
+            context = new_message(session, conversation.id, None, Speaker.USER, prompt, now)
             answers = []
             for content, completion in replies:
-                answer = new_message(session, conversation.id, context.id, "assistant", content, now)
+                answer = new_message(session, conversation.id, context.id, Speaker.ASSISTANT, content, now)
                 completion.message_id = answer.id
                 completion.sent = [*completion.sent, context.id]
                 session.add(completion)
@@ -199,10 +201,11 @@ class Talk:
         all answers in this order. Returns the first answer. Rows are inserted in bulk: this runs at every request of
         the door.
         """
-        turns = [(str(message.get("role", "user")), plain_text(message.get("content"))) for message in messages]
+        turns = [(str(message.get("role", Speaker.USER)), plain_text(message.get("content"))) for message in messages]
         answers = [(content, completion), *others]
         now = self._db.now()
         with self._db.write() as session:
+            _check_not_erased(session, person_id)
             known = _known_history(session, person_id, turns, since=now - DOOR_MEMORY_S)
             conversation_id = known[-1].conversation_id if known else new_id()
             path = list(known)
@@ -212,18 +215,18 @@ class Talk:
             if _unsaid(session, person_id, turns, since=now - DOOR_MEMORY_S):
                 for _, of_reply in answers:
                     of_reply.excluded = of_reply.excluded or Excluded.INVENTED_TURNS.value
-            replies = [_unsaved(conversation_id, parent_id, "assistant", text, now) for text, _ in answers]
+            replies = [_unsaved(conversation_id, parent_id, Speaker.ASSISTANT, text, now) for text, _ in answers]
             for reply, (_, of_reply) in zip(replies, answers, strict=True):
                 of_reply.message_id = reply.id
                 of_reply.sent = of_reply.sent or [message.id for message in path]
             if known:
                 _touch(session, conversation_id, now, head=replies[0].id)
             else:
-                title = next((text for role, text in turns if role == "user"), "")[:80]
+                title = next((text for role, text in turns if role == Speaker.USER), "")[:80]
                 conversation = Conversation(
                     id=conversation_id,
                     person_id=person_id,
-                    purpose="door",
+                    purpose=Purpose.DOOR,
                     title=title,
                     head_id=replies[0].id,
                     created_at=now,
@@ -287,7 +290,7 @@ def _batches(ids: Iterable[str]) -> list[list[str]]:
 
 
 def _known_history(session: Session, person_id: str, turns: Sequence[tuple[str, str]], since: float) -> list[Message]:
-    answers = [index for index, (role, _) in enumerate(turns) if role == "assistant"]
+    answers = [index for index, (role, _) in enumerate(turns) if role == Speaker.ASSISTANT]
     if not answers:
         return []
     last = answers[-1]
@@ -296,9 +299,9 @@ def _known_history(session: Session, person_id: str, turns: Sequence[tuple[str, 
         .join(Conversation, col(Conversation.id) == Message.conversation_id)
         .where(
             Conversation.person_id == person_id,
-            Conversation.purpose == "door",
+            Conversation.purpose == Purpose.DOOR,
             Conversation.updated_at >= since,
-            Message.role == "assistant",
+            Message.role == Speaker.ASSISTANT,
             Message.content == turns[last][1],
         )
         .order_by(col(Message.created_at).desc())
@@ -317,7 +320,7 @@ def _unsaid(session: Session, person_id: str, turns: Sequence[tuple[str, str]], 
     A word that was forced, or said after an invented turn, is not the model's own either, or one request could make
     good what the next one brings. One that a stop string, the longest length or its reader ended was said.
     """
-    texts = {text for role, text in turns if role == "assistant"}
+    texts = {text for role, text in turns if role == Speaker.ASSISTANT}
     for some in _batches(texts):
         said = (
             select(Message.content)
@@ -325,9 +328,9 @@ def _unsaid(session: Session, person_id: str, turns: Sequence[tuple[str, str]], 
             .join(Completion, col(Completion.message_id) == Message.id)
             .where(
                 Conversation.person_id == person_id,
-                col(Conversation.purpose).in_(("door", "chat")),
+                col(Conversation.purpose).in_((Purpose.DOOR, Purpose.CHAT)),
                 Conversation.updated_at >= since,
-                Message.role == "assistant",
+                Message.role == Speaker.ASSISTANT,
                 col(Message.content).in_(some),
                 or_(col(Completion.excluded).is_(None), col(Completion.excluded) == Excluded.STOP_STRING.value),
             )
@@ -382,8 +385,19 @@ def _conversation(session: Session, conversation_id: str) -> Conversation:
     return conversation
 
 
+def _check_not_erased(session: Session, person_id: str) -> None:
+    """Raise `Conflict` where the person was erased: what was on its way then is not kept.
+
+    The row is locked, so that an erasure comes wholly before this transaction or sees what it writes.
+    """
+    statement = select(Person.erased_at).where(Person.id == person_id)
+    if session.exec(statement.with_for_update(read=True, key_share=True)).first() is not None:
+        raise Conflict("This account was erased, and nothing of it is kept any more.")
+
+
 def _touch(session: Session, conversation_id: str, now: float, head: str | None) -> None:
     conversation = _conversation(session, conversation_id)
+    _check_not_erased(session, conversation.person_id)
     conversation.updated_at = now
     if head is not None:
         conversation.head_id = head

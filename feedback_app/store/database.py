@@ -10,10 +10,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from feedback_app.store.conversations import Talk
+from feedback_app.store.conversations import Conversations
 from feedback_app.store.engine import Database, create
 from feedback_app.store.guesses import Guesses
-from feedback_app.store.heartbeats import Beats
+from feedback_app.store.heartbeats import Heartbeats
 from feedback_app.store.imports import Imports
 from feedback_app.store.judgements import Judgements
 from feedback_app.store.people import People
@@ -36,7 +36,7 @@ class Store:
     database: Database
     people: People
     guesses: Guesses
-    talk: Talk
+    conversations: Conversations
     tasks: Tasks
     reservations: Reservations
     judgements: Judgements
@@ -45,7 +45,7 @@ class Store:
     versions: Versions
     rounds: Rounds
     schedule: Schedules
-    beats: Beats
+    heartbeats: Heartbeats
     withdrawals: Withdrawals
 
     def now(self) -> float:
@@ -70,7 +70,7 @@ def open_store(url: str, clock: Callable[[], float] = time.time) -> Store:
         database=database,
         people=People(database),
         guesses=Guesses(database),
-        talk=Talk(database),
+        conversations=Conversations(database),
         tasks=Tasks(database),
         reservations=Reservations(database),
         judgements=Judgements(database),
@@ -79,6 +79,6 @@ def open_store(url: str, clock: Callable[[], float] = time.time) -> Store:
         versions=Versions(database),
         rounds=Rounds(database),
         schedule=Schedules(database),
-        beats=Beats(database),
+        heartbeats=Heartbeats(database),
         withdrawals=Withdrawals(database),
     )

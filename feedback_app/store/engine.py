@@ -7,6 +7,7 @@ error; on PostgreSQL a write may name locks, held until its commit. No queries h
 
 from __future__ import annotations
 
+import re
 import threading
 import zlib
 from collections.abc import Callable, Iterator
@@ -34,7 +35,12 @@ from feedback_app.private import make_database
 from feedback_app.store import sqlite
 
 _BEGIN = "alignloop_begin"
+_UNWRITABLE = re.compile(r"read-?only|\bfull\b|no space left", re.IGNORECASE)
 # What people are told who do not run this: the reason may name the database's address.
+FULL = (
+    "The database cannot be written now: its disk is full, or it is read-only. Try again later; whoever runs this "
+    "finds the reason in the log."
+)
 AWAY = "The database cannot be reached now. Try again in a moment; whoever runs this finds the reason in the log."
 
 
@@ -153,5 +159,5 @@ def unavailable(error: Exception) -> Unavailable:
     reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
     return Unavailable(
         f"The database does not work: {reason}. Check DATABASE_URL, the server and the disk's free space.",
-        outside=AWAY,
+        outside=FULL if _UNWRITABLE.search(reason) else AWAY,
     )

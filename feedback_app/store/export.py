@@ -8,6 +8,7 @@ from typing import Any
 from sqlmodel import Session, col, select
 
 from alignment.dataset import judgement as values
+from feedback_app.domain.conversations import FinishReason
 from feedback_app.store.conversations import load_completions, load_messages, load_path
 from feedback_app.store.tables import Completion, JudgementRow, Message, Task, Ticket
 
@@ -132,7 +133,7 @@ def _candidate(
         text=message.content,
         version=completion.version if completion else "",
         position=position,
-        finish_reason=completion.finish_reason if completion else "stop",
+        finish_reason=completion.finish_reason if completion else FinishReason.STOP,
         rank=(verdict.get("ranks") or {}).get(message.id),
         mark=values.Mark(mark) if mark else None,
         correction=(verdict.get("corrections") or {}).get(message.id),

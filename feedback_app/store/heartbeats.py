@@ -11,8 +11,8 @@ from feedback_app.store.engine import Database
 from feedback_app.store.tables import Beat
 
 
-class Beats:
-    """Reads and writes beats."""
+class Heartbeats:
+    """Reads and writes heartbeats."""
 
     def __init__(self, database: Database) -> None:
         self._db = database

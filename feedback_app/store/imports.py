@@ -10,12 +10,11 @@ from dataclasses import dataclass
 
 from sqlmodel import Session, select
 
+from feedback_app.domain.conversations import FinishReason, Purpose, Speaker
 from feedback_app.store.conversations import insert_rows
 from feedback_app.store.engine import Database
 from feedback_app.store.tables import Completion, Conversation, JudgementRow, Message, Task, Ticket
 
-PURPOSE = "import"
-GOLD = "gold"  # conversations of tasks whose answer is known: nobody's own words, shown to everybody
 TICKET_S = 600.0  # how long the ticket may be judged by whoever imports
 
 
@@ -64,14 +63,14 @@ class Imports:
         with self._db.write("import") as session:
             if session.get(Task, brought.task_id) is not None:
                 return False
-            task = _new_task(session, person_id, brought, now, GOLD)
+            task = _new_task(session, person_id, brought, now, Purpose.GOLD)
             task.gold = task.candidates[better]
             insert_rows(session, [task])
         return True
 
 
 def _new(session: Session, person_id: str, brought: Brought, now: float) -> Ticket:
-    task = _new_task(session, person_id, brought, now, PURPOSE)
+    task = _new_task(session, person_id, brought, now, Purpose.IMPORT)
     ticket = Ticket(
         task_id=task.id, person_id=person_id, order=list(task.candidates), created_at=now, expires_at=now + TICKET_S
     )
@@ -80,7 +79,7 @@ def _new(session: Session, person_id: str, brought: Brought, now: float) -> Tick
     return ticket
 
 
-def _new_task(session: Session, person_id: str, brought: Brought, now: float, purpose: str) -> Task:
+def _new_task(session: Session, person_id: str, brought: Brought, now: float, purpose: Purpose) -> Task:
     """Store conversation and answers; the task about them, not stored yet."""
     conversation = Conversation(
         person_id=person_id, purpose=purpose, title=brought.source, created_at=now, updated_at=now
@@ -93,7 +92,11 @@ def _new_task(session: Session, person_id: str, brought: Brought, now: float, pu
         )
     answers = [
         Message(
-            conversation_id=conversation.id, parent_id=path[-1].id, role="assistant", content=content, created_at=now
+            conversation_id=conversation.id,
+            parent_id=path[-1].id,
+            role=Speaker.ASSISTANT,
+            content=content,
+            created_at=now,
         )
         for content in brought.answers
     ]
@@ -105,7 +108,9 @@ def _new_task(session: Session, person_id: str, brought: Brought, now: float, pu
         insert_rows(
             session,
             [
-                Completion(message_id=answer.id, version="", finish_reason="failed", sent=sent, created_at=now)
+                Completion(
+                    message_id=answer.id, version="", finish_reason=FinishReason.FAILED, sent=sent, created_at=now
+                )
                 for answer in answers
             ],
         )

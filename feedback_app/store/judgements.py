@@ -6,12 +6,14 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal
+from typing import Any
 
 from sqlalchemy import true
 from sqlmodel import Session, col, func, select
 
 from alignment.dataset.judgement import Judgement
+from feedback_app.domain.judging import Kind
+from feedback_app.domain.votes import Outcome, Vote
 from feedback_app.errors import Conflict, NotFound, VerdictStands
 from feedback_app.store.conversations import load_completions
 from feedback_app.store.engine import Database
@@ -21,7 +23,6 @@ from feedback_app.store.tables import Completion, JudgementRow, Person, Task, Ti
 from feedback_app.store.tasks import candidates_of
 
 WITHDRAWN: Mapping[str, Any] = {"kind": "withdrawn"}
-Outcome = Literal["win", "loss", "tie", "none"]
 
 
 class Judgements:
@@ -172,29 +173,29 @@ class Judgements:
         return {
             "total": sum(count for _, _, count in kinds),
             "scripted": sum(count for _, is_scripted, count in kinds if is_scripted),
-            "by_kind": _tally(kinds),
-            "scripted_by_kind": _tally([row for row in kinds if row[1]]),
+            "by_kind": _summed(kinds),
+            "scripted_by_kind": _summed([row for row in kinds if row[1]]),
             "by_person": [
                 {"name": name, "scripted": is_scripted, "count": count} for name, is_scripted, count in people
             ],
-            "by_version": _tally(versions),
-            "scripted_by_version": _tally([row for row in versions if row[1]]),
+            "by_version": _summed(versions),
+            "scripted_by_version": _summed([row for row in versions if row[1]]),
         }
 
-    def votes(self, challenger: str) -> list[tuple[Outcome, bool]]:
-        """What each live vote on a challenger says about it, and whether a scripted person cast it; oldest first."""
+    def votes(self, challenger: str) -> list[Vote]:
+        """Every live vote on a challenger or milestone, oldest first."""
         statement = (
             select(JudgementRow, Task)
             .join(Ticket, col(Ticket.id) == JudgementRow.ticket_id)
             .join(Task, col(Task.id) == Ticket.task_id)
-            .where(JudgementRow.challenger == challenger, col(JudgementRow.live).is_(True), Task.kind == "compare")
+            .where(JudgementRow.challenger == challenger, col(JudgementRow.live).is_(True), Task.kind == Kind.COMPARE)
             .order_by(col(JudgementRow.serial))
         )
         with self._db.read() as session:
             rows = session.exec(statement).all()
             completions = load_completions(session, [id for _, task in rows for id in task.candidates])
         return [
-            (
+            Vote(
                 outcome_for(challenger, row.verdict, {id: completions[id].version for id in task.candidates}),
                 row.scripted,
             )
@@ -214,20 +215,20 @@ def outcome_for(challenger: str, verdict: Mapping[str, Any], versions: Mapping[s
     Equal ranks are a tie, and so is a verdict without ranks (both bad); "can't judge" is none.
     """
     if verdict.get("cannot_judge"):
-        return "none"
+        return Outcome.NONE
     ranks = verdict.get("ranks") or {}
     ours = [rank for id, rank in ranks.items() if versions.get(id) == challenger]
     theirs = [rank for id, rank in ranks.items() if versions.get(id) != challenger]
     if not ours or not theirs or min(ours) == min(theirs):
-        return "tie"
-    return "win" if min(ours) < min(theirs) else "loss"
+        return Outcome.TIE
+    return Outcome.WIN if min(ours) < min(theirs) else Outcome.LOSS
 
 
-def _tally(rows: Any) -> dict[str, int]:
-    tally: Counter[str] = Counter()
+def _summed(rows: Any) -> dict[str, int]:
+    sums: Counter[str] = Counter()
     for name, _, count in rows:
-        tally[name] += count
-    return dict(sorted(tally.items()))
+        sums[name] += count
+    return dict(sorted(sums.items()))
 
 
 def _ticket(session: Session, ticket_id: str, person_id: str) -> tuple[Ticket, Task, Person]:

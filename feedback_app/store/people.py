@@ -9,6 +9,7 @@ from __future__ import annotations
 from sqlalchemy import CursorResult, update
 from sqlmodel import Session, col, func, select
 
+from feedback_app.domain.people import Role
 from feedback_app.errors import Conflict, NotFound
 from feedback_app.store.engine import Database
 from feedback_app.store.guesses import forget_devices, remember_device
@@ -54,7 +55,7 @@ class People:
         """Give a role. Raises `Conflict` when it would leave no operator."""
         with self._db.write(_OPERATORS) as session:
             person = person_of(session, person_id)
-            if role != "operator":
+            if role != Role.OPERATOR:
                 keep_an_operator(session, person)
             person.role = role
         return person
@@ -214,17 +215,17 @@ def person_of(session: Session, person_id: str) -> Person:
 
 def is_trusted(person: Person) -> bool:
     """Whether a person's corrections train at once: operators' do anyway."""
-    return person.role == "operator" or person.trusted_at is not None
+    return person.role == Role.OPERATOR or person.trusted_at is not None
 
 
 def keep_an_operator(session: Session, person: Person) -> None:
     """Raise `Conflict` when this person is the last operator."""
-    if person.role != "operator" or person.disabled:
+    if person.role != Role.OPERATOR or person.disabled:
         return
     others = session.exec(
         select(func.count())
         .select_from(Person)
-        .where(Person.role == "operator", col(Person.disabled).is_(False), Person.id != person.id)
+        .where(Person.role == Role.OPERATOR, col(Person.disabled).is_(False), Person.id != person.id)
     ).one()
     if not others:
         raise Conflict(f"{person.name} is the last operator. Make somebody else an operator first.")

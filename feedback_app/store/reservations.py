@@ -16,7 +16,7 @@ from sqlalchemy import delete
 from sqlmodel import Session, col, select
 
 from feedback_app.errors import Unavailable
-from feedback_app.store.engine import Database
+from feedback_app.store.engine import AWAY, FULL, Database
 from feedback_app.store.tables import Reservation
 
 SPARE_BYTES = 32 * 2**20
@@ -67,12 +67,13 @@ class Reservations:
         try:
             disk = os.statvfs(folder)
         except OSError as error:
-            raise Unavailable(f"The folder of the database cannot be reached: {error}.") from error
+            raise Unavailable(f"The folder of the database cannot be reached: {error}.", outside=AWAY) from error
         free = disk.f_bavail * disk.f_frsize
         if free < SPARE_BYTES:
             raise Unavailable(
                 f"The disk of the database is full: {free / 2**20:.0f} MiB are free, and {SPARE_BYTES >> 20} MiB are "
-                f"spared for answers on their way. Make room in {folder}."
+                f"spared for answers on their way. Make room in {folder}.",
+                outside=FULL,
             )
 
 

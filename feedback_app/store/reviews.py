@@ -10,12 +10,13 @@ from __future__ import annotations
 from sqlalchemy import ColumnElement, exists
 from sqlmodel import Session, col, select
 
-from feedback_app.store.conversations import DRAWN, new_conversation, new_message
+from feedback_app.domain.conversations import DRAWN, Purpose, Speaker
+from feedback_app.domain.judging import Kind
+from feedback_app.store.conversations import new_conversation, new_message
 from feedback_app.store.people import is_trusted
 from feedback_app.store.tables import Conversation, JudgementRow, Message, Person, Task, Ticket
 
 REVIEWERS = 2  # how many others see a correction
-PURPOSE = "correction"
 
 
 def offer_corrections(session: Session, row: JudgementRow, ticket: Ticket, task: Task, person: Person) -> None:
@@ -38,11 +39,11 @@ def offer_corrections(session: Session, row: JudgementRow, ticket: Ticket, task:
             review.wanted = 0
     for original in sorted(wanted.keys() - kept):
         text = wanted[original]
-        conversation = new_conversation(session, person.id, PURPOSE, text[:80], row.at)
-        rewritten = new_message(session, conversation.id, None, "assistant", text, row.at)
+        conversation = new_conversation(session, person.id, Purpose.CORRECTION, text[:80], row.at)
+        rewritten = new_message(session, conversation.id, None, Speaker.ASSISTANT, text, row.at)
         session.add(
             Task(
-                kind="compare",
+                kind=Kind.COMPARE,
                 context_id=task.context_id,
                 candidates=[original, rewritten.id],  # the original first: it knows what the model read
                 wanted=REVIEWERS,

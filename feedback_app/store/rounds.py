@@ -11,11 +11,12 @@ from typing import Any, TypeVar
 from sqlalchemy import and_, or_
 from sqlmodel import Session, SQLModel, col, select
 
+from alignment.terms import Setting
+from feedback_app.domain.rounds import ACTIVE, AttemptStatus, RoundStatus, StageStatus
 from feedback_app.errors import Conflict, NotFound
 from feedback_app.store.engine import Database
 from feedback_app.store.tables import Attempt, Person, Progress, Round, Snapshot, SnapshotPerson, Stage
 
-ACTIVE = ("queued", "running")
 _ROUNDS = "round"  # lock: never two rounds at once
 Row = TypeVar("Row", bound=SQLModel)
 
@@ -26,7 +27,7 @@ class Rounds:
     def __init__(self, database: Database) -> None:
         self._db = database
 
-    def add(self, method: str, requested_by: str | None, seed: int, settings: Mapping[str, Any]) -> Round:
+    def add(self, method: str, requested_by: str | None, seed: int, settings: Mapping[str, Setting]) -> Round:
         """Queue a round. Raises `Conflict` when one is queued or running."""
         with self._db.write(_ROUNDS) as session:
             active = _active(session)
@@ -34,7 +35,7 @@ class Rounds:
                 raise Conflict(f"Round {active.id} is {active.status}. Wait for it, or cancel it first.")
             row = Round(
                 method=method,
-                status="queued",
+                status=RoundStatus.QUEUED,
                 seed=seed,
                 settings=dict(settings),
                 requested_by=requested_by,
@@ -51,14 +52,16 @@ class Rounds:
             lapsed = or_(col(Round.lease_until).is_(None), col(Round.lease_until) < now)
             statement = (
                 select(Round)
-                .where(or_(col(Round.status) == "queued", and_(col(Round.status) == "running", lapsed)))
+                .where(
+                    or_(col(Round.status) == RoundStatus.QUEUED, and_(col(Round.status) == RoundStatus.RUNNING, lapsed))
+                )
                 .order_by(col(Round.id))
                 .limit(1)
             )
             row = session.exec(statement).first()
             if row is None:
                 return None
-            row.status = "running"
+            row.status = RoundStatus.RUNNING
             row.lease_owner = owner
             row.lease_until = now + lease_s
             row.started_at = row.started_at or now
@@ -68,7 +71,7 @@ class Rounds:
         """Extend the lease. False when another worker holds it or the round has ended: stop then."""
         with self._db.write(_ROUNDS) as session:
             row = session.get(Round, round_id)
-            if row is None or row.lease_owner != owner or row.status != "running":
+            if row is None or row.lease_owner != owner or row.status != RoundStatus.RUNNING:
                 return False
             row.lease_until = self._db.now() + lease_s
         return True
@@ -106,7 +109,9 @@ class Rounds:
     def held(self) -> list[Round]:
         """Rounds that wait for votes or for an operator, newest first."""
         with self._db.read() as session:
-            return list(session.exec(select(Round).where(Round.status == "held").order_by(col(Round.id).desc())))
+            return list(
+                session.exec(select(Round).where(Round.status == RoundStatus.HELD).order_by(col(Round.id).desc()))
+            )
 
     def request_cancel(self, round_id: int) -> Round:
         """Ask for an end: a queued round ends at once, a running one when its worker sees it.
@@ -118,8 +123,8 @@ class Rounds:
             if row.status not in ACTIVE:
                 raise Conflict(f"Round {round_id} has ended as {row.status}; there is nothing to cancel.")
             row.cancel_requested = True
-            if row.status == "queued":
-                row.status = "cancelled"
+            if row.status == RoundStatus.QUEUED:
+                row.status = RoundStatus.CANCELLED
                 row.finished_at = self._db.now()
         return row
 
@@ -128,11 +133,11 @@ class Rounds:
         with self._db.write("stage") as session:
             stage = session.exec(select(Stage).where(Stage.round_id == round_id, Stage.name == name)).first()
             if stage is None:
-                stage = Stage(round_id=round_id, name=name, status="running", started_at=self._db.now())
+                stage = Stage(round_id=round_id, name=name, status=StageStatus.RUNNING, started_at=self._db.now())
                 session.add(stage)
                 session.flush()
             else:
-                stage.status, stage.error, stage.finished_at = "running", "", None
+                stage.status, stage.error, stage.finished_at = StageStatus.RUNNING, "", None
                 stage.started_at = stage.started_at or self._db.now()
         return stage
 
@@ -152,9 +157,11 @@ class Rounds:
     def add_attempt(self, stage_id: int, folder: str) -> Attempt:
         """A new try; earlier ones that still say running were left by a worker that died."""
         with self._db.write("attempt") as session:
-            for left in session.exec(select(Attempt).where(Attempt.stage_id == stage_id, Attempt.status == "running")):
-                left.status = "abandoned"
-            attempt = Attempt(stage_id=stage_id, folder=folder, status="running", started_at=self._db.now())
+            for left in session.exec(
+                select(Attempt).where(Attempt.stage_id == stage_id, Attempt.status == AttemptStatus.RUNNING)
+            ):
+                left.status = AttemptStatus.ABANDONED
+            attempt = Attempt(stage_id=stage_id, folder=folder, status=AttemptStatus.RUNNING, started_at=self._db.now())
             session.add(attempt)
             session.flush()
         return attempt

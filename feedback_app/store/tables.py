@@ -6,7 +6,6 @@ seconds since the epoch as floats (UTC). JSON columns hold plain lists and objec
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 from collections.abc import Callable
 from typing import Any
@@ -15,8 +14,8 @@ from sqlalchemy import JSON, BigInteger, Column, Index, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
 from alignment.dataset.judgement import Excluded as Excluded  # what `Completion.excluded` may hold
-
-BASE_MODEL_NAME = "base"  # how the names of the full weights that vLLM was started with begin
+from feedback_app.domain.conversations import Purpose
+from feedback_app.domain.versions import VersionState, served_name
 
 
 def new_id() -> str:
@@ -33,7 +32,7 @@ class Person(SQLModel, table=True):
 
     id: str = Field(default_factory=new_id, primary_key=True)
     name: str = Field(unique=True, index=True)
-    role: str
+    role: str  # a `Role`
     password_hash: str = ""
     scripted: bool = False
     disabled: bool = False
@@ -90,7 +89,7 @@ class Conversation(SQLModel, table=True):
     id: str = Field(default_factory=new_id, primary_key=True)
     person_id: str = Field(foreign_key="person.id", index=True)
     title: str = ""
-    purpose: str = "chat"  # chat, compare, rank, typed (a comparison on their own prompt), correction, door, import
+    purpose: str = Purpose.CHAT
     head_id: str | None = None  # the message the page shows as the last one
     created_at: float
     updated_at: float
@@ -117,7 +116,7 @@ class Completion(SQLModel, table=True):
     template_hash: str = ""
     sampling: dict[str, Any] = _json()
     seed: int | None = Field(default=None, sa_type=BigInteger)  # a client of the door may send any 64-bit seed
-    finish_reason: str  # stop, length, stopped, or failed
+    finish_reason: str  # a `FinishReason`
     excluded: str | None = None  # why it never trains (a value of `Excluded`); null where it may
     prompt_tokens: int = 0
     completion_tokens: int = 0
@@ -132,7 +131,7 @@ class Task(SQLModel, table=True):
     """What may be judged: a context and one to k candidates."""
 
     id: str = Field(default_factory=new_id, primary_key=True)
-    kind: str = Field(index=True)  # like, compare or rank
+    kind: str = Field(index=True)  # a `Kind`
     context_id: str | None = Field(default=None, foreign_key="message.id", index=True)
     candidates: list[str] = _json(list)  # message ids
     wanted: int = 1  # how many people shall judge it
@@ -214,29 +213,27 @@ class Version(SQLModel, table=True):
     """A model that can be served. Its files never change."""
 
     name: str = Field(primary_key=True)  # base names, or policy-0001 …
-    kind: str  # base, sft, aligned, or milestone (a policy on the way of a round, judged and never published)
-    form: str  # full or adapter
+    kind: str  # a `VersionKind`
+    form: str  # a `VersionForm`
     path: str  # folder or hub name
     base_hash: str
     artifact_hash: str = ""
     template_hash: str = ""
     parent: str | None = None
     round_id: int | None = Field(default=None, index=True)
-    state: str = "ready"  # ready, challenger, dropped or unloadable; a milestone also loading or watched
+    state: str = VersionState.READY
     created_at: float
 
     @property
     def served_name(self) -> str:
-        """The model name to ask vLLM for, and the only place that makes it.
-
-        It carries 12 digits of a hash, so that on a vLLM that others use too a namesake never answers: of its weights
-        for the base (whoever starts a vLLM can know it), of its artifact and its folder for an adapter (a copy of this
-        home has adapters of its own).
-        """
-        if self.form == "full":
-            return f"{BASE_MODEL_NAME}-{self.base_hash[:12]}"
-        tag = hashlib.sha256(f"{self.artifact_hash}\n{self.path}".encode()).hexdigest()
-        return f"{self.name}-{tag[:12]}"
+        """The model name to ask vLLM for: `domain.versions.served_name`."""
+        return served_name(
+            name=self.name,
+            form=self.form,
+            base_hash=self.base_hash,
+            artifact_hash=self.artifact_hash,
+            path=self.path,
+        )
 
 
 class FingerprintRow(SQLModel, table=True):
@@ -257,7 +254,7 @@ class Publication(SQLModel, table=True):
     id: int | None = Field(default=None, primary_key=True)
     version: str = Field(foreign_key="version.name")
     previous: str | None = None
-    reason: str  # first, model, promoted, operator, rollback or damaged
+    reason: str  # a `PublicationReason`
     person_id: str | None = None
     note: str = ""
     at: float
@@ -268,7 +265,7 @@ class Round(SQLModel, table=True):
 
     id: int | None = Field(default=None, primary_key=True)
     method: str
-    status: str = Field(index=True)  # queued running passed promoted held rejected failed cancelled
+    status: str = Field(index=True)  # a `RoundStatus`
     seed: int = Field(default=0, sa_type=BigInteger)
     settings: dict[str, Any] = _json()
     requested_by: str | None = None
@@ -295,7 +292,7 @@ class Stage(SQLModel, table=True):
     id: int | None = Field(default=None, primary_key=True)
     round_id: int = Field(foreign_key="round.id", index=True)
     name: str
-    status: str  # waiting running done failed cancelled
+    status: str  # a `StageStatus`
     started_at: float | None = None
     finished_at: float | None = None
     counted_attempt: int | None = None
@@ -310,7 +307,7 @@ class Attempt(SQLModel, table=True):
     stage_id: int = Field(foreign_key="stage.id", index=True)
     folder: str
     pid: int | None = None
-    status: str  # running done failed abandoned
+    status: str  # an `AttemptStatus`
     started_at: float
 
 

@@ -9,6 +9,7 @@ from sqlalchemy import func as sql
 from sqlalchemy.orm import aliased
 from sqlmodel import Session, col, func, select
 
+from feedback_app.domain.judging import Kind
 from feedback_app.errors import NotFound
 from feedback_app.store.engine import Database
 from feedback_app.store.reservations import redeem
@@ -96,7 +97,9 @@ class Tasks:
                 select(Ticket, Task)
                 .join(Task, col(Task.id) == Ticket.task_id)
                 .join(candidate, true())
-                .where(Task.kind == "like", Ticket.person_id == person_id, candidate.c.value.in_(list(candidate_ids)))
+                .where(
+                    Task.kind == Kind.LIKE, Ticket.person_id == person_id, candidate.c.value.in_(list(candidate_ids))
+                )
             )
             return {task.candidates[0]: (ticket, task) for ticket, task in session.exec(statement)}
 
@@ -162,7 +165,7 @@ class Tasks:
         )
         theirs = (
             JudgementRow.person_id == person_id,
-            JudgementRow.kind == "compare",
+            JudgementRow.kind == Kind.COMPARE,
             col(JudgementRow.live).is_(True),
         )
         newest = col(JudgementRow.serial).desc()

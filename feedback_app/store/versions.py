@@ -8,13 +8,12 @@ from typing import Any
 
 from sqlmodel import Session, col, select
 
+from feedback_app.domain.rounds import RoundStatus
+from feedback_app.domain.versions import PublicationReason, VersionKind, VersionState
 from feedback_app.errors import Conflict, NotFound
 from feedback_app.store.engine import Database
 from feedback_app.store.tables import FingerprintRow, Publication, Round, Version
 
-MILESTONE = "milestone"  # a version's kind
-LOADING, WATCHED = "loading", "watched"  # a milestone's states while a running round waits for votes on it
-DAMAGED = "damaged"  # reason of a publication by the worker: what `policy` meant before can no longer be served
 _ALIAS = "publication"  # lock: flips of the alias follow one another
 
 
@@ -41,16 +40,18 @@ class Versions:
         """Every version that can be served, oldest first; `milestones` of rounds too only where asked for."""
         statement = select(Version).order_by(col(Version.created_at), col(Version.name))
         with self._db.read() as session:
-            return list(session.exec(statement if milestones else statement.where(Version.kind != MILESTONE)))
+            return list(
+                session.exec(statement if milestones else statement.where(Version.kind != VersionKind.MILESTONE))
+            )
 
-    def set_state(self, name: str, state: str) -> Version:
-        """One of the states of `tables.Version`; a new challenger makes an older one ready again.
+    def set_state(self, name: str, state: VersionState) -> Version:
+        """Say what may be done with a version; a new challenger makes an older one ready again.
 
         Raises `NotFound`.
         """
         with self._db.write("version") as session:
             version = _version(session, name)
-            if state == "challenger":
+            if state == VersionState.CHALLENGER:
                 _step_down(session)
             version.state = state
         return version
@@ -68,7 +69,13 @@ class Versions:
             return _published(session)
 
     def publish(
-        self, name: str, reason: str, person_id: str | None = None, note: str = "", *, instead_of: str | None = None
+        self,
+        name: str,
+        reason: PublicationReason,
+        person_id: str | None = None,
+        note: str = "",
+        *,
+        instead_of: str | None = None,
     ) -> Publication:
         """Point `policy` at a version, in one transaction; it is no longer challenger or dropped.
 
@@ -78,15 +85,19 @@ class Versions:
         """
         with self._db.write(_ALIAS) as session:
             version = _version(session, name)
-            if version.state == "unloadable":
+            if version.state == VersionState.UNLOADABLE:
                 raise Conflict(f"{name} belongs to another base model and cannot be served with this one.")
-            if version.kind == MILESTONE:
+            if version.kind == VersionKind.MILESTONE:
                 raise Conflict(f"{name} is a milestone: it is judged on the way of a round and never served.")
             now = _published(session)
             if now is not None and instead_of not in (None, now.version):
                 return now
-            version.state = "ready"
-            if now is not None and now.version == name and (now.reason != DAMAGED or reason == DAMAGED):
+            version.state = VersionState.READY
+            if (
+                now is not None
+                and now.version == name
+                and (now.reason != PublicationReason.DAMAGED or reason == PublicationReason.DAMAGED)
+            ):
                 return now
             publication = Publication(
                 version=name,
@@ -120,12 +131,16 @@ class Versions:
                 session.add(row)
             return list(row.marks)
 
-    def watched(self, states: Sequence[str] = (WATCHED,)) -> list[Version]:
+    def watched(self, states: Sequence[str] = (VersionState.WATCHED,)) -> list[Version]:
         """The milestones in these states that the running round waits for, the newest first: one, as a rule."""
         statement = (
             select(Version)
             .join(Round, col(Round.id) == Version.round_id)
-            .where(Version.kind == MILESTONE, col(Version.state).in_(states), Round.status == "running")
+            .where(
+                Version.kind == VersionKind.MILESTONE,
+                col(Version.state).in_(states),
+                Round.status == RoundStatus.RUNNING,
+            )
             .order_by(col(Version.created_at).desc())
         )
         with self._db.read() as session:
@@ -138,13 +153,13 @@ class Versions:
 
 
 def _challengers(session: Session) -> list[Version]:
-    statement = select(Version).where(Version.state == "challenger").order_by(col(Version.created_at).desc())
+    statement = select(Version).where(Version.state == VersionState.CHALLENGER).order_by(col(Version.created_at).desc())
     return list(session.exec(statement))
 
 
 def _step_down(session: Session) -> None:
     for version in _challengers(session):
-        version.state = "ready"
+        version.state = VersionState.READY
 
 
 def _published(session: Session) -> Publication | None:

@@ -10,10 +10,10 @@ from sqlalchemy import ColumnElement, Update, delete, exists, or_, select, text,
 from sqlalchemy.orm import aliased
 from sqlmodel import Session, col
 
+from feedback_app.domain.conversations import DRAWN, Purpose
+from feedback_app.domain.rounds import ACTIVE
 from feedback_app.errors import Conflict
-from feedback_app.store.conversations import DRAWN
 from feedback_app.store.engine import Database
-from feedback_app.store.imports import GOLD
 from feedback_app.store.people import ACCOUNTS, keep_an_operator, person_of
 from feedback_app.store.tables import (
     ApiKey,
@@ -31,7 +31,7 @@ from feedback_app.store.tables import (
 from feedback_app.store.tasks import candidates_of
 
 ERASED = {"kind": "erased"}  # the verdict of an erased judgement
-NOBODYS = (*DRAWN, GOLD)  # conversations whose prompt is nobody's own words
+NOBODYS = (*DRAWN, Purpose.GOLD)  # conversations whose prompt is nobody's own words
 
 
 class Withdrawals:
@@ -70,6 +70,7 @@ class Withdrawals:
             if self._db.is_sqlite:
                 session.execute(text("PRAGMA secure_delete=ON"))  # old texts are overwritten, not only let go
             person = person_of(session, person_id)
+            session.refresh(person, with_for_update=True)  # an answer that is being stored comes before this, or not
             keep_an_operator(session, person)
             check_no_round(session)
             judgements = _resting_on(session, person_id, live=False)
@@ -106,7 +107,7 @@ def _no_signals(person_id: str) -> Update:
 
 def check_no_round(session: Session) -> None:
     """Raise `Conflict` while a round reads a snapshot."""
-    running = session.execute(select(col(Round.id)).where(col(Round.status).in_(("queued", "running")))).scalar()
+    running = session.execute(select(col(Round.id)).where(col(Round.status).in_(ACTIVE))).scalar()
     if running is not None:
         raise Conflict(f"Round {running} may be reading these texts. Wait for it, or cancel it first.")
 

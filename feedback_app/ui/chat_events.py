@@ -16,9 +16,10 @@ from markupsafe import Markup
 from feedback_app.collect import consent
 from feedback_app.collect.judge import undo
 from feedback_app.collect.signals import Signals
+from feedback_app.domain.conversations import Purpose, Speaker
+from feedback_app.domain.judging import Signal
 from feedback_app.errors import AlignloopError, NotFound, VerdictStands
 from feedback_app.parts import Parts
-from feedback_app.settings import Signal
 from feedback_app.ui import chat_thread, theme
 from feedback_app.ui.chat_live import Streams
 from feedback_app.ui.chat_ratings import rate
@@ -52,7 +53,7 @@ class ChatEvents:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._store = parts.store
-        self._streams = Streams()
+        self.streams = Streams()
         self._watch = ModelWatch(parts)
         self._examples = read_examples(parts)
         self._signals = Signals(parts.store, parts.settings.kept_signals)
@@ -90,10 +91,10 @@ class ChatEvents:
     async def listen(self, person: Person, act: Act) -> AsyncIterator[dict[str, Any]]:
         """The answer that is being written in one of this person's conversations, as HTML so far."""
         conversation_id = str(act.get("conversation"))
-        owner = await asyncio.to_thread(self._store.talk.conversation, conversation_id)
+        owner = await asyncio.to_thread(self._store.conversations.conversation, conversation_id)
         if owner is None or owner.person_id != person.id:
             return
-        async for live in self._streams.follow(conversation_id):
+        async for live in self.streams.follow(conversation_id):
             waits = "" if live.place is None else waiting_line(live.place)
             said = {"html": prose(live.text), "waiting": waits, "error": live.failed, "done": live.done}
             yield {"conversation": conversation_id, **said}
@@ -113,7 +114,7 @@ class ChatEvents:
         return Answer({"model": theme.loading_model(state, self._store.now())}, {"ready": state.ready})
 
     async def _rename_open(self, person: Person, act: Act) -> Answer:
-        conversations = await asyncio.to_thread(self._store.talk.conversations, person.id, "chat")
+        conversations = await asyncio.to_thread(self._store.conversations.of, person.id, Purpose.CHAT)
         current = str(act.get("conversation") or "")
         return Answer(
             {"side": chat_thread.side_bar(conversations, current, renaming=str(act["of"]))}, {"renaming": True}
@@ -123,21 +124,21 @@ class ChatEvents:
         await self._own(person, str(act["of"]))
         title = " ".join(str(act.get("title", "")).split())[:120]
         if title:
-            await asyncio.to_thread(self._store.talk.rename, str(act["of"]), title)
+            await asyncio.to_thread(self._store.conversations.rename, str(act["of"]), title)
         return await self._page(person, str(act.get("conversation") or ""))
 
     async def _delete(self, person: Person, act: Act) -> Answer:
         await self._own(person, str(act["of"]))
-        await self._streams.stop(str(act["of"]))
-        await asyncio.to_thread(self._store.talk.delete, str(act["of"]))
+        await self.streams.stop(str(act["of"]))
+        await asyncio.to_thread(self._store.conversations.delete, str(act["of"]))
         current = str(act.get("conversation") or "")
         return await self._page(person, "" if current == act["of"] else current)
 
     async def _sibling(self, person: Person, act: Act) -> Answer:
         conversation_id, message_id = str(act["conversation"]), str(act["message"])
         await self._own(person, conversation_id)
-        messages = await asyncio.to_thread(self._store.talk.thread, conversation_id)
-        await asyncio.to_thread(self._store.talk.set_head, conversation_id, leaf(messages, message_id))
+        messages = await asyncio.to_thread(self._store.conversations.thread, conversation_id)
+        await asyncio.to_thread(self._store.conversations.set_head, conversation_id, leaf(messages, message_id))
         return await self._page(person, conversation_id)
 
     # Answers
@@ -146,14 +147,16 @@ class ChatEvents:
         text, conversation_id = str(act.get("text", "")), str(act.get("conversation") or "")
         fresh = not conversation_id
         if fresh:
-            conversation_id = (await asyncio.to_thread(self._store.talk.add_conversation, person.id, "chat")).id
+            conversation_id = (
+                await asyncio.to_thread(self._store.conversations.add_conversation, person.id, Purpose.CHAT)
+            ).id
         before = await asyncio.to_thread(self._signals.before_message, person, conversation_id)
-        stream = await self._streams.start(
+        stream = await self.streams.start(
             conversation_id, lambda: self._parts.answers.reply(person, conversation_id, text)
         )
         if stream.refused is not None:
             if fresh:
-                await asyncio.to_thread(self._store.talk.delete, conversation_id)
+                await asyncio.to_thread(self._store.conversations.delete, conversation_id)
             return Answer(error=stream.refused.outside, where="composer")
         if before is not None:
             await asyncio.to_thread(self._signals.said, person, before, text)
@@ -166,27 +169,27 @@ class ChatEvents:
     async def _retry(self, person: Person, act: Act) -> Answer:
         conversation_id, message_id = str(act["conversation"]), str(act["message"])
         await self._own(person, conversation_id)
-        if self._streams.get(conversation_id) is None:
-            path = await asyncio.to_thread(self._store.talk.path, message_id)
+        if self.streams.get(conversation_id) is None:
+            path = await asyncio.to_thread(self._store.conversations.path, message_id)
             if path[0].conversation_id != conversation_id:
                 raise NotFound("There is no such message in this conversation.")
-            question = next(message for message in reversed(path) if message.role == "user")
-            await asyncio.to_thread(self._store.talk.set_head, conversation_id, question.id)
-            stream = await self._streams.start(conversation_id, lambda: self._parts.answers.retry(person, message_id))
+            question = next(message for message in reversed(path) if message.role == Speaker.USER)
+            await asyncio.to_thread(self._store.conversations.set_head, conversation_id, question.id)
+            stream = await self.streams.start(conversation_id, lambda: self._parts.answers.retry(person, message_id))
             if stream.refused is not None:
-                await asyncio.to_thread(self._store.talk.set_head, conversation_id, message_id)
+                await asyncio.to_thread(self._store.conversations.set_head, conversation_id, message_id)
                 answer = await self._page(person, conversation_id)
                 answer.error, answer.where = stream.refused.outside, "composer"
                 return answer
-            if path[-1].role == "assistant":
+            if path[-1].role == Speaker.ASSISTANT:
                 await asyncio.to_thread(self._signals.did, person, Signal.RETRY, message_id)
         return await self._page(person, conversation_id)
 
     async def _stop(self, person: Person, act: Act) -> Answer:
         conversation_id = str(act["conversation"])
         await self._own(person, conversation_id)
-        running = self._streams.get(conversation_id) is not None
-        await self._streams.stop(conversation_id)
+        running = self.streams.get(conversation_id) is not None
+        await self.streams.stop(conversation_id)
         if running:
             await asyncio.to_thread(self._signals.stopped, person, conversation_id)
         return await self._page(person, conversation_id)
@@ -235,19 +238,25 @@ class ChatEvents:
     # What is shown
 
     async def _own(self, person: Person, conversation_id: str) -> None:
-        conversation = await asyncio.to_thread(self._store.talk.conversation, conversation_id)
+        conversation = await asyncio.to_thread(self._store.conversations.conversation, conversation_id)
         if conversation is None or conversation.person_id != person.id:
             raise NotFound("There is no such conversation of yours. Start a new one.")
 
     async def _page(self, person: Person, conversation_id: str, saved: str = "", editing: str = "") -> Answer:
         talked = None
+        stream = self.streams.get(conversation_id)
         if conversation_id:
             talked = await asyncio.to_thread(read_conversation, self._store, person, conversation_id)
-        conversations = await asyncio.to_thread(self._store.talk.conversations, person.id, "chat")
+            if stream is not None and stream.done.is_set():
+                # Its end came while the conversation was read, perhaps before its answer could be seen there.
+                stream = None
+                talked = await asyncio.to_thread(read_conversation, self._store, person, conversation_id)
+        # A stream that ends from here on is still shown as running: whoever listens to it is told of its end.
+        conversations = await asyncio.to_thread(self._store.conversations.of, person.id, Purpose.CHAT)
         state = await self._watch.state()
         current = talked.id if talked else ""
-        stream = self._streams.get(current) if current else None
-        body = chat_thread.thread(talked, stream is not None, saved, editing)
+        writing = talked is not None and stream is not None
+        body = chat_thread.thread(talked, writing, saved, editing)
         answer = Answer(
             {
                 "top": theme.top_bar("/", person.name, person.role, chat_menu()),
@@ -259,7 +268,7 @@ class ChatEvents:
                 "person": person.id,
                 "conversation": current,
                 "title": (talked.title if talked else "") or "New conversation",
-                "busy": stream is not None,
+                "busy": writing,
                 "ready": state.ready,
                 "sent": False,
                 "copies": Signal.COPY in self._signals.kinds,

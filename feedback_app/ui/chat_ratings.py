@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from feedback_app.collect.judge import judge, undo
+from feedback_app.domain.judging import Kind, Mark
 from feedback_app.errors import NotFound, UsageError, VerdictStands
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def rate(store: Store, person: Person, act: Mapping[str, Any]) -> None:
     the page did not show what stands.
     """
     found = store.tasks.ticket(str(act["ticket"]))
-    if found is None or found[0].person_id != person.id or found[1].kind != "like":
+    if found is None or found[0].person_id != person.id or found[1].kind != Kind.LIKE:
         raise NotFound("There is no such ticket for you. Reload the page to get a new one.")
     ticket = found[0]
     (candidate,) = ticket.order
@@ -33,7 +34,7 @@ def rate(store: Store, person: Person, act: Mapping[str, Any]) -> None:
     seen = store.judgements.get(saw) if saw else None
     if seen is not None and seen.ticket_id != ticket.id:
         raise NotFound("This rating is about another answer. Reload the page.")
-    answer = store.talk.message(candidate)
+    answer = store.conversations.message(candidate)
     changed = change(seen.verdict if seen else {}, candidate, answer.content if answer else "", act)
     if changed is not None:
         judge(store, person, ticket.id, changed, saw)
@@ -53,7 +54,7 @@ def change(stands: Mapping[str, Any], candidate: str, answer: str, act: Mapping[
     match act.get("do"):
         case "mark":
             mark = act.get("mark")
-            if mark not in ("good", "bad", ""):
+            if mark not in (*Mark, ""):
                 raise UsageError("An answer is marked good or bad, or its mark is taken back. Reload the page.")
             if verdict.get("marks", {}).get(candidate, "") != mark:
                 verdict["marks"] = {candidate: mark} if mark else {}

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
+from feedback_app.domain.conversations import FinishReason, Speaker
+from feedback_app.domain.judging import Mark
 from feedback_app.ui.chat_turns import Rating, Talked, Turn
 from feedback_app.ui.markup import attributes, button, html, icon, prose
 
@@ -30,7 +32,9 @@ def thread(talked: Talked | None, pending: bool, saved: str = "", editing: str =
                     "longer fits its window</span></p>"
                 )
             )
-        parts.append(question(turn) if turn.role == "user" else answer(turn, turn.id == saved, turn.id == editing))
+        parts.append(
+            question(turn) if turn.role == Speaker.USER else answer(turn, turn.id == saved, turn.id == editing)
+        )
     last = talked.turns[-1]
     if pending:
         parts.append(
@@ -40,7 +44,7 @@ def thread(talked: Talked | None, pending: bool, saved: str = "", editing: str =
                 '<span data-word data-keep="word">Writing</span></p></article>'
             )
         )
-    elif last.role == "user":
+    elif last.role == Speaker.USER:
         again = button("retry", "Answer this", symbol="retry", kind="outline", message=last.id)
         parts.append(
             html(
@@ -70,11 +74,12 @@ def answer(turn: Turn, saved: bool, editing: bool) -> Markup:
         if rating.correction and not editing
         else ""
     )
-    cut = {
-        "length": "Cut off at the longest answer allowed.",
-        "stopped": "Stopped.",
-        "failed": "This answer broke off.",
-    }.get(turn.finish_reason, "")
+    endings: dict[str, str] = {
+        FinishReason.LENGTH: "Cut off at the longest answer allowed.",
+        FinishReason.STOPPED: "Stopped.",
+        FinishReason.FAILED: "This answer broke off.",
+    }
+    cut = endings.get(turn.finish_reason, "")
     ended = html('<p class="small cut">{}</p>', cut) if cut else ""
     panel = edit_form(turn) if editing else reasons(turn) if rating.mark else ""
     return html(
@@ -96,10 +101,10 @@ def quiet_row(turn: Turn, saved: bool) -> Markup:
     late = "The time to rate this answer has passed" if closed and turn.rating.ticket_id else ""
     ours = {"ticket": rating.ticket_id, "message": turn.id}
     row = [
-        button("mark", symbol="like", label=late or "Good answer", pressed=rating.mark == "good", disabled=closed,
-               mark="" if rating.mark == "good" else "good", **ours),
-        button("mark", symbol="dislike", label=late or "Bad answer", pressed=rating.mark == "bad", disabled=closed,
-               mark="" if rating.mark == "bad" else "bad", **ours),
+        button("mark", symbol="like", label=late or "Good answer", pressed=rating.mark == Mark.GOOD, disabled=closed,
+               mark="" if rating.mark == Mark.GOOD else Mark.GOOD, **ours),
+        button("mark", symbol="dislike", label=late or "Bad answer", pressed=rating.mark == Mark.BAD, disabled=closed,
+               mark="" if rating.mark == Mark.BAD else Mark.BAD, **ours),
         button("edit", symbol="edit", label=late or "Edit the answer", pressed=bool(rating.correction) or None,
                disabled=closed, message=turn.id),
         button("retry", symbol="retry", label="Answer again", message=turn.id),
@@ -140,8 +145,8 @@ def reason_chips(names: Sequence[str], chosen: Sequence[str], **data: object) ->
 def reasons(turn: Turn) -> Markup:
     """Why it was good or bad: in place, saved chip by chip, and easily ignored."""
     rating: Rating = turn.rating
-    names = GOOD_REASONS if rating.mark == "good" else BAD_REASONS
-    asked = "What was good about it?" if rating.mark == "good" else "What was wrong with it?"
+    names = GOOD_REASONS if rating.mark == Mark.GOOD else BAD_REASONS
+    asked = "What was good about it?" if rating.mark == Mark.GOOD else "What was wrong with it?"
     chips = reason_chips(names, rating.reasons, ticket=rating.ticket_id, message=turn.id)
     return html(
         '<div class="why" id="why-{id}"><p class="small">{asked} <span>Optional</span></p><div '

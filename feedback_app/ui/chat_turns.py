@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from feedback_app.collect.answer import reading_from
+from feedback_app.domain.conversations import Purpose, Speaker
 
 if TYPE_CHECKING:
     from feedback_app.store.database import Store
@@ -75,10 +76,10 @@ def rating(ticket_id: str, is_open: bool, message_id: str, row: JudgementRow | N
 
 def read_conversation(store: Store, person: Person, conversation_id: str) -> Talked | None:
     """One of this person's conversations along its head, or None when there is no such one."""
-    conversation = store.talk.conversation(conversation_id)
-    if conversation is None or conversation.person_id != person.id or conversation.purpose != "chat":
+    conversation = store.conversations.conversation(conversation_id)
+    if conversation is None or conversation.person_id != person.id or conversation.purpose != Purpose.CHAT:
         return None
-    messages = store.talk.thread(conversation_id)
+    messages = store.conversations.thread(conversation_id)
     by_id = {message.id: message for message in messages}
     below: dict[str | None, list[Message]] = {}
     for message in messages:
@@ -88,8 +89,8 @@ def read_conversation(store: Store, person: Person, conversation_id: str) -> Tal
     while at is not None and at in by_id:
         path.insert(0, by_id[at])
         at = by_id[at].parent_id
-    answers = [message.id for message in path if message.role == "assistant"]
-    completions = store.talk.completions(answers)
+    answers = [message.id for message in path if message.role == Speaker.ASSISTANT]
+    completions = store.conversations.completions(answers)
     tickets = store.tasks.tickets_for(answers, person.id)
     live = store.judgements.live_for([ticket.id for ticket, _ in tickets.values()])
     now = store.now()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gradio as gr
 from markupsafe import Markup
 
+from feedback_app.domain.judging import Mark
 from feedback_app.parts import Parts
 from feedback_app.ui.compare_events import CompareEvents
 from feedback_app.ui.island import island
@@ -33,7 +34,7 @@ def card(side: str, key: str) -> Markup:
             mark,
             word,
         )
-        for mark, word in (("good", "Yes"), ("bad", "No"))
+        for mark, word in ((Mark.GOOD, "Yes"), (Mark.BAD, "No"))
     )
     return html(
         '<section class="pair-card" data-side="{side}" aria-label="Answer {name}"><h2><span class="letter">'

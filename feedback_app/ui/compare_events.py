@@ -9,8 +9,9 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any, cast
 
-from feedback_app.collect.judge import Choice, MarkName, Verdict, compare_verdict
+from feedback_app.collect.judge import Choice, Verdict, compare_verdict
 from feedback_app.collect.tasks import PairDelta, PairReady, PairStarted, PairWaiting
+from feedback_app.domain.judging import Kind, Mark
 from feedback_app.errors import AlignloopError
 from feedback_app.ui.island import Act
 from feedback_app.ui.judging_events import JudgingEvents, why
@@ -35,7 +36,7 @@ WORDS = {
 class CompareEvents(JudgingEvents):
     """Acts of the compare page, for every annotator and tab."""
 
-    kind = "compare"
+    kind = Kind.COMPARE
 
     async def listen(self, person: Person, act: Act) -> AsyncIterator[dict[str, Any]]:
         """The next pair while it is written: whole texts so far, ten times a second, then the ticket."""
@@ -69,7 +70,7 @@ class CompareEvents(JudgingEvents):
         """One of seven choices, perhaps with marks and corrected answers."""
         marks = {side: _mark(act.get(f"{side}_mark")) for side in ("a", "b")}
         choice = str(act.get("choice"))
-        if choice == "tie" and marks == {"a": "bad", "b": "bad"}:
+        if choice == "tie" and marks == {"a": Mark.BAD, "b": Mark.BAD}:
             choice = "both_bad"
         if choice == "cant":
             marks = {"a": None, "b": None}
@@ -97,5 +98,5 @@ class CompareEvents(JudgingEvents):
         return WORDS[choice]
 
 
-def _mark(value: object) -> MarkName | None:
-    return "good" if value == "good" else "bad" if value == "bad" else None
+def _mark(value: object) -> Mark | None:
+    return next((mark for mark in Mark if mark == value), None)

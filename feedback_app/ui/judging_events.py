@@ -37,7 +37,7 @@ class JudgingEvents(ABC):
         self._parts = parts
         self._store = parts.store
         self._watch = ModelWatch(parts)
-        self._preparing: set[asyncio.Task[None]] = set()
+        self.preparing: set[asyncio.Task[None]] = set()
 
     @abstractmethod
     def read(self, act: Act, order: list[str]) -> Verdict:
@@ -61,8 +61,8 @@ class JudgingEvents(ABC):
     def prepare(self, work: Coroutine[None, None, None]) -> None:
         """Let what comes after this task be made while the person reads it."""
         task = asyncio.create_task(work)
-        self._preparing.add(task)
-        task.add_done_callback(self._preparing.discard)
+        self.preparing.add(task)
+        task.add_done_callback(self.preparing.discard)
 
     async def _verdict(self, person: Person, act: Act) -> Answer:
         def work() -> Markup:

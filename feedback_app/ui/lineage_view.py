@@ -7,15 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
 from urllib.parse import quote
 
 from markupsafe import Markup
 
+from feedback_app.domain.judging import Kind
+from feedback_app.domain.lineage import Contributor, PersonLineage, RestsOn, VersionLineage
 from feedback_app.ui.markup import attributes, count, html, note
 
 ROWS = {"pairs": "pairs", "marks": "good and bad rows", "sft": "SFT rows", "groups": "ranked groups"}
-KINDS = {"like": "like or edit", "compare": "comparison", "rank": "ranking"}
+KINDS: Mapping[str, str] = {Kind.LIKE: "like or edit", Kind.COMPARE: "comparison", Kind.RANK: "ranking"}
 CLICKS = 100  # judgements on one page
 
 
@@ -34,69 +35,69 @@ def link(path: str, text: str) -> Markup:
     return html("<a{}>{}</a>", attributes(href=path), text)
 
 
-def version_view(found: Mapping[str, Any], start: int = 0) -> Markup:
+def version_view(found: VersionLineage, start: int = 0) -> Markup:
     """One version: what it came from, whose judgements made it, and each of them, `CLICKS` from number `start` on."""
-    serving = Markup(' <span class="tag good">serving</span>') if found["serving"] else ""
-    ancestors = Markup(", then ").join(link(version_path(name), name) for name in found["ancestors"])
-    head = html("<h1>Which clicks made {}{}</h1>", found["version"], serving) + _flag(found["flag"].capitalize())
+    serving = Markup(' <span class="tag good">serving</span>') if found.serving else ""
+    ancestors = Markup(", then ").join(link(version_path(name), name) for name in found.ancestors)
+    head = html("<h1>Which clicks made {}{}</h1>", found.version, serving) + _flag(found.flag.capitalize())
     head += html("<p>It came from {}.</p>", ancestors) if ancestors else Markup("<p>Nothing came before it.</p>")
-    if found["snapshot"] is None:
+    if found.snapshot is None:
         return html("{}<p>No judgement made it: it is the model that the first round started from.</p>", head)
     rows = _table(
         "Rows it was trained on",
         ("Kind", "Rows"),
-        [(ROWS[kind], f"{number:,}") for kind, number in found["rows"].items() if number],
+        [(ROWS[kind], f"{number:,}") for kind, number in found.rows.items() if number],
     )
     people = _table(
         "People",
         ("Person", "Judgements"),
-        [(link(person_path(each["name"]), each["name"]) + _left(each), f"{each['judgements']:,}")
-         for each in found["people"]],
+        [(link(person_path(each.name), each.name) + _left(each), f"{each.judgements:,}")
+         for each in found.people],
         "Versions before it that it continued from are counted too.",
     )  # fmt: skip
     return html(
         '{head}<p class="small">Round {round}, dataset <code>{hash}</code></p><div class="halves">'
         "{rows}{people}</div>{clicks}",
         head=head,
-        round=found["round"],
-        hash=found["snapshot"]["hash"][:12],
+        round=found.round,
+        hash=found.snapshot.hash[:12],
         rows=rows,
         people=people,
         clicks=_clicks(found, start),
     )
 
 
-def person_view(found: Mapping[str, Any], *, own: bool, linked: bool) -> Markup:
+def person_view(found: PersonLineage, *, own: bool, linked: bool) -> Markup:
     """One person: the rounds and the versions that their judgements went into. `linked`: to the versions' pages."""
-    name = found["person"]
+    name = found.person
     title = "Where my judgements went" if own else f"Where the judgements of {name} went"
     whose = "of yours" if own else f"of {name}"
     head = html(
-        "<h1>{}</h1>{}<p>{} {} ", title, _flag(_gone(found, own=own)), count(found["judgements"], "judgement"), whose
+        "<h1>{}</h1>{}<p>{} {} ", title, _flag(_gone(found, own=own)), count(found.judgements, "judgement"), whose
     )
-    one = found["judgements"] == 1
-    if found["set_aside"]:
+    one = found.judgements == 1
+    if found.set_aside:
         head += html(
             "{} set aside by an operator: no new round uses {}.</p>", "is" if one else "are", "it" if one else "them"
         )
     else:
         head += html("{} now.</p>", "counts" if one else "count")
-    if not found["snapshots"]:
+    if not found.snapshots:
         return html("{}<p>No round has used any yet. The next round takes all that count then.</p>", head)
     rounds = _table(
         "Rounds",
         ("Round", "Judgements"),
-        [(", ".join(map(str, each["rounds"])) or "none any more", f"{each['judgements']:,}")
-         for each in found["snapshots"]],
+        [(", ".join(map(str, each.rounds)) or "none any more", f"{each.judgements:,}")
+         for each in found.snapshots],
     )  # fmt: skip
     versions = _table(
         "Versions",
         ("Version", "Judgements"),
-        [_version_row(each, linked=linked) for each in found["versions"]],
+        [_version_row(each, linked=linked) for each in found.versions],
         "A version that continued from another one counts that one's judgements too.",
     )
     none = Markup("<section class='panel'><h2>Versions</h2><p>No version was trained on them.</p></section>")
-    return html('{}<div class="halves">{}{}</div>', head, rounds, versions if found["versions"] else none)
+    return html('{}<div class="halves">{}{}</div>', head, rounds, versions if found.versions else none)
 
 
 def finder(versions: Sequence[str], people: Sequence[str], asked: str = "", error: str = "") -> Markup:
@@ -114,33 +115,33 @@ def finder(versions: Sequence[str], people: Sequence[str], asked: str = "", erro
     )
 
 
-def _version_row(each: Mapping[str, Any], *, linked: bool) -> tuple[Markup, str]:
-    name = link(version_path(each["version"]), each["version"]) if linked else each["version"]
-    serving = Markup(' <span class="tag good">serving</span>') if each["serving"] else ""
+def _version_row(each: RestsOn, *, linked: bool) -> tuple[Markup, str]:
+    name = link(version_path(each.version), each.version) if linked else each.version
+    serving = Markup(' <span class="tag good">serving</span>') if each.serving else ""
     how = (
         ""
-        if each["how"] == "trained"
+        if each.how == "trained"
         else Markup('<br><span class="small">continued from a version trained on them</span>')
     )
-    return html("{}{}{}", name, serving, how), f"{each['judgements']:,}"
+    return html("{}{}{}", name, serving, how), f"{each.judgements:,}"
 
 
-def _clicks(found: Mapping[str, Any], start: int) -> Markup:
-    clicks = sorted(found["clicks"], key=lambda each: (-each["at"], each["judgement"]))
+def _clicks(found: VersionLineage, start: int) -> Markup:
+    clicks = sorted(found.clicks, key=lambda each: (-each.at, each.judgement))
     shown = clicks[start : start + CLICKS]
     rows = [
         html(
             '<tr id="j-{judgement}"><td>{when}</td><td>{link}</td><td>{kind}</td><td>{rows}</td><td><a '
             'href="#j-{judgement}"><code>{judgement}</code></a></td></tr>',
-            judgement=each["judgement"],
-            when=_when(each["at"]),
-            link=link(person_path(each["person"]), each["person"]),
-            kind=KINDS.get(each["kind"], each["kind"]),
-            rows=", ".join(f"{number} in {ROWS[kind]}" for kind, number in each["rows"].items()),
+            judgement=each.judgement,
+            when=_when(each.at),
+            link=link(person_path(each.person), each.person),
+            kind=KINDS.get(each.kind, each.kind),
+            rows=", ".join(f"{number} in {ROWS[kind]}" for kind, number in each.rows.items()),
         )
         for each in shown
     ]
-    here = version_path(found["version"])
+    here = version_path(found.version)
     turns = []
     if start:
         turns.append(html('<a class="button outline" href="{}?start={}">Newer</a>', here, max(0, start - CLICKS)))
@@ -178,19 +179,19 @@ def _flag(flag: str) -> Markup:
     return note(f"{flag}.", "warn", "warn") if flag else Markup()
 
 
-def _gone(found: Mapping[str, Any], *, own: bool) -> str:
-    who = "You" if own else found["person"]
-    if found["erased"]:
+def _gone(found: PersonLineage, *, own: bool) -> str:
+    who = "You" if own else found.person
+    if found.erased:
         return f"{who}: every text was erased"
-    if found["withdrawn"]:
+    if found.withdrawn:
         return f"{who} withdrew: nothing said counts any more, and no new version is trained on it"
     return ""
 
 
-def _left(person: Mapping[str, Any]) -> Markup:
-    word = "erased" if person["erased"] else "withdrew" if person["withdrawn"] else ""
+def _left(person: Contributor) -> Markup:
+    word = "erased" if person.erased else "withdrew" if person.withdrawn else ""
     tags = [html('<span class="tag warn">{}</span>', word)] * bool(word)
-    tags += [Markup('<span class="tag">scripted</span>')] * bool(person["scripted"])
+    tags += [Markup('<span class="tag">scripted</span>')] * bool(person.scripted)
     return Markup().join(html(" {}", tag) for tag in tags)
 
 

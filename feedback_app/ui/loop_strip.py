@@ -11,32 +11,24 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
+from feedback_app.domain.rounds import ACTIVE, RoundStatus, StageStatus
+from feedback_app.domain.votes import Tally, tally
 from feedback_app.ui.markup import EMPTY, ago, count, duration, html, icon
 
 if TYPE_CHECKING:
     from feedback_app.parts import Parts
     from feedback_app.store.tables import Publication, Round, Stage, Version
 
+STATION_STATES: Mapping[str, str] = {
+    StageStatus.RUNNING: "now",
+    StageStatus.DONE: "done",
+    StageStatus.FAILED: "failed",
+}
 EXAMINING = ("register", "stage", "evaluate", "gate")  # stages that the strip shows as Evaluate
 
 
 @dataclass(frozen=True)
-class Tally:
-    """Votes on a challenger that count, at most as many as are needed; "can't judge" is no vote."""
-
-    wins: int = 0
-    losses: int = 0
-    ties: int = 0
-    needed: int = 60
-
-    @property
-    def votes(self) -> int:
-        """How many votes are in."""
-        return self.wins + self.losses + self.ties
-
-
-@dataclass(frozen=True)
-class Loop:
+class LoopState:
     """Where the loop stands now."""
 
     now: float
@@ -50,6 +42,7 @@ class Loop:
     published: Publication | None = None
     challenger: Version | None = None
     tally: Tally = field(default_factory=Tally)
+    needed: int = 60  # votes that a challenger needs
 
     @property
     def shown(self) -> Round | None:
@@ -57,26 +50,22 @@ class Loop:
         return self.active or (self.rounds[0] if self.rounds else None)
 
 
-def tally(votes: Sequence[tuple[str, bool]], needed: int, scripted_count: bool) -> Tally:
-    """The first `needed` votes that count."""
-    said = [outcome for outcome, scripted in votes if outcome != "none" and (scripted_count or not scripted)][:needed]
-    return Tally(said.count("win"), said.count("loss"), said.count("tie"), needed)
-
-
-def read_loop(parts: Parts) -> Loop:
+def read_loop(parts: Parts) -> LoopState:
     """Everything that the strip and the evidence need. Synchronous: call it in a thread."""
     store = parts.store
     rounds = store.rounds.listing()
-    seen = max((turn.watermark for turn in rounds if turn.snapshot_id), default=0)
-    active = next((turn for turn in rounds if turn.status in ("queued", "running")), None)
+    seen = max((round_.watermark for round_ in rounds if round_.snapshot_id), default=0)
+    active = next((round_ for round_ in rounds if round_.status in ACTIVE), None)
     shown = active or (rounds[0] if rounds else None)
     stages = store.rounds.stages(shown.id) if shown and shown.id is not None else []
     trained = [stage for stage in stages if stage.name not in (*EXAMINING, "snapshot")]
-    heard = next((stage for stage in stages if stage.status == "running"), None) or (trained[-1] if trained else None)
+    heard = next((stage for stage in stages if stage.status == StageStatus.RUNNING), None) or (
+        trained[-1] if trained else None
+    )
     records = store.rounds.progress(stage_id=heard.id) if heard and heard.id is not None else []
     challenger = store.versions.challenger()
     votes = store.judgements.votes(challenger.name) if challenger else []
-    return Loop(
+    return LoopState(
         now=store.now(),
         fresh=store.judgements.counts(seen),
         total=store.judgements.counts(0),
@@ -87,11 +76,12 @@ def read_loop(parts: Parts) -> Loop:
         versions=store.versions.listing(),
         published=store.versions.published(),
         challenger=challenger,
-        tally=tally(votes, parts.settings.votes, parts.settings.promote.value != "on_evidence"),
+        tally=tally(votes, parts.settings.votes, scripted_count=parts.settings.promote.counts_scripted),
+        needed=parts.settings.votes,
     )
 
 
-def strip(loop: Loop) -> Markup:
+def strip(loop: LoopState) -> Markup:
     """Six stations in their order, the running one marked; the last leads back to the first."""
     stations = (collected(loop), snapshot(loop), train(loop), evaluate(loop), challenger(loop), serving(loop))
     return html('<ol class="loop-strip" aria-label="The loop">{}</ol>', Markup().join(stations))
@@ -113,24 +103,24 @@ def station(symbol: str, title: str, number: str, below: str, state: str = "", e
     )
 
 
-def collected(loop: Loop) -> Markup:
+def collected(loop: LoopState) -> Markup:
     """New judgements since the last snapshot."""
     fresh, scripted = int(loop.fresh["total"]), int(loop.fresh["scripted"])
-    since = "since the last round" if any(turn.snapshot_id for turn in loop.rounds) else "so far"
+    since = "since the last round" if any(round_.snapshot_id for round_ in loop.rounds) else "so far"
     below = since + (f", {scripted:,} scripted" if scripted else "")
     return station("chat", "Collected", f"{fresh:,}", below, "done" if fresh else "")
 
 
-def _stage(loop: Loop, *names: str) -> Stage | None:
+def _stage(loop: LoopState, *names: str) -> Stage | None:
     found = [stage for stage in loop.stages if stage.name in names]
-    return next((stage for stage in found if stage.status == "running"), found[-1] if found else None)
+    return next((stage for stage in found if stage.status == StageStatus.RUNNING), found[-1] if found else None)
 
 
 def _state(stage: Stage | None) -> str:
-    return "" if stage is None else {"running": "now", "done": "done", "failed": "failed"}.get(stage.status, "")
+    return "" if stage is None else STATION_STATES.get(stage.status, "")
 
 
-def snapshot(loop: Loop) -> Markup:
+def snapshot(loop: LoopState) -> Markup:
     """Rows of the round's frozen dataset."""
     rows = (loop.shown.rows or {}) if loop.shown else {}
     state = _state(_stage(loop, "snapshot"))
@@ -140,7 +130,7 @@ def snapshot(loop: Loop) -> Markup:
     return station("snapshot", "Snapshot", f"{int(rows['train']):,}", f"pairs, {held} held out", state)
 
 
-def train(loop: Loop) -> Markup:
+def train(loop: LoopState) -> Markup:
     """Step, loss and time left of the training, or the method and last loss."""
     names = [stage.name for stage in loop.stages if stage.name not in (*EXAMINING, "snapshot")]
     stage = _stage(loop, *names) if names else None
@@ -150,9 +140,9 @@ def train(loop: Loop) -> Markup:
     losses = [float(record["loss"]) for record in records if isinstance(record.get("loss"), int | float)]
     last = records[-1] if records else {}
     loss = f"loss {losses[-1]:.3f}" if losses else stage.name
-    if stage.status != "running":
+    if stage.status != StageStatus.RUNNING:
         took = (stage.finished_at or loop.now) - (stage.started_at or loop.now)
-        number = duration(took) if stage.status == "done" else stage.status
+        number = duration(took) if stage.status == StageStatus.DONE else stage.status
         return station(
             "train", "Train", number, f"{stage.name.upper()}, {loss}" if losses else stage.name, _state(stage)
         )
@@ -170,16 +160,16 @@ def train(loop: Loop) -> Markup:
     return station("train", "Train", f"{step} of {steps}" if steps else "starting", below, "now", bar)
 
 
-def waiting(loop: Loop) -> str:
+def waiting(loop: LoopState) -> str:
     """What the running training waits for, in its own words; empty when it does not."""
     return str(loop.progress[-1].get("waiting") or "") if loop.active and loop.progress else ""
 
 
-def evaluate(loop: Loop) -> Markup:
+def evaluate(loop: LoopState) -> Markup:
     """The share of capability questions answered right, or what is being examined."""
     stage = _stage(loop, *EXAMINING)
     state = _state(stage)
-    if stage is not None and stage.status == "running":
+    if stage is not None and stage.status == StageStatus.RUNNING:
         said = {
             "register": "keeping the version",
             "stage": "loading it",
@@ -198,34 +188,34 @@ def evaluate(loop: Loop) -> Markup:
     )
 
 
-def challenger(loop: Loop) -> Markup:
+def challenger(loop: LoopState) -> Markup:
     """Votes on the version that waits for them."""
     if loop.challenger is None:
         return station("flag", "Challenger", "–", "none waits for votes")
     return station(
-        "flag", "Challenger", f"{loop.tally.votes} of {loop.tally.needed}", f"votes on {loop.challenger.name}", "waits"
+        "flag", "Challenger", f"{loop.tally.n} of {loop.needed}", f"votes on {loop.challenger.name}", "waits"
     )
 
 
-def serving(loop: Loop) -> Markup:
+def serving(loop: LoopState) -> Markup:
     """What `policy` means now."""
     if loop.published is None:
         return station("serve", "Serving", "–", "no version yet")
     return station("serve", "Serving", loop.published.version, f"since {ago(loop.published.at, loop.now)}", "live")
 
 
-def headline(loop: Loop) -> str:
+def headline(loop: LoopState) -> str:
     """The present state of the loop in one sentence."""
     if loop.active is not None:
         if loop.active.cancel_requested:
             return f"Round {loop.active.id} is being cancelled."
-        if loop.active.status == "queued":
+        if loop.active.status == RoundStatus.QUEUED:
             return f"Round {loop.active.id} is queued; the worker takes it within seconds."
         if said := waiting(loop):
             return f"Round {loop.active.id} waits for people: {said}. Compare tasks show it now."
         return f"Round {loop.active.id} is running."
     if loop.challenger is not None:
-        more = loop.tally.needed - loop.tally.votes
+        more = loop.needed - loop.tally.n
         return (
             f"{loop.challenger.name} waits for {count(more, 'more blind vote')}: compare tasks show it now."
             if more > 0

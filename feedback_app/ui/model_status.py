@@ -55,7 +55,7 @@ class ModelWatch:
             if published is not None:
                 self._away_since = None
                 return ModelState("ready")
-        said = self._parts.vllm_state() or await asyncio.to_thread(self._beat)
+        said = await asyncio.to_thread(self._beat)
         if self._away_since is None:
             self._away_since = self._parts.store.now()
         since, name = said.get("since"), str(said.get("name") or "ready")

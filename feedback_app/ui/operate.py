@@ -1,4 +1,4 @@
-"""The operate page: see the loop turn, see the evidence, decide."""
+"""The operate page: see the loop round_, see the evidence, decide."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The loop over its rounds as small pictures, one measure each, and as a table. Pure: values in, HTML out.
 
 Every picture is an SVG drawn here, with a sentence for people who do not see it; nothing is loaded. Values come
-from `parts.over_rounds`, oldest first.
+from `parts.loop.over_rounds`, oldest first.
 """
 
 from __future__ import annotations

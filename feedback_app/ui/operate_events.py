@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 
 from feedback_app.collect import people as accounts
-from feedback_app.collect.people import Role, require
+from feedback_app.collect.people import require
+from feedback_app.domain.people import Role
+from feedback_app.domain.rounds import ACTIVE, RoundStatus
+from feedback_app.domain.votes import Tally, tally
 from feedback_app.errors import AlignloopError, NotFound, UsageError
 from feedback_app.parts import Parts
 from feedback_app.ui import operate_chart, operate_panels, operate_people, operate_records, theme
 from feedback_app.ui.island import Act, Answer
-from feedback_app.ui.loop_strip import Loop, Tally, read_loop, strip, tally
+from feedback_app.ui.loop_strip import LoopState, read_loop, strip
 from feedback_app.ui.markup import EMPTY
 from feedback_app.ui.model_status import ModelWatch
 
@@ -66,12 +69,15 @@ class OperateEvents:
     # Work in the store: synchronous, called in a thread; what comes back is shown once above the people
 
     def _start_round(self, person: Person, act: Act) -> Markup | None:
-        method = str(act.get("method") or self._parts.methods[0])
-        if method not in self._parts.methods:
-            raise UsageError(f"There is no method {method}. Use one of: {', '.join(self._parts.methods)}.")
+        method = str(act.get("method") or self._parts.loop.methods[0])
+        if method not in self._parts.loop.methods:
+            raise UsageError(f"There is no method {method}. Use one of: {', '.join(self._parts.loop.methods)}.")
         start = str(act.get("start") or "")
-        settings = {**self._parts.read_settings(str(act.get("settings") or "")), **({"start": start} if start else {})}
-        self._parts.start_round(method, requested_by=person.id, seed=secrets.randbelow(2**31), settings=settings)
+        settings = {
+            **self._parts.loop.read_settings(str(act.get("settings") or "")),
+            **({"start": start} if start else {}),
+        }
+        self._parts.loop.start_round(method, requested_by=person.id, seed=secrets.randbelow(2**31), settings=settings)
         return None
 
     def _cancel(self, person: Person, act: Act) -> Markup | None:
@@ -79,22 +85,22 @@ class OperateEvents:
         return None
 
     def _promote(self, person: Person, act: Act) -> Markup | None:
-        self._parts.promote(str(act["version"]), person.id, str(act.get("note") or "").strip())
+        self._parts.loop.promote(str(act["version"]), person.id, str(act.get("note") or "").strip())
         return None
 
     def _rollback(self, person: Person, act: Act) -> Markup | None:
-        if self._parts.rollback_target() != act.get("version"):
+        if self._parts.loop.rollback_target() != act.get("version"):
             raise UsageError("What is served has changed meanwhile. Look again, then roll back.")
-        self._parts.rollback(person.id)
+        self._parts.loop.rollback(person.id)
         return None
 
     def _schedule(self, person: Person, act: Act) -> Markup | None:
-        method = str(act.get("method") or self._parts.methods[0])
+        method = str(act.get("method") or self._parts.loop.methods[0])
         judgements = _number(act.get("every_judgements"), "The number of judgements")
         hours = _number(act.get("every_hours"), "The number of hours")
         enabled = act.get("enabled") is True
-        if method not in self._parts.methods:
-            raise UsageError(f"There is no method {method}. Use one of: {', '.join(self._parts.methods)}.")
+        if method not in self._parts.loop.methods:
+            raise UsageError(f"There is no method {method}. Use one of: {', '.join(self._parts.loop.methods)}.")
         if enabled and judgements is None and hours is None:
             raise UsageError("Say after how many judgements or hours a round shall start, then save.")
         self._store.schedule.set(
@@ -146,41 +152,41 @@ class OperateEvents:
         names = {other.id: other.name for other in listed}
         regions: dict[str, Markup] = {
             "top": theme.top_bar("/operate", person.name, person.role),
-            "alarms": operate_panels.alarms(self._parts.alarms()),
+            "alarms": operate_panels.alarms(self._parts.loop.alarms()),
             "strip": strip(loop),
-            "action": operate_panels.action(loop, self._parts.methods),
+            "action": operate_panels.action(loop, self._parts.loop.methods),
             "evidence": operate_panels.evidence(
-                loop, self._latest_tally(loop), self._parts.limits, partial(self._flagged, names)
+                loop, self._latest_tally(loop), self._parts.loop.limits, partial(self._flagged, names)
             ),
-            "decisions": operate_panels.decisions(loop, self._parts.rollback_target()),
+            "decisions": operate_panels.decisions(loop, self._parts.loop.rollback_target()),
             "collected": operate_records.collected(loop),
-            "over": operate_chart.over_rounds(self._parts.over_rounds()),
+            "over": operate_chart.over_rounds(self._parts.loop.over_rounds()),
             "rounds": operate_records.history(loop.rounds, loop.now),
             "versions": operate_records.versions(loop.versions, published, names, loop.now),
         }
         if whole:  # forms that somebody may be filling in are left alone by the clock
-            regions["schedule"] = operate_people.schedule(self._store.schedule.get(), self._parts.methods)
-            frozen = next((turn for turn in loop.rounds if turn.rows), None)
-            flags = self._parts.flags(frozen) if frozen else {}
+            regions["schedule"] = operate_people.schedule(self._store.schedule.get(), self._parts.loop.methods)
+            frozen = next((round_ for round_ in loop.rounds if round_.rows), None)
+            flags = self._parts.loop.flags(frozen) if frozen else {}
             regions["people"] = operate_people.people(listed, person.id, secret, flags)
         running: dict[str, Any] = {"person": person.id, "running": loop.active is not None}
         return Answer(regions, running)
 
-    def _flagged(self, names: Mapping[str, str], turn: Round) -> list[str]:
+    def _flagged(self, names: Mapping[str, str], round_: Round) -> list[str]:
         """The accounts that were flagged when this round was frozen, each with why."""
-        return [f"{names.get(id, id)}, {why}" for id, why in self._parts.flags(turn).items()]
+        return [f"{names.get(id, id)}, {why}" for id, why in self._parts.loop.flags(round_).items()]
 
-    def _latest_tally(self, loop: Loop) -> Tally | None:
+    def _latest_tally(self, loop: LoopState) -> Tally | None:
         """Votes on the version of the latest round that ended, also after its challenge."""
-        ended = (turn for turn in loop.rounds if turn.status not in ("queued", "running"))
-        turn = next((turn for turn in ended if turn.version), None)
-        if turn is None or turn.version is None:
+        ended = (round_ for round_ in loop.rounds if round_.status not in ACTIVE)
+        round_ = next((round_ for round_ in ended if round_.version), None)
+        if round_ is None or round_.version is None:
             return None
         settings = self._parts.settings
-        votes = self._store.judgements.votes(turn.version)
-        if not votes and turn.status != "held":
+        votes = self._store.judgements.votes(round_.version)
+        if not votes and round_.status != RoundStatus.HELD:
             return None
-        return tally(votes, settings.votes, settings.promote.value != "on_evidence")
+        return tally(votes, settings.votes, scripted_count=settings.promote.counts_scripted)
 
 
 def _number(value: object, what: str) -> float | None:

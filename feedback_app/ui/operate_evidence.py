@@ -14,13 +14,21 @@ from typing import Any
 
 from markupsafe import Markup
 
-from feedback_app.ui.loop_strip import Tally
+from alignment.stats import wilson_interval
+from feedback_app.domain.rounds import RoundStatus
+from feedback_app.domain.votes import Tally
 from feedback_app.ui.markup import count, html, icon
 
-STATUS_KINDS = {
-    "promoted": "good", "passed": "good", "held": "warn", "rejected": "bad", "failed": "bad",
-    "cancelled": "", "running": "accent", "queued": "accent",
-}  # fmt: skip
+STATUS_KINDS: Mapping[str, str] = {
+    RoundStatus.PROMOTED: "good",
+    RoundStatus.PASSED: "good",
+    RoundStatus.HELD: "warn",
+    RoundStatus.REJECTED: "bad",
+    RoundStatus.FAILED: "bad",
+    RoundStatus.CANCELLED: "",
+    RoundStatus.RUNNING: "accent",
+    RoundStatus.QUEUED: "accent",
+}
 
 
 @dataclass(frozen=True)
@@ -39,30 +47,17 @@ def status_tag(status: str) -> Markup:
     return html('<span class="tag {}">{}</span>', STATUS_KINDS.get(status, ""), status)
 
 
-def wilson(wins: float, n: int) -> tuple[float, float]:
-    """Wilson's 95 % interval of a share; the whole range when there is nothing."""
-    if n == 0:
-        return 0.0, 1.0
-    z, share = 1.959964, wins / n
-    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return max(0.0, middle - half), min(1.0, middle + half)
-
-
-def win_rate(tally: Tally) -> Markup:
-    """Votes for it among the decided ones, with the 95 % interval, against a line at 50 %."""
-    decided = tally.wins + tally.losses
+def win_rate(tally: Tally, needed: int) -> Markup:
+    """Votes for it among the decided ones of the `needed`, with the 95 % interval, against a line at 50 %."""
+    decided = tally.decided
     said = (
-        f"{count(tally.votes, 'vote')} of {tally.needed}: {tally.wins} for it, {tally.losses} against, "
-        f"{count(tally.ties, 'tie')}"
+        f"{count(tally.n, 'vote')} of {needed}: {tally.wins} for it, {tally.losses} against, {count(tally.ties, 'tie')}"
     )
-    bar = html(
-        '<div class="bar"><i style="width:{:.0f}%"></i></div>', min(100, 100 * tally.votes / max(1, tally.needed))
-    )
+    bar = html('<div class="bar"><i style="width:{:.0f}%"></i></div>', min(100, 100 * tally.n / max(1, needed)))
     if not decided:
         return html('<div class="votes"><p>{}</p>{}</div>', said, bar)
     share = tally.wins / decided
-    low, high = wilson(tally.wins, decided)
+    low, high = wilson_interval(tally.wins, decided)
     sentence = f"{share:.0%} of decided votes prefer it (95 % interval {low:.0%} to {high:.0%})"
 
     def x(value: float) -> float:

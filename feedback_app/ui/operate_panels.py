@@ -7,7 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from feedback_app.ui.loop_strip import Loop, Tally, headline
+from alignment.methods.registry import CARDS
+from feedback_app.domain.rounds import ACTIVE, RoundStatus
+from feedback_app.domain.versions import PublicationReason, VersionForm, VersionState
+from feedback_app.domain.votes import Tally
+from feedback_app.ui.loop_strip import LoopState, headline
 from feedback_app.ui.markup import attributes, button, count, html, note
 from feedback_app.ui.operate_evidence import guard_rows, guards, samples, sparkline, status_tag, win_rate
 from feedback_app.ui.operate_watch import watched
@@ -15,15 +19,7 @@ from feedback_app.ui.operate_watch import watched
 if TYPE_CHECKING:
     from feedback_app.store.tables import Round
 
-METHOD_NAMES = {
-    "dpo": "DPO",
-    "kto": "KTO",
-    "ppo": "PPO",
-    "rloo": "RLOO",
-    "online-dpo": "online DPO",
-    "constitution": "constitution",
-    "sft": "SFT",
-}
+METHOD_NAMES = {name: card.title for name, card in CARDS.items()}
 
 
 def options(values: Sequence[tuple[str, str]], chosen: str) -> Markup:
@@ -38,7 +34,7 @@ def alarms(sentences: Sequence[str]) -> Markup:
     return Markup().join(note(sentence, "bad", "warn") for sentence in sentences)
 
 
-def action(loop: Loop, methods: Sequence[str]) -> Markup:
+def action(loop: LoopState, methods: Sequence[str]) -> Markup:
     """The one primary button: start a round; or cancel, while one runs, with its loss so far."""
     sentence = html('<p class="grow lead">{}</p>', headline(loop))
     if loop.active is not None:
@@ -59,7 +55,7 @@ def action(loop: Loop, methods: Sequence[str]) -> Markup:
     else:
         choice = html('<input type="hidden" name="method" value="{}">', methods[0])
     serving = next((row for row in loop.versions if loop.published and row.name == loop.published.version), None)
-    if serving is not None and serving.form == "adapter":  # else both are the same
+    if serving is not None and serving.form == VersionForm.ADAPTER:  # else both are the same
         starts = options([("base", "from the base"), ("incumbent", f"on top of {serving.name}")], "base")
         choice += html('<select name="start" aria-label="What training starts from">{}</select>', starts)
     choice += Markup(
@@ -73,35 +69,35 @@ def action(loop: Loop, methods: Sequence[str]) -> Markup:
 
 
 def evidence(
-    loop: Loop,
+    loop: LoopState,
     tally: Tally | None,
     limits: Mapping[str, float],
-    to_look_at: Callable[[Round], Sequence[str]] = lambda turn: (),
+    to_look_at: Callable[[Round], Sequence[str]] = lambda round_: (),
 ) -> Markup:
     """The latest round that has ended: verdict, reasons, accounts to look at, votes, guards, samples.
 
     `to_look_at` gives for a round each account that was flagged when it was frozen, with the rule in words.
     """
-    ended = [turn for turn in loop.rounds if turn.status not in ("queued", "running")]
+    ended = [round_ for round_ in loop.rounds if round_.status not in ACTIVE]
     if not ended:
         return Markup(
             "<h2>Evidence</h2><p>No round has ended yet. When one has, this shows whether people prefer the "
             "new version and whether it kept what it could do.</p>"
         )
-    newest, turn = ended[0], next((turn for turn in ended if turn.version), ended[0])
+    newest, round_ = ended[0], next((round_ for round_ in ended if round_.version), ended[0])
     lost = ""
-    if newest is not turn:  # a round that left no version must not hide the one before it
+    if newest is not round_:  # a round that left no version must not hide the one before it
         why = "; ".join(newest.reasons or []) or "It left no version."
         lost = html('<p class="row">{}<span>Round {}: {}</span></p>', status_tag(newest.status), newest.id, why)
-    title = turn.version or f"Round {turn.id}"
-    against = f" against {turn.incumbent}" if turn.version and turn.incumbent else ""
-    reasons = Markup().join(html("<li>{}</li>", reason) for reason in turn.reasons or [])
-    evaluation = turn.evaluation or {}
+    title = round_.version or f"Round {round_.id}"
+    against = f" against {round_.incumbent}" if round_.version and round_.incumbent else ""
+    reasons = Markup().join(html("<li>{}</li>", reason) for reason in round_.reasons or [])
+    evaluation = round_.evaluation or {}
     found = guard_rows(guards(evaluation, limits))
-    shown = samples(turn.samples or [], turn.incumbent or "before", turn.version or "after")
+    shown = samples(round_.samples or [], round_.incumbent or "before", round_.version or "after")
     fold = Markup('<details class="fold" id="samples"><summary>Sample answers, before and after</summary>')
     support = _held_out(evaluation)
-    votes = win_rate(tally) if tally is not None and turn.version else ""
+    votes = win_rate(tally, loop.needed) if tally is not None and round_.version else ""
     return (
         lost
         + html(
@@ -109,12 +105,12 @@ def evidence(
             'class="small">round {}</span></span></div>',
             title,
             against,
-            status_tag(turn.status),
-            turn.id,
+            status_tag(round_.status),
+            round_.id,
         )
         + (html('<ul class="reasons">{}</ul>', reasons) if reasons else "")
-        + _to_look_at(to_look_at(turn))
-        + _left_out((turn.rows or {}).get("left_out_rows") or {})
+        + _to_look_at(to_look_at(round_))
+        + _left_out((round_.rows or {}).get("left_out_rows") or {})
         + votes
         + watched((evaluation.get("training") or {}).get("watch"))
         + (html("<h3>What it kept</h3>{}{}", found, support) if found else "")
@@ -142,20 +138,21 @@ def _held_out(evaluation: Mapping[str, Any]) -> Markup:
     )
 
 
-def decisions(loop: Loop, target: str | None) -> Markup:
+def decisions(loop: LoopState, target: str | None) -> Markup:
     """Promote and roll back, each saying first what will happen."""
     serving = loop.published.version if loop.published else ""
     blocks = []
-    latest = next((turn for turn in loop.rounds if turn.version and turn.status not in ("queued", "running")), None)
+    latest = next((round_ for round_ in loop.rounds if round_.version and round_.status not in ACTIVE), None)
     version = next((row for row in loop.versions if latest and row.name == latest.version), None)
-    if latest and version and version.name != serving and version.state not in ("dropped", "unloadable"):
-        held = latest.status == "held"
+    if (
+        latest
+        and version
+        and version.name != serving
+        and version.state not in (VersionState.DROPPED, VersionState.UNLOADABLE)
+    ):
+        held = latest.status == RoundStatus.HELD
         waiting = loop.challenger is not None and loop.challenger.name == version.name
-        votes = (
-            f" It has {loop.tally.votes} of {loop.tally.needed} votes; promoting it now ends the vote."
-            if waiting
-            else ""
-        )
+        votes = f" It has {loop.tally.n} of {loop.needed} votes; promoting it now ends the vote." if waiting else ""
         what = (
             f"From the next request on, everybody is answered by {version.name}; answers that are being written "
             f"finish with {serving}. {serving} stays and can be brought back.{votes}"
@@ -169,7 +166,7 @@ def decisions(loop: Loop, target: str | None) -> Markup:
             else Markup('<input type="hidden" name="note" value="">')
         )
         blocks.append(_confirm("promote", f"Promote {version.name}", what, note, version=version.name))
-    if loop.published is not None and loop.published.reason == "damaged":
+    if loop.published is not None and loop.published.reason == PublicationReason.DAMAGED:
         what = (
             f"{serving} has answered since {loop.published.previous} could no longer be served. Keeping it changes "
             "nothing for people and ends the alarm."

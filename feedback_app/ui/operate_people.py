@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
+from feedback_app.domain.people import Role
 from feedback_app.ui.lineage_view import link, person_path
 from feedback_app.ui.markup import EMPTY, attributes, button, html
 from feedback_app.ui.operate_panels import METHOD_NAMES, options
@@ -14,7 +15,7 @@ from feedback_app.ui.operate_panels import METHOD_NAMES, options
 if TYPE_CHECKING:
     from feedback_app.store.tables import Person, Schedule
 
-ROLES = ("chatter", "annotator", "operator")
+ROLES = tuple(Role)
 
 
 def schedule(row: Schedule, methods: Sequence[str]) -> Markup:
@@ -92,7 +93,7 @@ def people(listed: Sequence[Person], me: str, secret: Markup = EMPTY, flags: Map
         '<select name="role" aria-label="Role">{}</select><button type="submit" class="outline">Invite'
         '</button></form><div class="table"><table class="people"><tbody>{}</tbody></table></div>',
         secret,
-        options([(name, name) for name in ROLES], "annotator"),
+        options([(name, name) for name in ROLES], Role.ANNOTATOR),
         Markup().join(rows),
     )
 

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
+from feedback_app.domain.judging import Kind
+from feedback_app.domain.versions import PublicationReason, VersionState
 from feedback_app.ui.lineage_view import link, version_path
-from feedback_app.ui.loop_strip import Loop
+from feedback_app.ui.loop_strip import LoopState
 from feedback_app.ui.markup import ago, count, duration, html
 from feedback_app.ui.operate_evidence import sparkline, status_tag
 from feedback_app.ui.operate_panels import METHOD_NAMES
@@ -16,7 +18,7 @@ from feedback_app.ui.operate_panels import METHOD_NAMES
 if TYPE_CHECKING:
     from feedback_app.store.tables import Publication, Round, Version
 
-KINDS = {"like": "Likes and edits", "compare": "Comparisons", "rank": "Rankings"}
+KINDS: Mapping[str, str] = {Kind.LIKE: "Likes and edits", Kind.COMPARE: "Comparisons", Kind.RANK: "Rankings"}
 
 
 def history(rounds: Sequence[Round], now: float) -> Markup:
@@ -24,28 +26,28 @@ def history(rounds: Sequence[Round], now: float) -> Markup:
     if not rounds:
         return Markup("<h2>Rounds</h2><p>No rounds yet. Start one when judgements have come in.</p>")
     rights = [
-        float(turn.evaluation["capability"]["challenger"])
-        for turn in reversed(rounds)
-        if (turn.evaluation or {}).get("capability")
+        float(round_.evaluation["capability"]["challenger"])
+        for round_ in reversed(rounds)
+        if (round_.evaluation or {}).get("capability")
     ]
     rows = []
-    for turn in rounds[:20]:
-        took = duration(turn.finished_at - turn.started_at) if turn.finished_at and turn.started_at else ""
-        pairs = (turn.rows or {}).get("train")
-        reasons = turn.reasons or [""]
+    for round_ in rounds[:20]:
+        took = duration(round_.finished_at - round_.started_at) if round_.finished_at and round_.started_at else ""
+        pairs = (round_.rows or {}).get("train")
+        reasons = round_.reasons or [""]
         reason = next((said for said in reasons if said.startswith("Promoted by an operator")), reasons[0])
         rows.append(
             html(
                 '<tr><td class="number">{id}</td><td>{method}</td><td class="number">{pairs}</td><td>{status_tag}</td>'
                 '<td>{version}</td><td>{reason}</td><td class="small">{took}</td><td class="small">{ago}</td></tr>',
-                id=turn.id,
-                method=METHOD_NAMES.get(turn.method, turn.method),
+                id=round_.id,
+                method=METHOD_NAMES.get(round_.method, round_.method),
                 pairs="" if pairs is None else pairs,
-                status_tag=status_tag(turn.status),
-                version=turn.version or "",
+                status_tag=status_tag(round_.status),
+                version=round_.version or "",
                 reason=reason,
                 took=took,
-                ago=ago(turn.created_at, now),
+                ago=ago(round_.created_at, now),
             )
         )
     trend = sparkline(rights, "Questions answered right")
@@ -73,7 +75,7 @@ def versions(
         state, kind = (
             ("serving", "good")
             if version.name == serving
-            else (version.state, "accent" if version.state == "challenger" else "")
+            else (version.state, "accent" if version.state == VersionState.CHALLENGER else "")
         )
         note = html('<br><span class="small">“{}”</span>', flips[0].note) if flips and flips[0].note else ""
         name = link(version_path(version.name), version.name)
@@ -99,16 +101,17 @@ def versions(
 
 def _reason(flip: Publication, names: Mapping[str, str]) -> str:
     by = f" by {names[flip.person_id]}" if flip.person_id is not None and flip.person_id in names else ""
-    return {
-        "first": "served first",
-        "promoted": "promoted by the votes",
-        "operator": f"promoted{by}",
-        "rollback": f"rolled back to{by}",
-        "damaged": f"in place of {flip.previous}",
-    }.get(flip.reason, flip.reason)
+    words: dict[str, str] = {
+        PublicationReason.FIRST: "served first",
+        PublicationReason.PROMOTED: "promoted by the votes",
+        PublicationReason.OPERATOR: f"promoted{by}",
+        PublicationReason.ROLLBACK: f"rolled back to{by}",
+        PublicationReason.DAMAGED: f"in place of {flip.previous}",
+    }
+    return words.get(flip.reason, flip.reason)
 
 
-def collected(loop: Loop) -> Markup:
+def collected(loop: LoopState) -> Markup:
     """What has been collected since the last snapshot and in all, scripted people apart."""
     fresh, total = loop.fresh, loop.total
     if not total["total"]:

@@ -7,9 +7,9 @@ from typing import Any
 
 from markupsafe import Markup
 
+from alignment.stats import wilson_interval
 from feedback_app.ui.markup import count, html
 from feedback_app.ui.operate_chart import Measure, Point, scatter
-from feedback_app.ui.operate_evidence import wilson
 
 
 def watched(watch: Mapping[str, Any] | None) -> Markup:
@@ -53,7 +53,7 @@ def _votes(point: Point) -> tuple[float, float | None, float | None] | None:
     if not judged:
         return None
     wins = float(point["wins"])
-    low, high = wilson(wins, judged)
+    low, high = wilson_interval(wins, judged)
     return wins / judged, low, high
 
 

@@ -8,6 +8,7 @@ from markupsafe import Markup
 
 from feedback_app.collect.judge import Verdict, rank_verdict, read_verdict
 from feedback_app.collect.tasks import RankTicket
+from feedback_app.domain.judging import Kind
 from feedback_app.errors import UsageError
 from feedback_app.ui.island import Act, Answer
 from feedback_app.ui.judging_events import JudgingEvents, why
@@ -48,7 +49,7 @@ def cards(ticket: RankTicket) -> Markup:
 class RankEvents(JudgingEvents):
     """Acts of the rank page, for every annotator and tab."""
 
-    kind = "rank"
+    kind = Kind.RANK
 
     async def act(self, person: Person, act: Act) -> Answer:
         """One act of the page: next, the place of what comes next while it waits, and what every judging page knows."""

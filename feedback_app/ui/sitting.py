@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from statistics import median
 from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
 from feedback_app.collect.on_page import MIN_SHOWN_S
+from feedback_app.domain.judging import Kind
 from feedback_app.ui.markup import button, duration, html, icon
 
 if TYPE_CHECKING:
     from feedback_app.store.database import Store
     from feedback_app.store.tables import Person
 
-LENGTH = {"compare": 50, "rank": 20}  # judgements that make a good sitting
+LENGTH: Mapping[str, int] = {Kind.COMPARE: 50, Kind.RANK: 20}  # judgements that make a good sitting
 WINDOW_S = 8 * 3600.0  # judgements older than this belonged to another sitting
 REASONS = ("More accurate", "Clearer", "Friendlier", "Better length", "More honest", "Safer")
 

@@ -13,18 +13,18 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
+from feedback_app.domain.people import Role
 from feedback_app.ui.markup import EMPTY, attributes, button, html, icon
 
 if TYPE_CHECKING:
     from feedback_app.ui.model_status import ModelState
 
 STYLES = ("theme.css", "chat.css", "judge.css", "operate.css")
-ROLES = ("chatter", "annotator", "operator")  # each includes what stands before it
 PAGES = (
-    ("/", "Chat", "chatter"),
-    ("/compare", "Compare", "annotator"),
-    ("/rank", "Rank", "annotator"),
-    ("/operate", "Operate", "operator"),
+    ("/", "Chat", Role.CHATTER),
+    ("/compare", "Compare", Role.ANNOTATOR),
+    ("/rank", "Rank", Role.ANNOTATOR),
+    ("/operate", "Operate", Role.OPERATOR),
 )
 THEME_SCRIPT = Markup(
     "(()=>{const t=localStorage.getItem('alignloop.theme');"
@@ -68,7 +68,7 @@ def head() -> Markup:
 
 def reaches(role: str, needed: str) -> bool:
     """Whether `role` includes `needed`, for showing links; the server's guard decides what may be opened."""
-    return role in ROLES and ROLES.index(role) >= ROLES.index(needed)
+    return role in tuple(Role) and Role(role).reaches(Role(needed))
 
 
 def top_bar(current: str, name: str, role: str, before: Markup = EMPTY, *, switch: bool = True) -> Markup:

@@ -9,6 +9,12 @@ TEMPLATE = (
     "{% for m in messages %}<|{{ m['role'] }}|>{{ m['content'] }}<|end|>{% endfor %}"
     "{% if add_generation_prompt %}<|assistant|>{% endif %}"
 )
+# Marks what the assistant says, as TRL wants it to learn from that alone.
+ANSWERS_TEMPLATE = TEMPLATE.replace(
+    "{{ m['content'] }}<|end|>",
+    "{% if m['role'] == 'assistant' %}{% generation %}{{ m['content'] }}<|end|>{% endgeneration %}"
+    "{% else %}{{ m['content'] }}<|end|>{% endif %}",
+)
 
 
 def make_tiny_model(folder: Path, *, seed: int = 0, architecture: str = "llama", window: int = 256) -> Path:

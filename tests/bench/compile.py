@@ -152,8 +152,8 @@ def fill(url: str, size: int) -> None:
 
 def measure(home: Path) -> dict[str, Any]:
     """Read, compile; run in a process of its own, so that the peak of memory is this size's."""
+    from alignment.dataset.compile.snapshot_writer import write_snapshot
     from alignment.dataset.compile.stream import Stream
-    from alignment.dataset.snapshot import write_stream
     from feedback_app.store.database import open_store
 
     store = open_store(_url(home))
@@ -165,7 +165,9 @@ def measure(home: Path) -> dict[str, Any]:
     (home / "scratch").mkdir()
     stream = Stream(store.judgements.export(), home / "scratch")
     compiled = time.process_time() - began
-    manifest = write_stream(stream, home / "snapshot", filters={}, watermark=0)
+    manifest = write_snapshot(
+        stream.contexts(), home / "snapshot", counts=lambda: stream.counts, filters={}, watermark=0
+    )
     whole, wall = time.process_time() - began, time.perf_counter() - clock
     peak = high_water(os.getpid())
     store.close()

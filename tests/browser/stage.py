@@ -7,36 +7,28 @@ from __future__ import annotations
 
 import asyncio
 import random
-import socket
 import threading
 import time
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import uvicorn
 
-from alignment.evaluation.gate import Limits
 from feedback_app.api.app import build_app
 from feedback_app.collect.answer import Answers
 from feedback_app.collect.people import add_person
 from feedback_app.collect.tasks import Comparing
-from feedback_app.key_values import read_pairs
-from feedback_app.loop.fallback import alarms
-from feedback_app.loop.history import over_rounds
-from feedback_app.loop.lineage import named_version_lineage, person_lineage
-from feedback_app.loop.publish import previous_version, promote, rollback
-from feedback_app.loop.rounds import start_round
-from feedback_app.loop.suspects import kept_flags
+from feedback_app.loop.controls import LoopControls
 from feedback_app.parts import Parts
 from feedback_app.settings import Settings
 from feedback_app.store.database import Store, open_store
 from feedback_app.store.tables import Version
 from serving.client import ChatChunk
 from tests.fakes import FakeVllm
+from tests.ports import free_port
 
 PASSWORD = "a long enough one"
 STORIES = (
@@ -90,13 +82,6 @@ class Stage:
     parts: Parts
 
 
-def free_port() -> int:
-    """A port of loopback that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def make_parts(home: Path, vllm: TalkingVllm, **overrides: Any) -> Parts:
     """Parts on a fresh SQLite database with a published first version and one person per role."""
     settings = Settings(home=home, **overrides)
@@ -112,10 +97,6 @@ def make_parts(home: Path, vllm: TalkingVllm, **overrides: Any) -> Parts:
                "Name three colours.", "What is the opposite of hot?"]  # fmt: skip
     comparing = Comparing(answers, prompts)
 
-    def target() -> str | None:
-        version = previous_version(store)
-        return version.name if version else None
-
     staged = lambda store, version: None  # noqa: E731  # the fake worker has everything loaded
     return Parts(
         settings=settings,
@@ -124,17 +105,7 @@ def make_parts(home: Path, vllm: TalkingVllm, **overrides: Any) -> Parts:
         answers=answers,
         comparing=comparing,
         facts=None,
-        promote=partial(promote, store, staged=staged),
-        rollback=partial(rollback, store, staged=staged),
-        start_round=partial(start_round, store),
-        read_settings=lambda text: read_pairs(text.split()),
-        rollback_target=target,
-        version_lineage=partial(named_version_lineage, store),
-        person_lineage=partial(person_lineage, store),
-        over_rounds=partial(over_rounds, store, needed=settings.votes, scripted_count=True),
-        flags=kept_flags,
-        alarms=partial(alarms, store),
-        limits=asdict(Limits()),
+        loop=LoopControls(store, settings, staged),
     )
 
 

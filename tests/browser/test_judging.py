@@ -52,7 +52,7 @@ def test_the_next_pair_is_made_ahead_and_shown_at_once(visit: Begin, stage: Stag
     while len(ready := stage.store.tasks.open_for(person.id, "compare", stage.store.now())) < 2:
         assert time.monotonic() < deadline, "the pair after the one that is shown was not made"
         time.sleep(0.05)
-    following = stage.store.talk.messages(ready[1][0].order)
+    following = stage.store.conversations.messages(ready[1][0].order)
     anna.judge_by_key("2")
     expect(anna.find('[data-text="a"]')).to_have_text(following[ready[1][0].order[0]].content)
 

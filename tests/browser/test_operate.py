@@ -32,10 +32,10 @@ def liked(stage: Stage) -> None:
     store = stage.store
     anna = store.people.by_name("anna")
     assert anna is not None
-    talk = store.talk.add_conversation(anna.id, "chat", "t")
-    question = store.talk.add_message(talk.id, None, "user", "Capital of France?")
+    talk = store.conversations.add_conversation(anna.id, "chat", "t")
+    question = store.conversations.add_message(talk.id, None, "user", "Capital of France?")
     row = Completion(message_id="", version="sft-0001", finish_reason="stop", sent=[question.id], created_at=0.0)
-    answer = store.talk.add_reply(talk.id, question.id, "Paris.", row)
+    answer = store.conversations.add_reply(talk.id, question.id, "Paris.", row)
     ticket = like_ticket(store, anna, question.id, answer.id, store.now() + 3600)
     judge(store, anna, ticket.id, like(ticket, "good"))
 

@@ -85,10 +85,10 @@ def test_what_is_judged_is_read_from_the_ticket_not_from_what_is_sent(stage: Sta
     anna, charlie = store.people.by_name("anna"), store.people.by_name("charlie")
     assert anna is not None
     assert charlie is not None
-    talk = store.talk.add_conversation(anna.id, "chat", "t")
-    question = store.talk.add_message(talk.id, None, "user", "Capital?")
+    talk = store.conversations.add_conversation(anna.id, "chat", "t")
+    question = store.conversations.add_message(talk.id, None, "user", "Capital?")
     row = Completion(message_id="", version="sft-0001", finish_reason="stop", sent=[question.id], created_at=0.0)
-    answer = store.talk.add_reply(talk.id, question.id, "Paris.", row)
+    answer = store.conversations.add_reply(talk.id, question.id, "Paris.", row)
     ticket = like_ticket(store, anna, question.id, answer.id, store.now() + 3600)
     act = {"do": "mark", "mark": "bad", "ticket": ticket.id, "message": "another", "conversation": talk.id,
            "content": "Something else entirely", "person": charlie.id}  # fmt: skip
@@ -105,14 +105,14 @@ def test_what_is_judged_is_read_from_the_ticket_not_from_what_is_sent(stage: Sta
 def test_anothers_conversation_cannot_be_read_stopped_or_deleted(stage: Stage) -> None:
     anna = stage.store.people.by_name("anna")
     assert anna is not None
-    talk = stage.store.talk.add_conversation(anna.id, "chat", "private matters")
-    stage.store.talk.add_message(talk.id, None, "user", "a secret")
+    talk = stage.store.conversations.add_conversation(anna.id, "chat", "private matters")
+    stage.store.conversations.add_message(talk.id, None, "user", "a secret")
     with signed_in(stage, "operator") as other:
         for do in ("open", "stop", "delete", "rename", "retry", "sibling", "send"):
             said = call(other, "/", {"do": do, "of": talk.id, "conversation": talk.id, "message": "m", "text": "x"})
             assert "secret" not in said.text
             assert said.json()["error"], do
-    assert stage.store.talk.conversation(talk.id) is not None
+    assert stage.store.conversations.conversation(talk.id) is not None
 
 
 @pytest.mark.parametrize("act", [{"do": ""}, {"do": "__class__"}, {"do": "send"}])

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -25,6 +24,7 @@ import pytest
 from playwright.sync_api import expect
 
 from alignment.evaluation.tastes import TASTES
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -35,13 +35,6 @@ ROOT = Path(__file__).resolve().parents[2]
 PASSWORD = "a passphrase for the walk"
 TRAINED_ON, VOTES = 16, 12
 PATIENCE_S = 600  # for vLLM's start and for a round, on two busy cores
-
-
-def free_port() -> int:
-    """A port nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture

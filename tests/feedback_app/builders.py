@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from feedback_app.store.database import Store
-from feedback_app.store.tables import Completion, Person, Task, Ticket, Version
+from feedback_app.store.tables import Completion, Message, Person, Task, Ticket, Version
 
 HOUR_S = 3600.0
 
@@ -63,7 +63,7 @@ def show(
     kind = kind or {1: "like", 2: "compare"}.get(len(texts), "rank")
     versions = versions or ["base"] * len(texts)
     replies = [(text, completion(version)) for text, version in zip(texts, versions, strict=True)]
-    context, answers = store.talk.add_candidates(person.id, "compare", prompt, replies)
+    context, answers = store.conversations.add_candidates(person.id, "compare", prompt, replies)
     ids = [answer.id for answer in answers]
     task = Task(
         kind=kind,
@@ -75,3 +75,11 @@ def show(
     )
     ticket, task = store.tasks.offer(task, person.id, ids, store.now() + ttl_s)
     return Shown(ticket, task, context.id, ids)
+
+
+def answered(store: Store, person: Person, said: str = "Hello?", answer: str = "Hi.") -> Message:
+    """An answer of `sft-0001` in a chat of this person's."""
+    conversation = store.conversations.add_conversation(person.id, "chat", said)
+    question = store.conversations.add_message(conversation.id, None, "user", said)
+    how = completion("sft-0001", sent=[question.id])
+    return store.conversations.add_reply(conversation.id, question.id, answer, how)

@@ -20,7 +20,7 @@ from feedback_app.heartbeat import LATE_S, STOPPED_S, WORKER, Heart, Life, life,
 from feedback_app.store.database import Store
 from feedback_app.store.tables import Beat
 from tests.fakes import Clock
-from tests.feedback_app.processes.test_team import until
+from tests.waiting import wait_until as until
 
 ROOT = Path(__file__).resolve().parents[2]
 BEATING = """
@@ -69,8 +69,8 @@ def test_a_process_that_computes_beats_one_that_is_stopped_is_late_and_one_that_
     store = open_store(database, clock)
     try:
         until(lambda: look(store, WORKER) is Life.ALIVE)
-        (first,) = store.beats.all()
-        until(lambda: store.beats.all()[0].at > first.at)  # its main thread computes all the time
+        (first,) = store.heartbeats.all()
+        until(lambda: store.heartbeats.all()[0].at > first.at)  # its main thread computes all the time
         beating.send_signal(signal.SIGSTOP)
         time.sleep(0.2)  # a beat may be on its way
         clock.ahead_s = LATE_S + 1
@@ -82,7 +82,7 @@ def test_a_process_that_computes_beats_one_that_is_stopped_is_late_and_one_that_
         until(lambda: look(store, WORKER) is Life.ALIVE)
         beating.kill()
         beating.wait()
-        assert store.now() - store.beats.all()[0].at < LATE_S
+        assert store.now() - store.heartbeats.all()[0].at < LATE_S
         assert look(store, WORKER) is Life.STOPPED
     finally:
         store.close()
@@ -101,7 +101,7 @@ def test_a_beat_from_elsewhere_is_believed_by_time_alone() -> None:
 def test_a_number_that_another_process_has_now_is_not_the_one_that_beat(sqlite_store: Store) -> None:
     heart = Heart(sqlite_store, WORKER, dict)
     heart.beat()
-    (beat,) = sqlite_store.beats.all()
+    (beat,) = sqlite_store.heartbeats.all()
     assert life(beat, sqlite_store.now()) is Life.ALIVE
     assert written_by(beat, os.getpid())
     assert not written_by(beat, os.getpid() + 1)
@@ -112,7 +112,7 @@ def test_a_number_that_another_process_has_now_is_not_the_one_that_beat(sqlite_s
 def test_a_heart_waits_for_the_database_and_its_last_word_is_written(
     sqlite_store: Store, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plain, away, tried = sqlite_store.beats.beat, threading.Event(), threading.Event()
+    plain, away, tried = sqlite_store.heartbeats.beat, threading.Event(), threading.Event()
 
     def beat(name: str, state: Any) -> Any:
         if away.is_set():
@@ -120,19 +120,19 @@ def test_a_heart_waits_for_the_database_and_its_last_word_is_written(
             raise Unavailable("The database does not work.")
         return plain(name, state)
 
-    monkeypatch.setattr(sqlite_store.beats, "beat", beat)
+    monkeypatch.setattr(sqlite_store.heartbeats, "beat", beat)
     heart = Heart(sqlite_store, WORKER, lambda: {"round": 3}, every_s=0.01)
     away.set()
     heart.start()
     assert tried.wait(10)
     away.clear()
-    until(lambda: [beat.state["round"] for beat in sqlite_store.beats.all()] == [3])
+    until(lambda: [beat.state["round"] for beat in sqlite_store.heartbeats.all()] == [3])
     away.set()
     tried.clear()
     assert tried.wait(10)
     threading.Timer(0.1, away.clear).start()
     heart.end({"round": None})
-    until(lambda: [beat.state["round"] for beat in sqlite_store.beats.all()] == [None])
+    until(lambda: [beat.state["round"] for beat in sqlite_store.heartbeats.all()] == [None])
 
 
 def test_nobody_else_has_a_rule_of_their_own() -> None:
@@ -150,10 +150,10 @@ def test_nobody_else_has_a_rule_of_their_own() -> None:
 
 
 def test_who_waits_for_a_round_is_told_late_from_stopped(sqlite_store: Store, clock: Clock) -> None:
-    from feedback_app.commands.rounds import _of_worker
+    from feedback_app.commands.rounds import worker_problem
 
-    assert _of_worker(sqlite_store) == "no worker runs: start alignloop up, or alignloop worker"
+    assert worker_problem(sqlite_store) == "no worker runs: start alignloop up, or alignloop worker"
     Heart(sqlite_store, WORKER, dict).beat()
-    assert _of_worker(sqlite_store) == ""
+    assert worker_problem(sqlite_store) == ""
     clock.pass_s(3600.0)  # this process trains all the while
-    assert _of_worker(sqlite_store) == "the worker is late: this machine may be busy"
+    assert worker_problem(sqlite_store) == "the worker is late: this machine may be busy"

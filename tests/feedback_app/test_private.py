@@ -113,13 +113,13 @@ def test_the_first_command_makes_a_private_home(tmp_path: Path) -> None:
 
 def test_doctor_says_what_others_may_read(tmp_path: Path) -> None:
     home = old_home(tmp_path)
-    row = doctor._home(Settings(home=home))
+    row = doctor.home_row(Settings(home=home))
     assert row.state == "note"
     assert str(home) in row.found
     assert "chmod" in row.next
     keep_private(home)
     (home / "snapshots" / "0001" / "rows.jsonl").chmod(0o644)
-    assert "rows.jsonl" in doctor._home(Settings(home=home)).found
+    assert "rows.jsonl" in doctor.home_row(Settings(home=home)).found
     keep_private(home)
-    assert doctor._home(Settings(home=home)).state == "ok"
-    assert doctor._home(Settings(home=tmp_path / "none")).state == "ok"
+    assert doctor.home_row(Settings(home=home)).state == "ok"
+    assert doctor.home_row(Settings(home=tmp_path / "none")).state == "ok"

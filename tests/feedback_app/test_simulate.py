@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import AsyncGenerator, Mapping
+from dataclasses import asdict
 from typing import Any
 
 import pytest
 
-from alignment.dataset.compile import compile_rows
 from alignment.evaluation.tastes import TASTES
 from feedback_app.collect.answer import Answers
 from feedback_app.collect.tasks import Comparing
 from feedback_app.errors import Conflict, Unavailable, UsageError
 from feedback_app.settings import Settings
-from feedback_app.simulate import PEOPLE, simulate
+from feedback_app.simulate import PEOPLE, Simulated, simulate
 from feedback_app.store.database import Store
 from serving.client import ChatChunk
+from tests.alignment.compiled import compile_rows
 from tests.fakes import FakeVllm, shown
 from tests.feedback_app.loop.parts import FakeFacts, held_round, serve_base
 
@@ -51,7 +52,9 @@ class Crowd:
         self.answers = Answers(store, vllm, Settings(**settings), FakeFacts())  # type: ignore[arg-type]
         self.comparing = Comparing(self.answers, PROMPTS)
 
-    async def vote(self, annotator: str = "warm", judgements: int = 20, kind: str = "compare", **more: Any) -> Any:
+    async def vote(
+        self, annotator: str = "warm", judgements: int = 20, kind: str = "compare", **more: Any
+    ) -> Simulated:
         return await simulate(
             self.store, self.answers, self.comparing, annotator, judgements, kind, prompts=PROMPTS, **more
         )
@@ -77,11 +80,11 @@ class Crowd:
 async def test_their_verdicts_follow_their_taste(sqlite_store: Store) -> None:
     crowd = Crowd(sqlite_store, Moody())
     result = await crowd.vote(judgements=24)
-    assert result["judgements"] == {"compare": 24}
-    assert result["decided"] + result["ties"] == 24
-    assert crowd.prefers_warm() == [True] * result["decided"]
-    assert 0 < result["ties"] < 24
-    assert set(result) == {"annotator", "judgements", "decided", "ties", "seconds"}
+    assert result.judgements == {"compare": 24}
+    assert result.decided + result.ties == 24
+    assert crowd.prefers_warm() == [True] * result.decided
+    assert 0 < result.ties < 24
+    assert set(asdict(result)) == {"annotator", "judgements", "decided", "ties", "seconds"}
 
 
 async def test_they_are_marked_as_scripted_everywhere(sqlite_store: Store) -> None:
@@ -106,9 +109,9 @@ async def test_one_question_at_a_time_and_none_left_open(sqlite_store: Store) ->
 @pytest.mark.parametrize("kind", ["like", "rank", "mixed"])
 async def test_every_kind_becomes_rows_that_a_round_can_train_on(sqlite_store: Store, kind: str) -> None:
     result = await Crowd(sqlite_store, Moody()).vote(judgements=24, kind=kind)
-    assert sum(result["judgements"].values()) == 24
-    assert set(result["judgements"]) == ({"like", "compare", "rank"} if kind == "mixed" else {kind})
-    assert sqlite_store.judgements.counts()["by_kind"] == result["judgements"]
+    assert sum(result.judgements.values()) == 24
+    assert set(result.judgements) == ({"like", "compare", "rank"} if kind == "mixed" else {kind})
+    assert sqlite_store.judgements.counts()["by_kind"] == result.judgements
     pairs = compile_rows(sqlite_store.judgements.export()).pairs
     assert pairs
     assert all("Great" in pair.chosen and "Great" not in pair.rejected for pair in pairs)
@@ -117,14 +120,14 @@ async def test_every_kind_becomes_rows_that_a_round_can_train_on(sqlite_store: S
 async def test_a_left_bias_chooses_the_left_whatever_it_says(sqlite_store: Store) -> None:
     crowd = Crowd(sqlite_store, Moody())
     result = await crowd.vote(judgements=12, left_bias=1.0)
-    assert result["ties"] == 0
+    assert result.ties == 0
     assert crowd.chosen_left() == [True] * 12
 
 
 async def test_noise_ignores_the_texts(sqlite_store: Store) -> None:
     crowd = Crowd(sqlite_store, Moody())
     result = await crowd.vote(judgements=40, noise=1.0, seed=5)
-    assert result["ties"] == 0
+    assert result.ties == 0
     assert 5 < sum(crowd.chosen_left()) < 35
     assert 0 < sum(crowd.prefers_warm()) < 40
 
@@ -158,7 +161,7 @@ async def test_they_stay_away_from_somebodys_own_model_unless_told(sqlite_store:
     crowd = Crowd(sqlite_store, Moody(), model="/models/mine")
     with pytest.raises(UsageError, match="--yes"):
         await crowd.vote(judgements=1)
-    assert (await crowd.vote(judgements=1, yes=True))["judgements"] == {"compare": 1}
+    assert (await crowd.vote(judgements=1, yes=True)).judgements == {"compare": 1}
 
 
 async def test_a_real_persons_name_is_not_taken(sqlite_store: Store) -> None:

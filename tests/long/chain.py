@@ -29,14 +29,14 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from alignment.dataset.compile import Rules, compile_rows
+from alignment.dataset.compile import Rules
 from alignment.dataset.judgement import Judgement
-from alignment.dataset.snapshot import write_snapshot
 from alignment.evaluation.gate import Limits
 from alignment.evaluation.language_loss import encoded, language_loss, load_texts
 from alignment.evaluation.tastes import TASTES
 from alignment.run import quiet_environment
 from alignment.stage.spec import StageSpec
+from tests.alignment.compiled import write_compiled
 from tests.long.lines import RESULTS, provenance, read_lines, seeds_of, spread
 from tests.long.methods import DATA, MODEL, UNSEEN, Model, labels, measured, prompts_of, run_stage
 
@@ -81,8 +81,7 @@ def one_chain(
             version=name(number - 1),
         )
         judgements += written
-        compiled = compile_rows(judgements, seed=seed, rules=Rules(promotions=promotions(number)))
-        write_snapshot(compiled, judgements, at / "data", filters={}, watermark=0)
+        write_compiled(judgements, at / "data", seed=seed, rules=Rules(promotions=promotions(number)))
         adapter = incumbent if start == "incumbent" else None
         spec = StageSpec("dpo", at / "data", str(MODEL), at / "dpo", {}, seed, adapter=adapter)
         metrics, used = run_stage(spec)

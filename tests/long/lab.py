@@ -17,15 +17,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from alignment.dataset.compile import Rules, compile_rows
+from alignment.dataset.compile import Rules
 from alignment.dataset.judgement import Judgement
-from alignment.dataset.snapshot import write_snapshot
 from alignment.evaluation.evaluate import WinRate, win_rate
 from alignment.evaluation.tastes import Taste
 from alignment.methods.registry import run_stage
 from alignment.run import quiet_environment
 from alignment.stage.sampler import Sample
 from alignment.stage.spec import Setting
+from tests.alignment.compiled import write_compiled
 from tests.long.lines import RESULTS, provenance, read_lines, seeds_of
 from tests.long.methods import DATA, UNSEEN, Model, chain, prompts_of
 
@@ -84,8 +84,7 @@ class Lab:
         signals: Iterable[Any] = (),
     ) -> tuple[Path, dict[str, Any]]:
         """Compile by the product's rules and run the method's stages here: the adapter, and what became of it all."""
-        compiled = compile_rows(judgements, seed=seed, rules=rules or Rules(), signals=signals)
-        write_snapshot(compiled, list(judgements), folder / "data", filters={}, watermark=0)
+        compiled = write_compiled(judgements, folder / "data", seed=seed, rules=rules, signals=signals)
         record: dict[str, Any] = {"rows": compiled.counts["rows"]}
         out = folder
         for spec in chain(method, seed, folder, settings or {}):

@@ -21,11 +21,12 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from alignment.dataset.compile import Rules, compile_rows
+from alignment.dataset.compile import Rules
 from alignment.dataset.judgement import Judgement
 from alignment.errors import StageError
 from alignment.evaluation.tastes import TASTES
 from alignment.methods.dpo.settings import DpoSettings
+from tests.alignment.compiled import compile_rows
 from tests.long.lab import Lab, study
 from tests.long.scripted import ranked, ranks_by
 

@@ -26,18 +26,17 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from alignment.dataset.compile import compile_rows
 from alignment.dataset.judgement import Judgement, Message
-from alignment.dataset.snapshot import write_snapshot
 from alignment.evaluation.capability import check, load_questions
 from alignment.evaluation.evaluate import win_rate
 from alignment.evaluation.guards import mean_kl, paired_loss
 from alignment.evaluation.tastes import TASTES, Taste
-from alignment.methods.registry import METHODS, chain_of, stage_settings
+from alignment.methods.registry import CARDS, METHODS, chain_of, stage_settings
 from alignment.run import quiet_environment
 from alignment.stage.artifact import read_manifest
 from alignment.stage.sampler import Sampling
 from alignment.stage.spec import Setting, StageSpec
+from tests.alignment.compiled import write_compiled
 from tests.long.adviser import adviser
 from tests.long.lines import RESULTS, provenance, read_lines, seeds_of
 from tests.long.processes import Used
@@ -49,7 +48,6 @@ MODEL, DATA = ROOT / "data" / "model", ROOT / "data"
 UNSEEN, QUESTIONS = 400, ("unseen", "blind")
 TEMPERATURE, TOP_P, MAX_TOKENS = 0.8, 0.95, 192
 LIKES = ("kto",)  # methods that learn from marks; the others learn from comparisons
-SAMPLING = ("ppo", "rloo", "online-dpo", "constitution")  # stages that answer prompts themselves
 
 
 def prompts_of(name: str) -> list[str]:
@@ -150,7 +148,7 @@ def chain(method: str, seed: int, folder: Path, settings: Mapping[str, Setting])
     data, reward = folder / "data", None
     for stage in chain_of(method):
         own = stage_settings(settings, method, stage)
-        if stage in SAMPLING:
+        if CARDS[stage].samples:
             own.setdefault("prompts", str(DATA / "prompts" / "compare.jsonl"))
         if stage == "constitution":
             own.setdefault("principles", str(DATA / "principles.txt"))
@@ -187,8 +185,7 @@ def one_seed(
         settings, judgements = {**own, **settings}, []
     else:
         judgements = labels(base, taste, count, seed, marks=method in LIKES)
-    compiled = compile_rows(judgements, seed=seed)
-    write_snapshot(compiled, judgements, folder / "data", filters={}, watermark=0)
+    compiled = write_compiled(judgements, folder / "data", seed=seed)
     line: dict[str, Any] = {"method": method, "seed": seed, "labels": len(judgements) or count}
     line["settings"] = {name: value for name, value in settings.items() if value != address}
     line |= {"rows": compiled.counts["rows"], "stages": {}, "seconds": 0.0, "cpu_s": 0.0, "high_water_gib": 0.0}

@@ -20,9 +20,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from alignment.dataset.compile import compile_rows
 from alignment.dataset.judgement import Judgement
-from alignment.dataset.snapshot import write_snapshot
 from alignment.evaluation.evaluate import win_rate
 from alignment.evaluation.tastes import TASTES
 from alignment.methods.ppo.overoptimization import Milestone, Watch
@@ -30,6 +28,7 @@ from alignment.methods.ppo.train import train
 from alignment.methods.registry import run_stage
 from alignment.stage.people_channel import Votes
 from alignment.stage.spec import StageSpec
+from tests.alignment.compiled import write_compiled
 from tests.long.lab import PROMPTS, Lab, study
 from tests.long.methods import MODEL, Model
 from tests.long.scripted import ranked
@@ -74,7 +73,7 @@ def judgements(lab: Lab, seed: int) -> list[Judgement]:
 def one_seed(lab: Lab, seed: int, arm: str, folder: Path) -> dict[str, Any]:
     """One run to its end, its true curve, and what the watch would have made of it."""
     said = judgements(lab, seed)
-    write_snapshot(compile_rows(said, seed=seed), said, folder / "data", filters={}, watermark=0)
+    write_compiled(said, folder / "data", seed=seed)
     run_stage(StageSpec("reward", folder / "data", str(MODEL), folder / "reward", {}, seed))
     settings = {**SETTINGS, "prompts": str(PROMPTS)}
     spec = StageSpec("ppo", folder / "data", str(MODEL), folder / "ppo", settings, seed, reward=folder / "reward")

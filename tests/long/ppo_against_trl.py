@@ -37,14 +37,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from alignment.dataset.compile import compile_rows
-from alignment.dataset.snapshot import read_pairs, write_snapshot
+from alignment.dataset.snapshot import read_pairs
 from alignment.evaluation.evaluate import win_rate
 from alignment.evaluation.tastes import TASTES
 from alignment.methods.ppo.settings import PpoSettings
 from alignment.run import quiet_environment
 from alignment.stage.artifact import read_manifest
 from alignment.stage.spec import Setting, StageSpec
+from tests.alignment.compiled import write_compiled
 from tests.long import methods
 from tests.long.lines import RESULTS, provenance, read_lines, seeds_of, spread
 from tests.long.processes import Used, measured
@@ -214,7 +214,7 @@ def speed(seed: int, dtype: str, threads: int, python: Path, base: methods.Model
     folder = WORK / f"seed-{seed}"
     if not (folder / "data" / "manifest.json").is_file():
         judgements = methods.labels(base, taste, LABELS, seed, marks=False)
-        write_snapshot(compile_rows(judgements, seed=seed), judgements, folder / "data", filters={}, watermark=0)
+        write_compiled(judgements, folder / "data", seed=seed)
     reward = folder / "reward"
     if not (reward / "COMPLETE").is_file():
         methods.run_stage(StageSpec("reward", folder / "data", str(methods.MODEL), reward, {}, seed))
@@ -246,7 +246,7 @@ def memory(seed: int, dtype: str, threads: int, python: Path, steps: int, *, che
     data = folder / "data"
     if not (data / "manifest.json").is_file():
         judgements = methods.labels(methods.Model(), TASTES["warm"], 40, 1, marks=False)
-        write_snapshot(compile_rows(judgements, seed=1), judgements, data, filters={}, watermark=0)
+        write_compiled(judgements, data, seed=1)
     settings = MEMORY | {"dtype": dtype, "threads": threads, "prompts": PROMPTS, "steps": steps}
     spec = StageSpec("ppo", data, str(model), folder / "ours", settings, seed, reward=reward)
     return both(spec, folder / "whole", python, checkpointing=checkpointing)

@@ -23,6 +23,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -98,9 +99,10 @@ async def one_seed(seed: int, annotator: str, judge: str, settings: Settings) ->
     try:
         await worker.begin()
         await worker.look_after_vllm()
-        line["comparisons"] = await simulate(store, answers, comparing, annotator, COMPARISONS, seed=seed, yes=True)
+        voted = await simulate(store, answers, comparing, annotator, COMPARISONS, seed=seed, yes=True)
+        line["comparisons"] = asdict(voted)
         start_round(store, "dpo", seed=seed)
-        turn = await worker.turn()
+        turn = await worker.run_next_round()
         assert turn is not None
         assert turn.id is not None
         line["before_votes"] = {"status": turn.status, "reasons": turn.reasons}
@@ -131,7 +133,7 @@ async def _votes(
     assert turn is not None
     if turn.status != "held" or store.versions.challenger() is None:
         return {"status": turn.status, "reasons": turn.reasons}
-    votes = await simulate(store, answers, comparing, annotator, VOTES, seed=seed + 1000, yes=True)
+    votes = asdict(await simulate(store, answers, comparing, annotator, VOTES, seed=seed + 1000, yes=True))
     await worker.look_after_vllm()
     await worker.settle()
     turn = store.rounds.get(round_id)
@@ -177,7 +179,7 @@ def preferred(texts: Sequence[str], against: Sequence[str], judge: str, seed: in
 def _sampled(
     sampler: HttpSampler, version: Version, prompts: Sequence[Sequence[Message]], worker: Worker, seed: int
 ) -> list[str]:
-    sampling = Sampling(worker.loop.temperature, worker.loop.max_tokens, seed=1_000_000 + seed * 1000)
+    sampling = Sampling(worker.steps.temperature, worker.steps.max_tokens, seed=1_000_000 + seed * 1000)
     return [samples[0].text for samples in sampler.sample(version.served_name, prompts, sampling)]
 
 

@@ -1,9 +1,10 @@
-"""The README's tables of studies, made from their lines and put between their marks.
+"""The tables and plots of studies in docs/results.md, made from their lines.
 
     python -m tests.long.tables            # prints what would change, exit 1 if anything would
     python -m tests.long.tables --write
 
-A table stands between `<!-- table NAME -->` and `<!-- end -->`. Intervals over seeds are 95 % t-intervals.
+A table stands between `<!-- table NAME -->` and `<!-- end -->`, a plot in `docs/plots/`. Intervals over seeds are
+95 % t-intervals.
 """
 
 from __future__ import annotations
@@ -19,15 +20,18 @@ from statistics import fmean, median
 from typing import Any
 
 from tests.long.lines import RESULTS, read_lines, spread
+from tests.long.plots import PLOTS
 from tests.long.ppo_against_trl import summary as beside
 
-README = Path(__file__).resolve().parents[2] / "README.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "results.md"
+DRAWN = PAGE.parent / "plots"
 Lines = Sequence[Mapping[str, Any]]
 METHODS = {
     "dpo": "comparisons",
     "kto": "likes and dislikes",
     "ppo": "comparisons",
     "rloo": "comparisons",
+    "grpo": "comparisons",
     "online-dpo": "comparisons",
     "constitution": "choices of an adviser",
 }
@@ -295,7 +299,7 @@ TABLES: Mapping[str, tuple[str, Callable[[Lines], str]]] = {
 
 
 def filled(text: str) -> str:
-    """The README with every marked table as its lines say today."""
+    """The page with every marked table as its lines say today."""
 
     def fill(found: re.Match[str]) -> str:
         file, make = TABLES[found[1]]
@@ -305,17 +309,28 @@ def filled(text: str) -> str:
     return re.sub(r"<!-- table (\w+) -->\n.*?<!-- end -->", fill, text, flags=re.DOTALL)
 
 
+def plots() -> dict[Path, str]:
+    """Every plot as its lines say today, by its file."""
+    return {
+        DRAWN / f"{name}.svg": draw(read_lines(RESULTS / file), list(METHODS)) for name, (file, draw) in PLOTS.items()
+    }
+
+
 def main(words: Sequence[str]) -> int:
     """Write, or say whether anything would change."""
-    text = README.read_text(encoding="utf-8")
-    made = filled(text)
-    if "--write" in words:
-        README.write_text(made, encoding="utf-8")
-        return 0
-    for old, new in zip(text.splitlines(), made.splitlines(), strict=False):
-        if old != new:
-            print(f"- {old}\n+ {new}")
-    return int(made != text)
+    made = {PAGE: filled(PAGE.read_text(encoding="utf-8")), **plots()}
+    stale = 0
+    for path, new in made.items():
+        old = path.read_text(encoding="utf-8") if path.exists() else ""
+        if "--write" in words:
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(new, encoding="utf-8")
+            continue
+        stale += old != new
+        for before, after in zip(old.splitlines(), new.splitlines(), strict=False):
+            if before != after:
+                print(f"- {before}\n+ {after}")
+    return int(stale > 0)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import pytest
 
 from alignment.dataset.judgement import Message
 from alignment.evaluation.tastes import TASTES
-from alignment.methods.constitution.train import _choice
+from alignment.methods.constitution.train import choice_prompt
 from alignment.methods.online.openai_sampler import AddressSampler
 from alignment.methods.registry import stage_settings
 from alignment.stage.sampler import Sampling
@@ -40,7 +40,7 @@ def test_the_adviser_chooses_by_its_taste_in_either_order() -> None:
     warm, cold = "What a lovely question! It is Paris. I hope that helps!", "Paris."
     principle, prompt = "Be kind.", (Message("user", "What is the capital of France?"),)
     with adviser(taste) as address:
-        asked = [(Message("user", _choice(prompt, *two, principle)),) for two in ((warm, cold), (cold, warm))]
+        asked = [(Message("user", choice_prompt(prompt, *two, principle)),) for two in ((warm, cold), (cold, warm))]
         said = AddressSampler(address).sample("any", asked, Sampling(0.0, 8, seed=1))
     assert [samples[0].text for samples in said] == ["A", "B"]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import socket
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from pathlib import Path
 from serving.launch import command, environment
 from serving.model_check import check_model
 from serving.supervise import Supervisor
+from tests.ports import free_port
 from tests.serving.ready import wait_ready
 
 START_S = 600.0
@@ -33,13 +33,6 @@ class RealVllm:
 def base_names(model: str | Path) -> tuple[str, str]:
     """The names under which a home that was begun with this model asks for it."""
     return "base", f"base-{check_model(str(model)).weights_hash[:12]}"
-
-
-def free_port() -> int:
-    """A port that nothing listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextlib.contextmanager

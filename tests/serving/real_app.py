@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from tests.serving.real import free_port
+from tests.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = ROOT / "data" / "model"

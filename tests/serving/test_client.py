@@ -148,3 +148,46 @@ async def test_the_tokens_of_the_likeliest_answer(client: VllmClient) -> None:
 
 async def test_a_vllm_that_does_not_say_its_version_has_none(client: VllmClient) -> None:
     assert await client.version() == ""
+
+
+@contextlib.asynccontextmanager
+async def closing_server(answers_per_connection: int) -> AsyncIterator[tuple[str, list[int]]]:
+    """A server that ends each connection at the request after so many, unanswered.
+
+    Yields its URL and how many requests each connection brought.
+    """
+    asked: list[int] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        number = len(asked)
+        asked.append(0)
+        while await reader.readline():
+            while await reader.readline() != b"\r\n":
+                pass
+            await reader.readexactly(2)
+            asked[number] += 1
+            if asked[number] > answers_per_connection:
+                break
+            writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+            await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", asked
+
+
+async def test_a_connection_that_ended_while_it_was_idle_is_no_failure() -> None:
+    async with closing_server(1) as (url, asked), VllmClient(url) as client:
+        for _ in range(4):
+            async with client.raw("POST", "/x", b"{}") as reply:
+                assert [chunk async for chunk in reply.chunks] == []
+        assert asked == [2, 2, 2, 1]
+
+
+async def test_a_server_that_never_answers_is_asked_twice_and_no_more() -> None:
+    async with closing_server(0) as (url, asked), VllmClient(url) as client:
+        with pytest.raises(VllmUnreachable):
+            async with client.raw("POST", "/x", b"{}"):
+                pass
+        assert asked == [1, 1]

@@ -40,7 +40,7 @@ async def test_answers_come_through_with_their_ticket_and_exact_tokens(vllm: Rea
         for ticket_id in (raw.headers["x-alignloop-ticket"], streamed.headers["x-alignloop-ticket"]):
             found = await asyncio.to_thread(door.store.tasks.ticket, ticket_id)
             assert found is not None
-            completion = await asyncio.to_thread(door.store.talk.completion, found[0].order[0])
+            completion = await asyncio.to_thread(door.store.conversations.completion, found[0].order[0])
             assert completion is not None
             assert completion.completion_tokens == reply.usage.completion_tokens
             assert completion.prompt_tokens == reply.usage.prompt_tokens

@@ -89,5 +89,5 @@ async def test_64_requests_of_16_long_answers_add_little_to_anothers_first_token
             f"{REQUESTS} requests of {CHOICES} answers ({still} still there at the end): median "
             f"{statistics.median(busy):.2f} s, longest {max(busy):.2f} s; after they left {again:.2f} s"
         )
-    assert still > REQUESTS // 2, "the load was not there all the time"
     assert max(busy) - statistics.median(quiet) <= ADDED_S
+    assert still > REQUESTS // 2, "the load was not there all the time"

@@ -11,9 +11,9 @@ from typing import Any
 import httpx
 import pytest
 
-from alignment.dataset.compile import compile_rows
 from feedback_app.api.fields import FIELDS, Way
 from feedback_app.collect.judge import judge, like
+from tests.alignment.compiled import compile_rows
 from tests.bench.door import door_over
 from tests.serving.real import RealVllm, real_vllm
 
@@ -90,7 +90,7 @@ async def test_what_is_forced_is_said_and_trains_nothing(vllm: RealVllm, tmp_pat
             if found is None:
                 return str(reply.headers.get("x-alignloop-unjudged", ""))
             judge(door.store, person, found[0].id, like(found[0], "good"))
-            completion = door.store.talk.completion(found[0].order[0])
+            completion = door.store.conversations.completion(found[0].order[0])
             assert completion is not None
             return completion.excluded or ""
 

@@ -196,15 +196,14 @@ async def test_a_policy_in_training_is_sampled_token_by_token_and_leaves_nothing
 async def test_ppo_through_vllm_sees_the_probabilities_that_it_computes_itself(
     client: VllmClient, vllm: RealVllm, tmp_path: Path
 ) -> None:
-    from alignment.dataset.compile import compile_rows
-    from alignment.dataset.snapshot import write_snapshot
     from alignment.methods.registry import run_stage
     from alignment.stage.spec import StageSpec
     from feedback_app.loop.stage_with_vllm import VllmOutside
     from tests.alignment.builders import vote
+    from tests.alignment.compiled import write_compiled
 
     votes = [vote(i, f"Gladly, friend {i}!", f"No {i}.", (1, 2), prompt=f"Question {i}?") for i in range(12)]
-    write_snapshot(compile_rows(votes), votes, tmp_path / "data", filters={}, watermark=0)
+    write_compiled(votes, tmp_path / "data")
     model, shared = str(vllm.model), {"dtype": "bf16"}
     reward = StageSpec("reward", tmp_path / "data", model, tmp_path / "reward", {"epochs": 1, **shared}, 1)
     await asyncio.to_thread(run_stage, reward)

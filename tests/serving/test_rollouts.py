@@ -11,8 +11,8 @@ import pytest
 
 from serving.errors import VllmError
 from serving.rollouts import BEHIND_PEOPLE, VllmRollouts, forget, prefix
+from tests.serving.asked import PROMPTS, Sampling
 from tests.serving.fake_vllm import FakeVllm, running
-from tests.serving.test_sampler import PROMPTS, Sampling
 
 
 @pytest.fixture

@@ -6,30 +6,13 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 
 import pytest
 
 from serving.errors import VllmError, VllmUnreachable
 from serving.sampler import HttpSampler
+from tests.serving.asked import PROMPTS, Sampling
 from tests.serving.fake_vllm import FakeVllm, running
-
-
-@dataclass(frozen=True)
-class Turn:
-    role: str
-    content: str
-
-
-@dataclass(frozen=True)
-class Sampling:
-    temperature: float = 1.0
-    max_tokens: int = 50
-    seed: int = 100
-    n: int = 2
-
-
-PROMPTS = [[Turn("user", f"question {number}")] for number in range(20)]
 
 
 @pytest.fixture
@@ -77,7 +60,7 @@ async def test_a_template_that_renders_answered_prompts_otherwise_gives_no_token
     fake: FakeVllm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sampler = HttpSampler(fake.url)
-    monkeypatch.setattr(sampler, "_opening", lambda version, prompt: [99, 98])
+    monkeypatch.setattr(sampler, "opening_of", lambda version, prompt: [99, 98])
     [sample] = await asyncio.to_thread(sampler.encode, "base", PROMPTS[:1], ["an answer"])
     assert sample.tokens == ()
     sampler.close()

@@ -19,6 +19,7 @@ import pytest
 from serving.errors import LaunchProblem
 from serving.group import GroupFile, members, start_time
 from serving.supervise import Supervisor
+from tests.ports import free_port
 from tests.serving.ready import wait_ready
 from tests.waiting import until
 
@@ -26,12 +27,6 @@ pytestmark = pytest.mark.slow
 
 FAKE = str(Path(__file__).with_name("fake_vllm.py"))
 ENV = dict(os.environ)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def make(tmp_path: Path, *words: str, port: int | None = None, **options: float) -> Supervisor:
@@ -166,7 +161,7 @@ def test_the_detail_is_the_root_cause_without_vllms_prefixes(tmp_path: Path) -> 
         "(APIServer pid=6) RuntimeError: Engine core initialization failed. See root cause above.\n"
         "vLLM ended with code 1\n"
     )
-    assert supervisor._last_line() == "ValueError: head size 8 is not supported"
+    assert supervisor.last_line() == "ValueError: head size 8 is not supported"
 
 
 async def test_a_port_in_use_is_named_with_its_setting(tmp_path: Path) -> None:

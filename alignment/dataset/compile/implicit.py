@@ -103,14 +103,6 @@ class Said:
         return {item: item in self._good for item in self._good ^ self._bad}
 
 
-def explicit_marks(judgements: Iterable[Judgement]) -> dict[Item, bool]:
-    """What each person said outright about which answer."""
-    said = Said()
-    for judgement in judgements:
-        said.see(judgement)
-    return said.marks()
-
-
 def signal_weights(signals: Iterable[ImplicitSignal], marks: Marks, rules: Rules) -> dict[Signal, float]:
     """What one signal of each kind that may be used weighs."""
     return weights_of({(each.signal, each.item) for each in signals if each.counts}, marks, rules)

@@ -52,7 +52,7 @@ class Found:
 
 
 @dataclass
-class Tally:
+class PersonalFindings:
     """What was found: values by kind (a value counts once a row) and rows with anything in them."""
 
     kinds: Counter[str] = field(default_factory=Counter)
@@ -76,8 +76,8 @@ def find(text: str) -> list[Found]:
     return sorted(taken, key=lambda found: found.start)
 
 
-def handled(row: _Value, handling: Handling, tally: Tally) -> _Value:
-    """The row as it may leave: itself, counted in `tally`, or a copy with placeholders.
+def handled(row: _Value, handling: Handling, findings: PersonalFindings) -> _Value:
+    """The row as it may leave: itself, counted in `findings`, or a copy with placeholders.
 
     A row is any value of ours, a dataclass, or a JSON object: every text in it is looked at, except the fields
     that hold our own ids and names.
@@ -88,8 +88,8 @@ def handled(row: _Value, handling: Handling, tally: Tally) -> _Value:
     after = cast(_Value, _walk(row, places))
     if not places.given:
         return row
-    tally.rows += 1
-    tally.kinds.update(kind for kind, _ in places.given)
+    findings.rows += 1
+    findings.kinds.update(kind for kind, _ in places.given)
     return after if handling is Handling.REPLACE else row
 
 

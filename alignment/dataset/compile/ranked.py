@@ -54,10 +54,6 @@ def group_drafts(
     return drafts
 
 
-def _weight(judgement: Judgement, reliability: Mapping[str, float]) -> float:
-    return verdict_weight(judgement) * reliability.get(judgement.person, 1.0)
-
-
 def _texts(judgement: Judgement) -> tuple[tuple[str, ...], ...]:
     """The tie-groups as texts, each text in one group at most; groups that are left empty are gone."""
     groups = [sorted({candidate.text for candidate in group}) for group in tie_groups(judgement)]

@@ -12,6 +12,8 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
 
+from alignment.terms import Signal as Signal
+
 
 class Contradictions(StrEnum):
     """What happens where people (or one person at two times) said opposite things of the same answers."""
@@ -19,17 +21,6 @@ class Contradictions(StrEnum):
     WEIGHTS = "weights"  # both sides count, each with its weight
     MAJORITY = "majority"  # only the heavier side counts; an even split counts for nothing
     DROP = "drop"  # neither counts
-
-
-class Signal(StrEnum):
-    """What people do without being asked for a verdict; see `alignment.dataset.compile.implicit`."""
-
-    RETRY = "retry"
-    COPY = "copy"
-    STOP = "stop"
-    EDIT = "edit"
-    ABANDONED = "abandoned"
-    THANKS = "thanks"
 
 
 @dataclass(frozen=True, slots=True)

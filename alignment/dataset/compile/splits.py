@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import hashlib
 from array import array
-from collections.abc import Iterable, Mapping
 
 from alignment.dataset.compile.near import Signatures
 from alignment.dataset.compile.text import fold
@@ -46,16 +45,6 @@ def held_out(key: int, seed: int) -> bool:
 def in_core(key: int) -> bool:
     """Whether a prompt of this key belongs to the part that never trains; a fixed function of the key alone."""
     return _share(f"core:{key:016x}") < CORE_SHARE
-
-
-def split_of(judgements: Iterable[Judgement], seed: int) -> Mapping[str, str]:
-    """`train` or `held_out` for every judgement's id."""
-    listed = list(judgements)
-    clusters = Clusters()
-    for judgement in listed:
-        clusters.add(judgement)
-    sides = clusters.sides(seed)
-    return {judgement.id: sides[prompt_key(judgement.context)] for judgement in listed}
 
 
 class Clusters:

@@ -1,4 +1,4 @@
-"""The same rows as `compile_rows`, of any number of judgements, in memory that hardly grows with them.
+"""All rows of any number of judgements, in memory that hardly grows with them.
 
 Three looks, each in time that grows with the number of judgements alone:
 
@@ -18,7 +18,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from alignment.dataset.compile.compiled import DEFAULT
 from alignment.dataset.compile.drafting import KINDS, Drafted, Rows, Scale, Totals, draft
 from alignment.dataset.compile.drafts import AnyRow, Draft
 from alignment.dataset.compile.implicit import ImplicitSignal
@@ -30,12 +29,19 @@ from alignment.dataset.compile.survey import Survey, Surveyed
 from alignment.dataset.judgement import Judgement, Message
 from alignment.dataset.rows import GroupRow, MarkRow, PairRow, Row, SftRow
 
+_DEFAULT = Rules()
 _ROWS: tuple[type[Any], ...] = (PairRow, MarkRow, SftRow, GroupRow)  # in the order of `KINDS`
 
 
 class Stream:
-    """One compilation on disk. `counts` are those of `Compiled`, `ballots` the survey's; `contexts` yields the rows.
+    """One compilation on disk: `contexts` yields the rows in a canonical order, `ballots` are the survey's.
 
+    `counts`: `judgements`, `scripted`, `by_kind`, `people`, `rows` (`pairs`, `marks`, `sft`, `groups`, each with
+    `train` and `held_out`; pairs are those that a policy may learn from), `liked` (training marks that are good,
+    signals among them), `reward_only` (the other pairs, by side), `implicit` (marks from signals),
+    `pairs_by_origin`, `pair_weight` (sum over training pairs), `contradictions` (by kind of rows), `capped` (people
+    scaled down, by kind of rows), `skipped` (by reason). Neither they nor the rows depend on the order of `source`.
+    `seed` chooses which prompts are held out; signals count only as far as `rules` let them.
     `source` and `signals` are read once, here, and signals only where `rules` use any; `scratch` is an empty
     folder that may be removed when the rows have been read.
     """
@@ -46,7 +52,7 @@ class Stream:
         scratch: Path,
         *,
         seed: int = 0,
-        rules: Rules = DEFAULT,
+        rules: Rules = _DEFAULT,
         signals: Iterable[ImplicitSignal] = (),
     ) -> None:
         self._spool = scratch / "drafts"

@@ -10,7 +10,6 @@ What comes out is a dataset folder for `dpo` or `sft`, not a model.
 from __future__ import annotations
 
 import json
-import os
 import random
 import re
 import time
@@ -36,12 +35,18 @@ _CHOICE = re.compile(r"\b(A|B)\b")
 
 
 def train(
-    spec: StageSpec, progress: Progress, *, sampler: Sampler | None = None, adviser: Sampler | None = None
+    spec: StageSpec,
+    progress: Progress,
+    *,
+    sampler: Sampler | None = None,
+    adviser: Sampler | None = None,
+    key: str = "",
 ) -> dict[str, Any]:
     """Write `pairs.jsonl`, `sft.jsonl` and an empty `marks.jsonl` into `spec.out`.
 
     Progress records: `step`, `steps` (prompts), `pairs`, `revised`, `seconds_left`. `sampler` answers and
-    `adviser` advises instead of what the spec names. Returns the metrics.
+    `adviser` advises instead of what the spec names; `key` is for the adviser's address, and written nowhere.
+    Returns the metrics.
     Raises `StageError` with one sentence when there are no principles or prompts, or the adviser is away.
     """
     from alignment.methods.shared_training.resuming import LoopCheckpoints
@@ -57,7 +62,7 @@ def train(
     prompts = prompts[: settings.count]
     inside = sampler or _own(spec, settings)
     if adviser is None:
-        adviser = _address(settings) if settings.url else inside
+        adviser = _address(settings, key) if settings.url else inside
     advisers_name = settings.adviser if settings.url else "policy"
     began = time.perf_counter()
     council = Council(adviser, advisers_name, principles, settings, spec.seed)
@@ -181,8 +186,8 @@ class Council:
             for prompt, (first, second) in zip(prompts, answers, strict=True)
             if first.finish_reason == second.finish_reason == "stop" and not same_answer(first.text, second.text)
         ]
-        forth = self._ask([_choice(prompt, a.text, b.text, rule) for prompt, a, b, rule in usable])
-        back = self._ask([_choice(prompt, b.text, a.text, rule) for prompt, a, b, rule in usable])
+        forth = self._ask([choice_prompt(prompt, a.text, b.text, rule) for prompt, a, b, rule in usable])
+        back = self._ask([choice_prompt(prompt, b.text, a.text, rule) for prompt, a, b, rule in usable])
         rows = []
         for (prompt, a, b, _), one, other in zip(usable, forth, back, strict=True):
             match (letter(one.text), letter(other.text)):
@@ -223,7 +228,8 @@ def _revision(prompt: Prompt, answer: str, principle: str, critique: str) -> str
     )
 
 
-def _choice(prompt: Prompt, first: str, second: str, principle: str) -> str:
+def choice_prompt(prompt: Prompt, first: str, second: str, principle: str) -> str:
+    """What the adviser is asked about two answers: which of them the principle prefers."""
     return (
         f"{_conversation(prompt)}\n\nAnswer A: {first}\nAnswer B: {second}\n\nPrinciple: {principle}\n"
         "Which answer follows the principle better? Say A or B and nothing else."
@@ -268,10 +274,10 @@ def _own(spec: StageSpec, settings: ConstitutionSettings) -> Sampler:
     return BatchSampler(model, tokenizer)
 
 
-def _address(settings: ConstitutionSettings) -> Sampler:
+def _address(settings: ConstitutionSettings, key: str) -> Sampler:
     from alignment.methods.online.openai_sampler import AddressSampler
 
-    return AddressSampler(settings.url, key=os.environ.get("OPENAI_API_KEY", ""))
+    return AddressSampler(settings.url, key=key)
 
 
 def _with_turns(record: Mapping[str, Any]) -> dict[str, Any]:

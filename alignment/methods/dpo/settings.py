@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
-from alignment.errors import StageError
-from alignment.methods.shared_training.settings import Loss, PassesSettings, PolicySettings, setting
+from alignment.methods.shared_training.few_pairs import MIN_PAIRS
+from alignment.methods.shared_training.settings import Loss, RowsSettings, setting
 from alignment.stage.spec import Setting
 
-MIN_PAIRS = 8
 MOVED = 3.5  # nats between the answers of a pair, root mean square, before beta: how far a run is topped up
 
 # What a loss has by itself where nothing else is said. On 20 pairs, 8 passes, sigmoid at 0.2 pulled the answers 37
@@ -25,7 +24,7 @@ LOSSES: dict[Loss, dict[str, Any]] = {
 
 
 @dataclass(frozen=True)
-class DpoSettings(PassesSettings, PolicySettings):
+class DpoSettings(RowsSettings):
     """Settings of one DPO run.
 
     Unless `epochs` is set, a run is topped up, until it is `CYCLES` times as long or has pulled the answers of a pair
@@ -71,13 +70,3 @@ class DpoSettings(PassesSettings, PolicySettings):
         """See `StageSettings`."""
         needs = "setting flips is for the robust loss alone; add loss=robust or leave it out"
         return {needs: self.flips == 0 or self.loss == "robust"}
-
-
-def check_enough(rows: int, needed: int) -> None:
-    """Raise `StageError` with both numbers when there are too few pairs to train on."""
-    if rows < needed:
-        missing = needed - rows
-        raise StageError(
-            f"dpo needs at least {needed} pairs; this snapshot has {rows}: "
-            f"collect {missing} more {'comparison' if missing == 1 else 'comparisons'}."
-        )

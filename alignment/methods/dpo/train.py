@@ -11,8 +11,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,16 +19,15 @@ from alignment.dataset.judgement import Message
 from alignment.dataset.left_out import LeftOut
 from alignment.dataset.snapshot import read_marks, read_pairs, read_sft
 from alignment.errors import StageError
-from alignment.methods.dpo.settings import MOVED, DpoSettings, check_enough
-from alignment.methods.shared_training.adapters import policy_lora, save_adapter, trainer_arguments, wants_bf16
-from alignment.methods.shared_training.loading import load_model, load_tokenizer, window
+from alignment.methods.dpo.settings import MOVED, DpoSettings
+from alignment.methods.shared_training.adapters import save_adapter
+from alignment.methods.shared_training.few_pairs import check_pairs
+from alignment.methods.shared_training.loading import load_tokenizer, window
 from alignment.methods.shared_training.tokenized import TokenizedAnswer, TokenizedPair, tokenize_answers, tokenize_pairs
 from alignment.stage.spec import Progress, StageSpec
 
 if TYPE_CHECKING:
     from alignment.methods.dpo.trainer import WeightedDpoTrainer
-
-RECORDS = 200  # progress records of a run, about
 
 
 def train(spec: StageSpec, progress: Progress) -> dict[str, Any]:
@@ -41,7 +39,8 @@ def train(spec: StageSpec, progress: Progress) -> dict[str, Any]:
     Raises `StageError` with one sentence when the data are unusable or the loss is not finite.
     """
     from alignment.methods.shared_training.resuming import train_on
-    from alignment.methods.shared_training.top_up_schedule import UntilMoved, travelled
+    from alignment.methods.shared_training.rows_trainer import ends, run_metrics
+    from alignment.methods.shared_training.top_up_schedule import UntilMoved
 
     if spec.model is None:
         raise StageError("dpo needs a model to start from; name one.")
@@ -49,10 +48,10 @@ def train(spec: StageSpec, progress: Progress) -> dict[str, Any]:
     began = time.perf_counter()
     left = LeftOut()
     rows = read_pairs(spec.data, left=left)
-    check_enough(sum(row.split == "train" for row in rows) + left.total, settings.min_pairs)
+    check_pairs("dpo", sum(row.split == "train" for row in rows) + left.total, settings.min_pairs)
     tokenizer = load_tokenizer(spec.model)
     max_length = settings.max_length or window(spec.model, tokenizer)
-    bad = _found_bad(spec.data) if settings.sft else set()
+    bad = found_bad(spec.data) if settings.sft else set()
     pairs, unusable = tokenize_pairs([row for row in rows if row.split == "train"], tokenizer, max_length, bad=bad)
     left.update(unusable)
     left.check("dpo", len(pairs), settings.min_pairs, "pairs", f"the model's {max_length} tokens")
@@ -62,32 +61,27 @@ def train(spec: StageSpec, progress: Progress) -> dict[str, Any]:
     trainer = build_trainer(spec, settings, tokenizer, pairs, progress, answers)
     reference = trainer.logps(_dataset(held_out)) if held_out else ([], [])
     trainer.add_callback(UntilMoved(distance_on(trainer, held_out, reference, pairs), trainer.cycle, MOVED))
-    set_up = time.perf_counter()
+    ready = time.perf_counter()
     train_on(trainer, spec)
     trained = time.perf_counter()
     metrics: dict[str, Any] = {
         "rows": {"train": len(pairs), "held_out": len(held_out)},
         **left.to_record(),
         "tokens": sum(2 * len(pair.prompt) + len(pair.chosen) + len(pair.rejected) for pair in pairs),
-        "steps": trainer.state.global_step,
-        **travelled(trainer.state, trainer.cycle, settings.epochs_for(len(pairs))),
-        "rate": trainer.args.learning_rate,
+        **run_metrics(trainer, spec, settings, len(pairs)),
         "loss": settings.loss,
         "beta": settings.beta,
         "flips": settings.flips,
         "margin_scale": settings.margin,
         **({"sft": settings.sft, "sft_rows": len(answers), "sft_rows_left_out": answers_left} if settings.sft else {}),
-        "rank": settings.rank,
         "layers": _trained_layers(trainer),
-        "dtype": "bf16" if trainer.args.bf16 else "fp32",
-        "started_from": "adapter" if spec.adapter else "model",
-        **_ends(trainer),
+        **ends(trainer, ("loss", "margin", "accuracy", "logps_chosen", "logps_rejected", "nll")),
     }
     if held_out:
         metrics["held_out_accuracy"] = _accuracy(trainer.logps(_dataset(held_out)), reference)
     save_adapter(trainer.model, spec.out)
-    metrics["seconds_set_up"] = round(set_up - began, 3)
-    metrics["seconds_training"] = round(trained - set_up, 3)
+    metrics["seconds_set_up"] = round(ready - began, 3)
+    metrics["seconds_training"] = round(trained - ready, 3)
     return metrics
 
 
@@ -100,48 +94,17 @@ def build_trainer(
     answers: Sequence[TokenizedAnswer] = (),
 ) -> WeightedDpoTrainer:
     """The trainer, ready to go: model loaded, adapter in place, reference log-probabilities computed."""
-    from peft import PeftModel
     from trl import DPOConfig
 
     from alignment.methods.dpo.trainer import WeightedDpoTrainer
-    from alignment.methods.shared_training.progress_callback import ProgressCallback
-    from alignment.methods.shared_training.top_up_schedule import planned
+    from alignment.methods.shared_training.rows_trainer import set_up
 
-    bf16 = wants_bf16(settings.dtype)
-    model = load_model(str(spec.model), bf16=bf16)
-    hidden = int(model.config.get_text_config().hidden_size)
-    lora = None
-    if spec.adapter is not None:
-        model = PeftModel.from_pretrained(model, str(spec.adapter), is_trainable=True)
-    else:
-        lora = policy_lora(model, settings.rank, settings.alpha, settings.layers)
-    cycle = settings.steps_for(len(pairs))
-    arguments = trainer_arguments(
-        spec.out,
-        seed=spec.seed,
-        hidden=hidden,
-        steps=cycle * settings.cycles,
-        batch=settings.batch,
-        rate=settings.rate_for(hidden),
-        bf16=bf16,
-        threads=settings.threads,
-        records=RECORDS * settings.cycles,
-    )
-    config = DPOConfig(beta=settings.beta, **arguments)
-    return WeightedDpoTrainer(
-        model=model,
-        config=config,
-        pairs=pairs,
-        answers=answers,
-        settings=settings,
-        cycle=cycle,
-        processing_class=tokenizer,
-        peft_config=lora,
-        callbacks=[ProgressCallback(progress, partial(planned, cycle=cycle))],
-    )
+    told, given = set_up(spec, settings, tokenizer, len(pairs), progress)
+    config = DPOConfig(beta=settings.beta, **told)
+    return WeightedDpoTrainer(config=config, pairs=pairs, answers=answers, settings=settings, **given)
 
 
-def _found_bad(data: Path) -> set[tuple[tuple[Message, ...], str]]:
+def found_bad(data: Path) -> set[tuple[tuple[Message, ...], str]]:
     """Prompts with the answers to them that people marked bad: chosen or not, nobody wants those imitated."""
     if not (data / "marks.jsonl").is_file():
         return set()
@@ -199,15 +162,3 @@ def _trained_layers(trainer: WeightedDpoTrainer) -> list[int]:
     """Numbers of the layers that have an adapter."""
     names = [name for name, parameter in trainer.model.named_parameters() if parameter.requires_grad]
     return sorted({int(number) for name in names for number in re.findall(r"\.(\d+)\.", name)[:1]})
-
-
-def _ends(trainer: WeightedDpoTrainer) -> dict[str, Any]:
-    """Loss, margin and so on at the first and at the last logged step."""
-    history: list[Mapping[str, Any]] = [entry for entry in trainer.state.log_history if "loss" in entry]
-    if not history:
-        return {}
-    names = ("loss", "margin", "accuracy", "logps_chosen", "logps_rejected", "nll")
-    return {
-        end: {name: round(float(entry[name]), 4) for name in names if name in entry}
-        for end, entry in (("first", history[0]), ("last", history[-1]))
-    }

@@ -17,17 +17,15 @@ from typing import Any
 
 import torch
 from datasets import Dataset
-from transformers import PrinterCallback
 from trl import DPOConfig, DPOTrainer
 from trl.trainer.dpo_trainer import DataCollatorForPreference
-from trl.trainer.utils import add_fused_lm_head, pad
+from trl.trainer.utils import pad
 
 from alignment.errors import StageError
 from alignment.methods.dpo.settings import DpoSettings
-from alignment.methods.shared_training.completion_logprobs import answer_logps
 from alignment.methods.shared_training.preference_losses import Pairs, preference_loss
+from alignment.methods.shared_training.rows_trainer import RowsTrainer
 from alignment.methods.shared_training.tokenized import TokenizedAnswer, TokenizedPair
-from alignment.methods.shared_training.top_up_schedule import sawtooth
 
 NUMBERS = ("weight", "margin", "target", "imitate")  # of a row, beside its token ids
 COLUMNS = ("prompt_ids", "chosen_ids", "rejected_ids", *NUMBERS, "answers")
@@ -63,7 +61,7 @@ class WeightedCollator(DataCollatorForPreference):  # type: ignore[misc]  # TRL 
         return padded
 
 
-class WeightedDpoTrainer(DPOTrainer):  # type: ignore[misc]  # TRL is not typed
+class WeightedDpoTrainer(RowsTrainer, DPOTrainer):  # type: ignore[misc]  # TRL is not typed
     """DPO over weighted rows with soft labels, with the losses of `preference_losses`.
 
     With ℓ the loss of a gap, and g the gap between the chosen and the rejected answer, both as the loss that is
@@ -99,32 +97,13 @@ class WeightedDpoTrainer(DPOTrainer):  # type: ignore[misc]  # TRL is not typed
             pad_token_id=kwargs["processing_class"].pad_token_id, answers=with_mean_one(answers)
         )
         super().__init__(model=model, args=config, train_dataset=as_dataset(pairs), data_collator=collator, **kwargs)
-        if "ref" in self.model.peft_config:  # TRL's copy of an adapter that training continues from
-            self.model.delete_adapter("ref")
-        # TRL's head also computes entropy and accuracy of every token; only the log-probabilities are needed.
-        add_fused_lm_head(self.model.get_base_model(), outputs=("log_probs",))
-        self.remove_callback(PrinterCallback)
+        self.settle()
         self.train_dataset: Dataset = self.with_reference(as_dataset(pairs))
         if answers:
             self.train_dataset = self.train_dataset.add_column("answers", shared_out(len(answers), len(pairs)))
 
-    def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
-        """The linear decay of each cycle (transformers' own hook)."""
-        self.lr_scheduler = sawtooth(optimizer or self.optimizer, self.cycle)
-        return self.lr_scheduler
-
-    def _prepare_dataset(self, dataset: Dataset, *_: Any) -> Dataset:
-        return dataset  # tokenized already, by the model's own template, with nothing cut
-
     def _set_signature_columns_if_needed(self) -> None:
         self._signature_columns = [*COLUMNS, "ref_chosen_logps", "ref_rejected_logps"]
-
-    def answer_logps(self, batch: dict[str, Any], prefix: str = "") -> torch.Tensor:
-        """Summed log-probabilities of the answers of a padded batch, (2B,): chosen first, then rejected.
-
-        With `sft_`, those of the answers that travel with it, (K,).
-        """
-        return answer_logps(self.model, batch, prefix)
 
     def with_reference(self, dataset: Dataset) -> Dataset:
         """The rows with `ref_chosen_logps` and `ref_rejected_logps`: what the model as it is now makes of them."""

@@ -22,6 +22,7 @@ def _lacking(counts: Mapping[str, Any], settings: Mapping[str, Setting]) -> str 
 
 KTO = Card(
     name="kto",
+    title="KTO",
     learns_from="likes and dislikes as they are, at least one of each",
     train="alignment.methods.kto.train:train",
     settings=KtoSettings,

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from alignment.errors import StageError
-from alignment.methods.shared_training.settings import PassesSettings, PolicySettings, setting
+from alignment.methods.shared_training.settings import RowsSettings, setting
 
 MIN_MARKS = 8
 MOVED = 1.5  # nats by which the answers' log-probabilities change, root mean square: how far a run is topped up
 
 
 @dataclass(frozen=True)
-class KtoSettings(PassesSettings, PolicySettings):
+class KtoSettings(RowsSettings):
     """Settings of one KTO run. Unless `epochs` is set, it is topped up as in `dpo`, until it has moved by `MOVED`."""
 
     STAGE: ClassVar[str] = "kto"

@@ -7,24 +7,21 @@ vLLM serves as it is, and continuing one works as in `dpo`: the reference is the
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from alignment.dataset.left_out import LeftOut
 from alignment.dataset.snapshot import read_marks
 from alignment.errors import StageError
 from alignment.methods.kto.settings import MOVED, KtoSettings, check_marks
-from alignment.methods.shared_training.adapters import policy_lora, save_adapter, trainer_arguments, wants_bf16
-from alignment.methods.shared_training.loading import load_model, load_tokenizer, window
+from alignment.methods.shared_training.adapters import save_adapter
+from alignment.methods.shared_training.loading import load_tokenizer, window
 from alignment.methods.shared_training.tokenized_labels import TokenizedMark, tokenize_marks
 from alignment.stage.spec import Progress, StageSpec
 
 if TYPE_CHECKING:
     from alignment.methods.kto.trainer import WeightedKtoTrainer
-
-RECORDS = 200  # progress records of a run, about
 
 
 def train(spec: StageSpec, progress: Progress) -> dict[str, Any]:
@@ -36,7 +33,8 @@ def train(spec: StageSpec, progress: Progress) -> dict[str, Any]:
     Raises `StageError` with one sentence when the data are unusable or the loss is not finite.
     """
     from alignment.methods.shared_training.resuming import train_on
-    from alignment.methods.shared_training.top_up_schedule import UntilMoved, travelled
+    from alignment.methods.shared_training.rows_trainer import ends, run_metrics
+    from alignment.methods.shared_training.top_up_schedule import UntilMoved
 
     if spec.model is None:
         raise StageError("kto needs a model to start from; name one.")
@@ -59,29 +57,24 @@ def train(spec: StageSpec, progress: Progress) -> dict[str, Any]:
     trainer = build_trainer(spec, settings, tokenizer, marks, progress)
     before = trainer.logps(_answers(held_out))
     trainer.add_callback(UntilMoved(distance_on(trainer, held_out, before, marks), trainer.cycle, MOVED))
-    set_up = time.perf_counter()
+    ready = time.perf_counter()
     train_on(trainer, spec)
     trained = time.perf_counter()
     metrics: dict[str, Any] = {
         "rows": {"train": len(marks), "held_out": len(held_out), "likes": likes, "dislikes": len(marks) - likes},
         **left.to_record(),
         "tokens": sum(len(mark.prompt) + len(mark.completion) for mark in marks),
-        "steps": trainer.state.global_step,
-        **travelled(trainer.state, trainer.cycle, settings.epochs_for(len(marks))),
-        "rate": trainer.args.learning_rate,
+        **run_metrics(trainer, spec, settings, len(marks)),
         "beta": settings.beta,
-        "rank": settings.rank,
-        "dtype": "bf16" if trainer.args.bf16 else "fp32",
-        "started_from": "adapter" if spec.adapter else "model",
-        **_ends(trainer),
+        **ends(trainer, ("loss", "margin", "accuracy", "logps_chosen", "logps_rejected", "kl")),
     }
     if held_out:
         after = trainer.logps(_answers(held_out))
         right = sum((new > old) is mark.label for new, old, mark in zip(after, before, held_out, strict=True))
         metrics["held_out_accuracy"] = right / len(held_out)
     save_adapter(trainer.model, spec.out)
-    metrics["seconds_set_up"] = round(set_up - began, 3)
-    metrics["seconds_training"] = round(trained - set_up, 3)
+    metrics["seconds_set_up"] = round(ready - began, 3)
+    metrics["seconds_training"] = round(trained - ready, 3)
     return metrics
 
 
@@ -89,46 +82,14 @@ def build_trainer(
     spec: StageSpec, settings: KtoSettings, tokenizer: Any, marks: Sequence[TokenizedMark], progress: Progress
 ) -> WeightedKtoTrainer:
     """The trainer, ready to go: model loaded, adapter in place, reference log-probabilities computed."""
-    from peft import PeftModel
     from trl import KTOConfig
 
     from alignment.methods.kto.trainer import WeightedKtoTrainer
-    from alignment.methods.shared_training.progress_callback import ProgressCallback
-    from alignment.methods.shared_training.top_up_schedule import planned
+    from alignment.methods.shared_training.rows_trainer import set_up
 
-    bf16 = wants_bf16(settings.dtype)
-    model = load_model(str(spec.model), bf16=bf16)
-    hidden = int(model.config.get_text_config().hidden_size)
-    lora = None
-    if spec.adapter is not None:
-        model = PeftModel.from_pretrained(model, str(spec.adapter), is_trainable=True)
-    else:
-        lora = policy_lora(model, settings.rank, settings.alpha, settings.layers)
-    cycle = settings.steps_for(len(marks))
-    config = KTOConfig(
-        beta=settings.beta,
-        train_sampling_strategy="sequential",
-        **trainer_arguments(
-            spec.out,
-            seed=spec.seed,
-            hidden=hidden,
-            steps=cycle * settings.cycles,
-            batch=settings.batch,
-            rate=settings.rate_for(hidden),
-            bf16=bf16,
-            threads=settings.threads,
-            records=RECORDS * settings.cycles,
-        ),
-    )
-    return WeightedKtoTrainer(
-        model=model,
-        config=config,
-        marks=balanced(marks, settings),
-        cycle=cycle,
-        processing_class=tokenizer,
-        peft_config=lora,
-        callbacks=[ProgressCallback(progress, partial(planned, cycle=cycle))],
-    )
+    told, given = set_up(spec, settings, tokenizer, len(marks), progress)
+    config = KTOConfig(beta=settings.beta, train_sampling_strategy="sequential", **told)
+    return WeightedKtoTrainer(config=config, marks=balanced(marks, settings), **given)
 
 
 def balanced(marks: Sequence[TokenizedMark], settings: KtoSettings) -> list[TokenizedMark]:
@@ -165,15 +126,3 @@ def _check_usable(left: LeftOut, likes: int, dislikes: int, needed: int, max_len
         lacking = f"which leaves {likes} likes and {dislikes} dislikes"
         tokens = f"the model's {max_length} tokens"
         left.check("kto", likes + dislikes, needed, "marked answers", tokens, lacking=lacking)
-
-
-def _ends(trainer: WeightedKtoTrainer) -> dict[str, Any]:
-    """Loss, margin and so on at the first and at the last logged step."""
-    history: list[Mapping[str, Any]] = [entry for entry in trainer.state.log_history if "loss" in entry]
-    names = ("loss", "margin", "accuracy", "logps_chosen", "logps_rejected", "kl")
-    if not history:
-        return {}
-    return {
-        end: {name: round(float(entry[name]), 4) for name in names if name in entry}
-        for end, entry in (("first", history[0]), ("last", history[-1]))
-    }

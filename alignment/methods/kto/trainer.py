@@ -18,15 +18,12 @@ from typing import Any
 
 import torch
 from datasets import Dataset
-from transformers import PrinterCallback
 from trl import KTOConfig, KTOTrainer
 from trl.trainer.kto_trainer import DataCollatorForUnpairedPreference
-from trl.trainer.utils import add_fused_lm_head
 
 from alignment.errors import StageError
-from alignment.methods.shared_training.completion_logprobs import answer_logps
+from alignment.methods.shared_training.rows_trainer import RowsTrainer
 from alignment.methods.shared_training.tokenized_labels import TokenizedMark
-from alignment.methods.shared_training.top_up_schedule import sawtooth
 
 NUMBERS = ("weight", "target")  # of a row, beside its token ids
 COLUMNS = ("prompt_ids", "completion_ids", "KL_completion_ids", "label", *NUMBERS, "ref_logps", "ref_KL_logps")
@@ -43,7 +40,7 @@ class WeightedCollator(DataCollatorForUnpairedPreference):  # type: ignore[misc]
         return batch
 
 
-class WeightedKtoTrainer(KTOTrainer):  # type: ignore[misc]  # TRL is not typed
+class WeightedKtoTrainer(RowsTrainer, KTOTrainer):  # type: ignore[misc]  # TRL is not typed
     """KTO (Ethayarajh et al. 2024, arXiv:2402.01306, equations 7 and 8) over weighted rows.
 
     With r = β·(log π − log π₀) and z = β·max(0, mean of the mismatched answers' log-ratios), the loss of a
@@ -58,27 +55,11 @@ class WeightedKtoTrainer(KTOTrainer):  # type: ignore[misc]  # TRL is not typed
         self.cycle = cycle or config.max_steps
         collator = WeightedCollator(pad_token_id=kwargs["processing_class"].pad_token_id)
         super().__init__(model=model, args=config, train_dataset=as_dataset(marks), data_collator=collator, **kwargs)
-        if "ref" in self.model.peft_config:  # TRL's copy of an adapter that training continues from
-            self.model.delete_adapter("ref")
-        # TRL's head also computes entropy and mean logits of every token; only the log-probabilities are needed.
-        add_fused_lm_head(self.model.get_base_model(), outputs=("log_probs",))
-        self.remove_callback(PrinterCallback)
+        self.settle()
         self.train_dataset: Dataset = self.with_reference(laid_out(marks, config))
-
-    def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
-        """The linear decay of each cycle (transformers' own hook)."""
-        self.lr_scheduler = sawtooth(optimizer or self.optimizer, self.cycle)
-        return self.lr_scheduler
-
-    def _prepare_dataset(self, dataset: Dataset, *_: Any) -> Dataset:
-        return dataset  # tokenized already, by the model's own template, with nothing cut
 
     def _set_signature_columns_if_needed(self) -> None:
         self._signature_columns = list(COLUMNS)
-
-    def answer_logps(self, batch: dict[str, Any], prefix: str = "") -> torch.Tensor:
-        """Summed log-probabilities of a padded batch's answers, (B,); with `KL_`, of the mismatched ones."""
-        return answer_logps(self.model, batch, prefix)
 
     def with_reference(self, dataset: Dataset) -> Dataset:
         """The rows with `ref_logps` and `ref_KL_logps`: what the model as it is now makes of them.

@@ -1,4 +1,4 @@
-"""What the methods that sample while they train share (ppo, rloo, online-dpo, constitution).
+"""What the methods that sample while they train share (ppo, rloo, grpo, online-dpo, constitution).
 
 One frozen base with several adapters, rollouts, rewards per token, prompts, and publishing the policy to vLLM.
 

@@ -1,7 +1,6 @@
 """A model behind any OpenAI-compatible address, as a `Sampler`. Standard library only.
 
-The key, where the address wants one, is read from the environment by whoever builds this; it is never
-written anywhere.
+The key, where the address wants one, is handed over by the process that starts the stage; it is never written anywhere.
 """
 
 from __future__ import annotations

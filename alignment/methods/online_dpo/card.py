@@ -7,6 +7,7 @@ from alignment.methods.online_dpo.settings import OnlineDpoSettings
 
 ONLINE_DPO = Card(
     name="online-dpo",
+    title="online DPO",
     learns_from="pairs and rankings through a reward model: two fresh answers a prompt, ordered by it",
     train="alignment.methods.online_dpo.train:train",
     settings=OnlineDpoSettings,

@@ -7,6 +7,7 @@ from alignment.methods.ppo.settings import PpoSettings
 
 PPO = Card(
     name="ppo",
+    title="PPO",
     learns_from="pairs and rankings through a reward model; one frozen base in memory, adapters for policy and reward, "
     "the reference with the adapters off",
     train="alignment.methods.ppo.train:train",

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from alignment.methods.card import COMMON, PREFERENCES, Card, few_pairs
-from alignment.methods.reward.settings import MIN_PAIRS, RewardSettings
+from alignment.methods.card import COMMON, PREFERENCES, Card
+from alignment.methods.reward.settings import RewardSettings
+from alignment.methods.shared_training.few_pairs import MIN_PAIRS, few_pairs
 from alignment.stage.spec import Setting
 
 
@@ -18,6 +19,7 @@ def _lacking(counts: Mapping[str, Any], settings: Mapping[str, Setting]) -> str 
 
 REWARD = Card(
     name="reward",
+    title="reward model",
     learns_from="preference pairs and rankings",
     train="alignment.methods.reward.train:train",
     settings=RewardSettings,

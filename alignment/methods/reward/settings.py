@@ -5,11 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from alignment.errors import StageError
+from alignment.methods.shared_training.few_pairs import MIN_PAIRS
 from alignment.methods.shared_training.scale import rate_for
 from alignment.methods.shared_training.settings import PassesSettings, setting
-
-MIN_PAIRS = 8
 
 
 @dataclass(frozen=True)
@@ -32,13 +30,3 @@ class RewardSettings(PassesSettings):
     def rate_for(self, hidden: int) -> float:
         """Peak learning rate for a model of this hidden size; a tenth of the adapter's where `full` is set."""
         return self.rate or rate_for(hidden, self.SMALL_MODEL_RATE) * (0.1 if self.full else 1.0)
-
-
-def check_rows(rows: int, needed: int) -> None:
-    """Raise `StageError` with both numbers when there is too little to compare."""
-    if rows < needed:
-        missing = needed - rows
-        raise StageError(
-            f"reward needs at least {needed} pairs or rankings; this snapshot has {rows}: "
-            f"collect {missing} more {'comparison' if missing == 1 else 'comparisons'}."
-        )

@@ -2,7 +2,7 @@
 
 An adapter with a score head on the frozen base (or, with `full`, whole weights); with `members` above 1 an
 ensemble, each trained from another seed. The folder says that it is a reward model (`reward_model`): it is
-read by `ppo`, `rloo` and `online-dpo`, and can neither be served nor published.
+read by the methods whose cards name it, and can neither be served nor published.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Any
 from alignment.dataset.left_out import LeftOut
 from alignment.dataset.snapshot import read_groups, read_pairs
 from alignment.errors import StageError
-from alignment.methods.reward.settings import RewardSettings, check_rows
+from alignment.methods.reward.settings import RewardSettings
 from alignment.methods.reward.tokenized_rankings import TokenizedRanking, tokenize_rankings
 from alignment.methods.shared_training.adapters import lora_config, tidy, trainer_arguments, wants_bf16
+from alignment.methods.shared_training.few_pairs import check_pairs
 from alignment.methods.shared_training.loading import load_tokenizer, window
 from alignment.methods.shared_training.reward_model import RewardFacts, base_for_scores, member
 from alignment.stage.checkpoints import newest
@@ -153,7 +154,7 @@ def _rows(
         return rankings
 
     training = tokenized("train")
-    check_rows(len(training) + left.total, settings.min_pairs)
+    check_pairs("reward", len(training) + left.total, settings.min_pairs, "pairs or rankings")
     left.check("reward", len(training), settings.min_pairs, "rows", f"the model's {max_length} tokens")
     return training, tokenized("held_out"), left
 

@@ -7,6 +7,7 @@ from alignment.methods.rloo.settings import RlooSettings
 
 RLOO = Card(
     name="rloo",
+    title="RLOO",
     learns_from="pairs and rankings through a reward model, with TRL's RLOO",
     train="alignment.methods.rloo.train:train",
     settings=RlooSettings,

@@ -7,6 +7,7 @@ from alignment.methods.sft.settings import SftSettings
 
 SFT = Card(
     name="sft",
+    title="SFT",
     learns_from="whole conversations (`train.jsonl`), or the rows worth imitating of a dataset",
     train="alignment.methods.sft.train:train",
     settings=SftSettings,

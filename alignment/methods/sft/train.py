@@ -112,7 +112,7 @@ def train(spec: StageSpec, progress: Progress) -> dict[str, Any]:
     laying = Laying(tokenizer, settings.max_length)
     kept = laid_out(rows, laying)
     left.update(laying.left)
-    left.check("sft", len(kept), 1, "rows", f"{settings['max_length']} tokens")
+    left.check("sft", len(kept), 1, "rows", f"{settings.max_length} tokens")
     model = AutoModelForCausalLM.from_pretrained(spec.model, dtype="float32")
     started = time.monotonic()
 

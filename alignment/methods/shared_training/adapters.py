@@ -8,7 +8,9 @@ from typing import Any
 
 from alignment.methods.shared_training.loading import linear_names
 from alignment.methods.shared_training.scale import layers_for, threads_for
+from alignment.methods.shared_training.settings import PolicySettings
 from alignment.stage.checkpoints import trainer_folder
+from alignment.stage.spec import StageSpec
 
 POLICY = "default"
 
@@ -65,6 +67,15 @@ def tidy(folder: Path) -> None:
     if isinstance(told.get("target_modules"), list):
         told["target_modules"].sort()
     config.write_text(json.dumps(told, indent=2, sort_keys=True), encoding="utf-8")
+
+
+def start_policy(spec: StageSpec, model: Any, settings: PolicySettings) -> tuple[Any, Any]:
+    """The model with the adapter that training continues from; or the bare model, and the shape of a new adapter."""
+    from peft import PeftModel
+
+    if spec.adapter is not None:
+        return PeftModel.from_pretrained(model, str(spec.adapter), is_trainable=True), None
+    return model, policy_lora(model, settings.rank, settings.alpha, settings.layers)
 
 
 def trainer_arguments(

@@ -90,7 +90,7 @@ class StageSettings:
     def _value(cls, one: Field[Any], value: Setting) -> Setting:
         kind: Any = _truth if isinstance(one.default, bool) else type(one.default)
         try:
-            read = kind(value)
+            read: Setting = kind(value)
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise StageError(f"{cls.STAGE}'s setting {one.name} cannot be {value!r}.") from error
         about = about_of(one)
@@ -174,6 +174,11 @@ class PassesSettings(AdapterSettings):
     def cycles(self) -> int:
         """How many times as long as its first cycle a run may become."""
         return 1 if self.epochs else CYCLES
+
+
+@dataclass(frozen=True)
+class RowsSettings(PassesSettings, PolicySettings):
+    """A policy that learns from rows that were collected."""
 
 
 @dataclass(frozen=True)

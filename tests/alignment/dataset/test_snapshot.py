@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas
 import pytest
 
-from alignment.dataset.compile import Rules, compile_rows
+from alignment.dataset.compile import Rules
 from alignment.dataset.judgement import Judgement, Mark
 from alignment.dataset.snapshot import (
     Manifest,
@@ -20,10 +20,10 @@ from alignment.dataset.snapshot import (
     read_pairs,
     read_sft,
     verify_snapshot,
-    write_snapshot,
 )
 from alignment.errors import SnapshotProblem
 from tests.alignment.builders import like, ranking, vote
+from tests.alignment.compiled import compile_rows, write_compiled
 
 
 def some() -> list[Judgement]:
@@ -37,7 +37,7 @@ def some() -> list[Judgement]:
 
 
 def write(folder: Path, judgements: list[Judgement]) -> Manifest:
-    return write_snapshot(compile_rows(judgements), judgements, folder, filters={"scripted": True}, watermark=7)
+    return write_compiled(judgements, folder, filters={"scripted": True}, watermark=7)
 
 
 def test_equal_input_gives_equal_bytes_in_any_order(tmp_path: Path) -> None:
@@ -79,8 +79,7 @@ def test_a_policy_reads_aged_weights_and_no_pair_that_people_disagree_about(tmp_
         vote(10, prompt="Name a fruit."),
         like(11, "Blue!", Mark.GOOD),
     ]
-    compiled = compile_rows(judgements, rules=Rules(promotions={"sft": 3}))
-    write_snapshot(compiled, judgements, tmp_path, filters={}, watermark=0)
+    write_compiled(judgements, tmp_path, rules=Rules(promotions={"sft": 3}))
     (policy,) = read_pairs(tmp_path)
     reward = {row.prompt[0].content: row for row in read_pairs(tmp_path, use="reward")}
     stored = reward["Name a fruit."]

@@ -110,7 +110,6 @@ def test_win_rate_counts_ties_as_half() -> None:
     result = win_rate(["aaa bbb", "a", "b"], ["a", "a", "bbb"], len)
     assert (result.n, result.decided, result.wins, result.losses, result.ties) == (3, 2, 1, 1, 1)
     assert result.win_rate == 0.5
-    assert result.of_decided == 0.5
     assert result.length_ratio == pytest.approx(4 / 3)
 
 

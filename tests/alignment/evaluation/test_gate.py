@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alignment.evaluation.gate import Limits, Verdict, VerdictKind, combine, guard_verdict, vote_verdict
+from alignment.evaluation.gate import Limits, Verdict, VerdictKind, guard_verdict, vote_verdict
 from alignment.evaluation.guards import Evidence, TextFacts, capability_of
 from alignment.stats import binomial_tail
 
@@ -153,15 +153,3 @@ def test_of_2000_random_verdicts_at_most_five_percent_promote(tie_share: float) 
 def test_negative_votes_are_refused() -> None:
     with pytest.raises(ValueError, match="negative"):
         vote_verdict(-1, 0, 0)
-
-
-def test_the_worst_verdict_wins_with_all_its_reasons() -> None:
-    passed, held = Verdict(VerdictKind.PASS, ("fine",)), Verdict(VerdictKind.HOLD, ("wait",))
-    failed = Verdict(VerdictKind.FAIL, ("broken",))
-    assert combine([passed, held]) == held
-    assert combine([held, failed, passed, Verdict(VerdictKind.FAIL, ("also",))]) == Verdict(
-        VerdictKind.FAIL, ("broken", "also")
-    )
-    assert combine([passed]) == passed
-    with pytest.raises(ValueError, match="no verdict"):
-        combine([])

@@ -43,7 +43,7 @@ def in_a_fork(job: Mapping[str, Any]) -> int:
 
 def councils_own(function: Any) -> Any:
     """`constitution` with an adviser that finds something: a tiny random model would not."""
-    from tests.alignment.methods.constitution.test_train import Adviser, Answers
+    from tests.alignment.methods.constitution.advisers import Adviser, Answers
 
     return lambda spec, progress: function(spec, progress, sampler=Answers(), adviser=Adviser())
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from alignment.dataset.compile import compile_rows
 from alignment.dataset.judgement import Judgement
-from alignment.dataset.snapshot import write_snapshot
 from alignment.stage.spec import Setting, StageSpec
+from tests.alignment.compiled import write_compiled
 
 
 def spec_of(
@@ -24,6 +23,6 @@ def spec_of(
     """The next attempt at a stage in `folder`, whose snapshot is written by the first one."""
     data = folder / "data"
     if not data.exists():
-        write_snapshot(compile_rows(judgements), judgements, data, filters={}, watermark=0)
+        write_compiled(judgements, data)
     out = folder / f"out-{len(list(folder.glob('out-*')))}"
     return StageSpec(stage, data, str(model), out, settings, seed, adapter)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from alignment.errors import StageError
-from alignment.stage.runner import STAGES, run_stage
+from alignment.methods.registry import CARDS, run_stage
 from alignment.stage.spec import Setting, StageSpec
 from tests.alignment.tiny_model import make_tiny_model
 
@@ -80,6 +80,7 @@ SMALL: dict[str, dict[str, Setting]] = {
     "reward": {"epochs": 1, "dtype": "fp32"},
     "ppo": {"steps": 1, "rollouts": 8, "minibatch": 8, "microbatch": 8, "max_tokens": 8, "dtype": "fp32", "mix": 0.1},
     "rloo": {"steps": 1, "rollouts": 8, "answers": 4, "minibatch": 8, "max_tokens": 8, "dtype": "fp32"},
+    "grpo": {"steps": 1, "rollouts": 8, "answers": 4, "minibatch": 8, "max_tokens": 8, "dtype": "fp32"},
     "online-dpo": {"steps": 1, "pairs": 8, "minibatch": 4, "max_tokens": 8, "dtype": "fp32"},
 }
 TABLES = {"sft": "sft", "dpo": "pairs", "kto": "marks", "reward": "pairs"}
@@ -131,7 +132,7 @@ def test_rows_that_cannot_be_used_are_left_out_counted_and_named(model: Path, tm
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("stage", ["ppo", "rloo", "online-dpo"])
+@pytest.mark.parametrize("stage", ["ppo", "rloo", "grpo", "online-dpo"])
 def test_prompts_that_cannot_be_answered_are_left_out_and_named(
     model: Path, reward: Path, tmp_path: Path, stage: str
 ) -> None:
@@ -179,7 +180,7 @@ def test_pretraining_leaves_out_conversations_that_are_not_text(tmp_path: Path) 
 
 
 def test_every_stage_is_covered() -> None:
-    assert {*TABLES, "ppo", "rloo", "online-dpo", "constitution", "pretrain"} == set(STAGES)
+    assert {*TABLES, "ppo", "rloo", "grpo", "online-dpo", "constitution", "pretrain"} == set(CARDS)
 
 
 @pytest.mark.slow

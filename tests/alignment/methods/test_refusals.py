@@ -59,6 +59,7 @@ CASES: list[tuple[str, Rows, dict[str, Setting], str]] = [
     ("ppo", {"pairs": pairs(9), "sft": []}, {"mix": 1.0}, r"ppo's mix needs at least one row .* this snapshot has 0"),
     ("ppo", {"pairs": pairs(9)}, {"max_tokens": 255}, r"9 of 9 prompts are longer than the 1 tokens"),
     ("rloo", {"pairs": pairs(3)}, {}, r"rloo needs at least 8 different prompts to answer; this snapshot has 3"),
+    ("grpo", {"pairs": pairs(3)}, {}, r"grpo needs at least 8 different prompts to answer; this snapshot has 3"),
     ("online-dpo", {"pairs": []}, {}, r"online-dpo needs at least 8 different prompts .* this snapshot has 0"),
     ("constitution", {"pairs": pairs(9)}, {}, r"constitution needs at least one principle and has 0"),
     ("constitution", {"pairs": pairs(9)}, {"principles": "EMPTY"}, r"at least one principle; .* has 0"),

@@ -15,8 +15,6 @@ from typing import Any
 
 import pytest
 
-from alignment.dataset.compile import compile_rows
-from alignment.dataset.snapshot import write_snapshot
 from alignment.errors import ArtifactProblem, StageError
 from alignment.methods.registry import stage_function
 from alignment.run import main
@@ -24,6 +22,7 @@ from alignment.stage import runner
 from alignment.stage.artifact import Manifest, is_complete, read_manifest, verify
 from alignment.stage.spec import Progress, StageSpec
 from tests.alignment.builders import vote
+from tests.alignment.compiled import write_compiled
 
 
 def well(spec: StageSpec, progress: Progress) -> dict[str, Any]:
@@ -62,7 +61,7 @@ def run_stage(spec: StageSpec, listener: Progress | None = None) -> Manifest:
 @pytest.fixture
 def spec(tmp_path: Path) -> StageSpec:
     judgements = [vote(1)]
-    manifest = write_snapshot(compile_rows(judgements), judgements, tmp_path / "data", filters={}, watermark=1)
+    manifest = write_compiled(judgements, tmp_path / "data", watermark=1)
     return StageSpec("well", tmp_path / "data", "model", tmp_path / "out", {"beta": 0.1}, 3, None, manifest.hash)
 
 

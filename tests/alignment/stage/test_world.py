@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from alignment.errors import StageError
-from alignment.stage.runner import STAGES, run_stage
+from alignment.methods.registry import CARDS, run_stage
 from alignment.stage.spec import StageSpec
 from alignment.stage.world import SIZES, check_alone
 from tests.alignment.tiny_model import make_tiny_model
@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.parametrize("name", SIZES)
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", CARDS)
 def test_every_stage_refuses_company_before_it_writes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str, name: str
 ) -> None:

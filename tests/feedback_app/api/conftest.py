@@ -78,7 +78,8 @@ async def site(store: Store) -> AsyncIterator[Site]:
     from feedback_app.api.health import build_health
     from feedback_app.api.limits import Limits, bounds
     from feedback_app.collect.admission import Admission
-    from feedback_app.settings import Settings, Signal
+    from feedback_app.domain.judging import Signal
+    from feedback_app.settings import Settings
     from feedback_app.store.tables import Version
     from serving.client import VllmClient
     from serving.inflight import InFlight

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from pathlib import Path
@@ -20,6 +21,7 @@ from feedback_app.collect.people import add_person
 from feedback_app.settings import Settings
 from feedback_app.ui.mounts import Calls
 from tests.fakes import FakeVllm
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from feedback_app.parts import Parts
@@ -73,7 +75,7 @@ async def test_the_app_answers_while_its_pages_load_and_then_serves_them(
         go.wait(30)
         return plain_pages()
 
-    monkeypatch.setattr(LatePages, "_load", load)
+    monkeypatch.setattr(LatePages, "load", load)
     app = build_app(parts)
     async with (
         app.router.lifespan_context(app),
@@ -94,11 +96,29 @@ async def test_the_app_answers_while_its_pages_load_and_then_serves_them(
         assert "/theme.css" in (await browser.get("/compare/")).text
 
 
+async def test_pages_that_fail_at_another_threads_parsing_are_loaded_again(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failures = [SystemError("AST constructor recursion depth mismatch"), SystemError("again")]
+
+    def load(self: LatePages) -> FastAPI:
+        if failures:
+            raise failures.pop()
+        return plain_pages()
+
+    monkeypatch.setattr(LatePages, "_load", load)
+    late = LatePages(parts)
+    running = asyncio.create_task(late.run())
+    await until(lambda: late._pages is not None)
+    assert not late._failed
+    running.cancel()
+
+
 async def test_pages_that_cannot_be_loaded_say_so(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
     def load(self: LatePages) -> FastAPI:
         raise ImportError("gradio is broken")
 
-    monkeypatch.setattr(LatePages, "_load", load)
+    monkeypatch.setattr(LatePages, "load", load)
     app = build_app(parts)
     async with (
         app.router.lifespan_context(app),

@@ -30,7 +30,10 @@ def record(site: Site, ticket_id: str) -> tuple[Ticket, Task, list[tuple[Message
     assert found is not None, "the ticket was not recorded"
     answers = []
     for candidate in found[0].order:
-        message, completion = site.store.talk.message(candidate), site.store.talk.completion(candidate)
+        message, completion = (
+            site.store.conversations.message(candidate),
+            site.store.conversations.completion(candidate),
+        )
         assert message is not None
         assert completion is not None
         answers.append((message, completion))
@@ -62,7 +65,7 @@ async def test_an_answer_in_one_piece_is_passed_on_and_recorded(site: Site, ask:
     assert (task.kind, task.wanted, task.challenger) == ("like", 0, None)
     assert ticket.order == [message.id]
     assert message.content == "policy-0001 heard: hello there"
-    assert [turn.content for turn in site.store.talk.path(message.id)] == ["hello there", message.content]
+    assert [turn.content for turn in site.store.conversations.path(message.id)] == ["hello there", message.content]
     assert (completion.version, completion.adapter_hash) == ("policy-0001", "apolicy-0001")
     assert (completion.template_hash, completion.finish_reason, completion.seed) == ("template", "stop", 7)
     assert completion.sampling == {"temperature": 0.5, "max_tokens": 20}
@@ -178,9 +181,9 @@ async def test_a_conversation_grows_instead_of_being_stored_again(site: Site, as
     await ask("chi").chat.completions.create(model="policy", messages=longer)
     person = site.store.people.by_name("chi")
     assert person is not None
-    [conversation] = site.store.talk.conversations(person.id, "door")
+    [conversation] = site.store.conversations.of(person.id, "door")
     assert conversation.head_id is not None
-    assert len(site.store.talk.path(conversation.head_id)) == 4
+    assert len(site.store.conversations.path(conversation.head_id)) == 4
 
 
 async def test_the_next_request_after_publishing_comes_from_the_new_version(site: Site, ask: Ask) -> None:
@@ -320,7 +323,7 @@ async def test_what_no_database_can_hold_is_still_recorded(site: Site, ask: Ask)
         reply = await client.post(f"{site.url}/v1/chat/completions", content=body, headers=headers)
     assert reply.status_code == 200
     _, _, [(message, completion)] = record(site, reply.headers["x-alignloop-ticket"])
-    assert site.store.talk.path(message.id)[0].content.startswith("nul ")
+    assert site.store.conversations.path(message.id)[0].content.startswith("nul ")
     assert completion.seed is None
 
 

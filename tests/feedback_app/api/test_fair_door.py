@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -12,6 +12,8 @@ import openai
 import pytest
 from openai import AsyncOpenAI
 
+from feedback_app.api import door
+from feedback_app.collect.admission import Claim, Load
 from tests.waiting import until
 
 if TYPE_CHECKING:
@@ -99,6 +101,55 @@ async def test_errors_of_vllm_and_refusals_leave_no_place_taken(site: Site, ask:
     with pytest.raises(openai.InternalServerError):
         await streamed(ask("chi"))
     await until(lambda: idle(site))
+
+
+async def test_who_does_not_read_their_answer_holds_no_place_beyond_its_deadline(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(door, "LATE_READER_S", 0.2)
+    site.deadline(4)
+
+    async def many(*_: object) -> AsyncIterator[dict[str, Any]]:
+        for _ in range(500):  # more than the sockets between them hold
+            await asyncio.sleep(0.002)
+            yield {"choices": [{"index": 0, "delta": {"content": "z" * 40_000}, "finish_reason": None}]}
+
+    monkeypatch.setattr(site.fake, "_events", many)
+    body = json.dumps({"model": "policy", "messages": HELLO, "stream": True}).encode()
+    host, port = site.url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port), limit=1024)
+    head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {site.keys['chi']}\r\n"
+    writer.write(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
+    await until(lambda: site.admission.counts()["running"] == 1)
+    await until(lambda: idle(site), 20)
+    assert site.store.reservations.listing() == []  # what had come is kept
+    writer.transport.abort()
+    assert b"200 OK" in await reader.read(100)
+
+
+@pytest.mark.parametrize(
+    ("amounts", "longest"),
+    [({"max_tokens": 1, "max_completion_tokens": 10**12}, 512), ({"max_tokens": 10**12}, 512), ({"max_tokens": 7}, 7)],
+)
+async def test_the_longest_answer_is_weighed_and_recorded_as_vllm_reads_it(
+    site: Site, ask: Ask, amounts: dict[str, int], longest: int
+) -> None:
+    site.admission.tokens = 2048  # a place is 512 tokens: a whole window and the prompt are two
+    claimed: list[int] = []
+    claim = site.admission.claim
+
+    def noting(person_id: str, load: Load, deadline_s: float, began: float | None = None) -> Claim:
+        claimed.append(load.max_tokens)
+        return claim(person_id, load, deadline_s, began)
+
+    site.admission.claim = noting  # type: ignore[method-assign]
+    raw = await ask("chi").chat.completions.with_raw_response.create(model="policy", messages=HELLO, **amounts)
+    found = site.store.tasks.ticket(raw.headers["x-alignloop-ticket"])
+    assert found is not None
+    completion = site.store.conversations.completion(found[0].order[0])
+    assert completion is not None
+    assert completion.sampling[list(amounts)[-1]] == longest
+    assert longest - 20 < claimed[0] <= longest
 
 
 @pytest.mark.parametrize(

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from openai import AsyncOpenAI
 from sqlmodel import Session, select
 
-from alignment.dataset.compile import Compiled, compile_rows
 from alignment.dataset.judgement import Excluded
 from feedback_app.api.fields import FIELDS, Type, Way
 from feedback_app.loop.rules import rules_of
 from feedback_app.store.tables import Completion, Task
+from tests.alignment.compiled import Compiled, compile_rows
 
 if TYPE_CHECKING:
     from tests.feedback_app.api.conftest import Site
@@ -175,7 +175,7 @@ async def test_openais_fields_without_effect_are_taken_and_go_nowhere(site: Site
     reply = await complete(site, **dropped, parallel_tool_calls=True)
     assert reply.status_code == 200
     assert json.loads(site.fake.requests[0]) == {
-        "model": "policy-0001", "messages": [USER], "parallel_tool_calls": True,
+        "model": site.policy, "messages": [USER], "parallel_tool_calls": True,
     }  # fmt: skip
     assert (await judge(site, reply)).status_code == 200
 
@@ -380,4 +380,4 @@ async def test_what_is_nested_out_of_all_measure_is_a_sentence(site: Site) -> No
         headers = {"Authorization": f"Bearer {site.keys['chi']}"}
         reply = await client.post(f"{site.url}/v1/chat/completions", content=raw, headers=headers)
     assert reply.status_code == 400
-    assert "levels deep" in reply.json()["error"]["message"]
+    assert "nested more than 64 deep" in reply.json()["error"]["message"]

@@ -45,12 +45,12 @@ def test_a_probe_is_a_commit_and_is_not_repeated_however_often_it_is_asked(
 ) -> None:
     probe = WriteProbe(sqlite_store)
     probe.look()
-    [first] = sqlite_store.beats.all()
+    [first] = sqlite_store.heartbeats.all()
     assert (first.name, first.at) == (PROBE, clock.now)
     clock.pass_s(1)
     monkeypatch.setattr("feedback_app.store.reservations.SPARE_BYTES", 2**70)
     probe.look()
-    assert [beat.at for beat in sqlite_store.beats.all()] == [first.at]
+    assert [beat.at for beat in sqlite_store.heartbeats.all()] == [first.at]
     monkeypatch.setattr(health, "PROBE_EVERY_S", 0.0)
     with pytest.raises(Unavailable, match="disk of the database is full"):
         probe.look()

@@ -11,6 +11,7 @@ import pytest
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
+from feedback_app.api import limits
 from feedback_app.api.guard import COOKIE
 from feedback_app.api.limits import DEFAULT, KIB, PAGES, STRANGERS, Limits, bounds
 from feedback_app.collect.people import add_person, new_key, sign_in
@@ -101,7 +102,7 @@ async def test_who_has_no_account_is_asked_for_one_before_more_is_read(
     assert bench.app.asked == 1
 
 
-async def taken(limits: Limits, path: str, headers: list[tuple[bytes, bytes]], messages: list[Message]) -> list[Any]:
+async def taken(around: Limits, path: str, headers: list[tuple[bytes, bytes]], messages: list[Message]) -> list[Any]:
     """What is sent to a client whose messages come one by one; the last is repeated until it is heard."""
     sent: list[Any] = []
     coming = list(messages)
@@ -118,8 +119,35 @@ async def taken(limits: Limits, path: str, headers: list[tuple[bytes, bytes]], m
         sent.append(message)
 
     scope = {"type": "http", "method": "POST", "path": path, "headers": headers, "query_string": b""}
-    await limits(scope, receive, send)
+    await around(scope, receive, send)
     return sent
+
+
+async def test_one_persons_half_bodies_together_hold_only_so_much_and_give_it_back(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "OF_ONE", 300 * KIB)
+    go = asyncio.Event()
+
+    async def half() -> AsyncIterator[bytes]:
+        yield b"x" * (90 * KIB)
+        await go.wait()
+        yield b"x"
+
+    async def statuses(count: int) -> list[int]:
+        asking = [asyncio.create_task(bench.post(CHAT, half())) for _ in range(count)]
+        await asyncio.wait(asking, timeout=0.5)
+        go.set()
+        return sorted(reply.status_code for reply in await asyncio.gather(*asking))
+
+    assert await statuses(5) == [200, 200, 200, 429, 429]
+    go.clear()
+    assert await statuses(3) == [200, 200, 200]
+    assert not bench.limits._held
+    monkeypatch.setattr(limits, "OF_ALL", 250 * KIB)
+    go.clear()
+    assert await statuses(3) == [200, 200, 429]
+    assert not bench.limits._held
 
 
 async def test_a_client_that_leaves_in_the_middle_leaves_nothing_behind(bench: Bench) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator
-from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, cast
@@ -16,8 +15,11 @@ from fastapi import FastAPI
 from feedback_app.api.guard import COOKIE, Guard
 from feedback_app.api.lineage import build_lineage
 from feedback_app.collect.people import sign_in
-from feedback_app.loop.lineage import named_version_lineage, person_lineage, version_lineage
+from feedback_app.domain.lineage import Click, Dataset, VersionLineage
+from feedback_app.loop.controls import LoopControls
+from feedback_app.loop.lineage import version_lineage
 from feedback_app.loop.snapshot_round import freeze
+from feedback_app.settings import Settings
 from feedback_app.ui import lineage_view
 from tests.feedback_app.loop.parts import compared, made_by, serve_base
 
@@ -38,8 +40,7 @@ async def site(sqlite_store: Store, tmp_path: Path, cheap_passwords: None) -> As
     store = sqlite_store
     parts = SimpleNamespace(
         store=store,
-        version_lineage=partial(named_version_lineage, store),
-        person_lineage=partial(person_lineage, store),
+        loop=LoopControls(store, Settings()),
     )
     serve_base(store)
     for name, role in (("boss", "operator"), ("ann", "annotator"), ("bob", "annotator"), ("<b>chi", "chatter")):
@@ -74,10 +75,10 @@ async def test_an_operator_sees_which_clicks_made_a_version(site: httpx.AsyncCli
     version = sqlite_store.versions.get("policy-0001")
     assert version is not None
     found = version_lineage(sqlite_store, version)
-    assert found["clicks"]
-    assert re.findall(r'<tr id="j-([^"]+)">', page) == [click["judgement"] for click in
-        sorted(found["clicks"], key=lambda each: (-each["at"], each["judgement"]))]  # fmt: skip
-    assert f'<td>pairs</td><td class="number">{found["rows"]["pairs"]}</td>' in page
+    assert found.clicks
+    assert re.findall(r'<tr id="j-([^"]+)">', page) == [click.judgement for click in
+        sorted(found.clicks, key=lambda each: (-each.at, each.judgement))]  # fmt: skip
+    assert f'<td>pairs</td><td class="number">{found.rows["pairs"]}</td>' in page
     assert '<a href="/lineage/version/base">base</a>' in page
     assert '<a href="/lineage/person/ann">ann</a></td><td class="number">4</td>' in page
     assert "No judgement made it" in (await site.get("/lineage/version/base")).text
@@ -137,13 +138,21 @@ async def test_who_withdrew_is_named_so_and_names_are_text(site: httpx.AsyncClie
 
 def test_many_judgements_are_shown_a_page_at_a_time() -> None:
     clicks = [
-        {"judgement": f"j{number:03d}", "person": "ann", "kind": "rank", "at": float(number), "rows": {"pairs": 3}}
-        for number in range(250)
+        Click(f"j{number:03d}", person="ann", kind="rank", at=float(number), rows={"pairs": 3}) for number in range(250)
     ]
-    found = {
-        "version": "v/1", "serving": True, "flag": "", "ancestors": [], "round": 3, "rows": {"pairs": 750},
-        "snapshot": {"hash": "a" * 64}, "people": [], "clicks": clicks,
-    }  # fmt: skip
+    found = VersionLineage(
+        version="v/1",
+        serving=True,
+        flag="",
+        ancestors=[],
+        parent=None,
+        round=3,
+        snapshot=Dataset("s", hash="a" * 64, folder="f"),
+        people=[],
+        rows={"pairs": 750},
+        judgements=len(clicks),
+        clicks=clicks,
+    )
     first, last = lineage_view.version_view(found), lineage_view.version_view(found, 200)
     assert re.findall(r'<tr id="j-(j\d+)">', first)[::99] == ["j249", "j150"]
     assert len(re.findall(r"<tr id=", last)) == 50

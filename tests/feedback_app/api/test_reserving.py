@@ -11,8 +11,12 @@ import openai
 import pytest
 from openai import AsyncOpenAI
 from sqlalchemy import event, text
+from sqlmodel import select
 
 from feedback_app.collect import reserving
+from feedback_app.errors import Conflict
+from feedback_app.store.tables import Conversation, Message
+from tests.feedback_app.builders import completion
 from tests.waiting import until
 
 if TYPE_CHECKING:
@@ -113,6 +117,32 @@ async def test_an_answer_whose_reader_leaves_before_its_first_word_leaves_no_pro
     await raw.parse().close()
     await until(lambda: site.store.reservations.listing() == [])
     assert site.store.tasks.ticket(raw.headers["x-alignloop-ticket"]) is None
+
+
+async def test_what_was_on_its_way_when_its_person_was_erased_is_not_kept(site: Site, ask: Ask) -> None:
+    stream, ticket_id = await begun(site, ask)
+    chi = site.store.people.by_name("chi")
+    assert chi is not None
+    talk = site.store.talk
+    chat = talk.add_conversation(chi.id, "chat")
+    question = talk.add_message(chat.id, None, "user", "my name is Chi")
+    site.store.withdrawals.erase(chi.id)
+    assert site.fake.hold is not None
+    site.fake.hold.set()
+    with pytest.raises(openai.APIError, match="could not be stored"):
+        [chunk async for chunk in stream]
+    for write in (
+        lambda: talk.add_reply(chat.id, question.id, "Hello Chi", completion("policy-0001")),
+        lambda: talk.add_message(chat.id, question.id, "user", "I am Chi"),
+        lambda: talk.add_candidates(chi.id, "typed", "Chi asks", [("a", completion("policy-0001"))]),
+        lambda: talk.rename(chat.id, "Chi"),
+    ):
+        with pytest.raises(Conflict, match="was erased"):
+            write()
+    with site.store.database.read() as session:
+        assert {message.content for message in session.exec(select(Message))} == {""}
+        assert {conversation.title for conversation in session.exec(select(Conversation))} == {""}
+    assert site.store.tasks.ticket(ticket_id) is None
 
 
 async def test_where_the_database_can_only_be_read_nobody_is_answered(site: Site, ask: Ask) -> None:

@@ -53,7 +53,7 @@ async def server(request: pytest.FixtureRequest) -> AsyncIterator[Server]:
     """One for each of uvicorn's parsers."""
     base = PatientH11 if request.param == "h11" else patient_protocol()
     assert (base is PatientH11) == (request.param == "h11")
-    bounds = {"head_s": PATIENT_S, "pace_s": PATIENT_S, "pace_bytes": 1000, "most_idle": 20}
+    bounds = {"head_s": PATIENT_S, "pace_s": PATIENT_S, "pace_bytes": 1000, "take_s": PATIENT_S, "most_idle": 20}
     protocol = type("Hasty", (base,), bounds)
     seen: list[str] = []
     app = FastAPI()
@@ -69,6 +69,18 @@ async def server(request: pytest.FixtureRequest) -> AsyncIterator[Server]:
                 yield b"piece "
                 await asyncio.sleep(PATIENT_S)
             yield b"end"
+
+        return StreamingResponse(pieces())
+
+    @app.get("/endless")
+    async def endless() -> StreamingResponse:
+        async def pieces() -> AsyncIterator[bytes]:
+            try:
+                while True:
+                    yield b"x" * 2**16
+                    await asyncio.sleep(0)  # where nobody listens any more, sending alone never waits
+            finally:
+                seen.append("ended")
 
         return StreamingResponse(pieces())
 
@@ -152,6 +164,23 @@ async def test_an_answer_that_streams_for_longer_than_any_bound_is_whole(server:
     writer.close()
     assert said.count(b"piece ") == 4
     assert b"end" in said
+
+
+async def test_an_answer_that_nobody_takes_ends_and_one_that_is_taken_slowly_does_not(server: Server) -> None:
+    _, writer = await server.connect()
+    slow, its_writer = await server.connect()
+    for each in (writer, its_writer):
+        each.write(b"GET /endless HTTP/1.1\r\nhost: x\r\n\r\n")
+    until_s = time.monotonic() + 6 * PATIENT_S
+    while time.monotonic() < until_s or not server.seen:
+        assert time.monotonic() < until_s + 20
+        await slow.readexactly(2**18)
+        await asyncio.sleep(PATIENT_S / 10)
+    assert server.seen == ["ended"]
+    assert len(server.uvicorn.server_state.connections) == 1
+    its_writer.close()
+    await until(lambda: server.seen == ["ended", "ended"])
+    writer.close()
 
 
 async def test_a_head_without_end_is_refused_while_it_comes(server: Server) -> None:

@@ -75,7 +75,7 @@ async def test_a_turn_given_to_whoever_leaves_at_that_moment_is_not_lost() -> No
     async with held(lane):
         leaves, stays = wait(lane, done, "leaves"), wait(lane, done, "stays")
         await asyncio.sleep(0)
-        lane._next()  # as when the thread becomes free
+        lane.next_turn()  # as when the thread becomes free
         leaves.cancel()
         await asyncio.gather(leaves, return_exceptions=True)
         await asyncio.wait_for(asyncio.shield(asyncio.sleep(0)), 1)

@@ -22,18 +22,18 @@ pytestmark = pytest.mark.slow
 
 
 def new_chat(store: Store, person: Person) -> str:
-    return store.talk.add_conversation(person.id, "chat").id
+    return store.conversations.add_conversation(person.id, "chat").id
 
 
 def head(store: Store, conversation_id: str) -> str:
-    conversation = store.talk.conversation(conversation_id)
+    conversation = store.conversations.conversation(conversation_id)
     assert conversation is not None
     assert conversation.head_id is not None
     return conversation.head_id
 
 
 def completion_of(store: Store, message_id: str) -> Completion:
-    completion = store.talk.completion(message_id)
+    completion = store.conversations.completion(message_id)
     assert completion is not None
     return completion
 
@@ -50,7 +50,7 @@ async def test_a_reply_is_streamed_and_stored_with_how_it_came_to_be(
     finished = events[-1]
     assert isinstance(finished, Finished)
     assert finished.finish_reason == "stop"
-    question, answer = served_store.talk.path(head(served_store, chat))
+    question, answer = served_store.conversations.path(head(served_store, chat))
     assert (question.id, answer.id, answer.content) == (events[0].user_message_id, finished.message_id, "It is Paris.")
     stored = completion_of(served_store, answer.id)
     assert (stored.version, stored.adapter_hash, stored.template_hash) == ("base", "", "t" * 64)
@@ -61,7 +61,7 @@ async def test_a_reply_is_streamed_and_stored_with_how_it_came_to_be(
     assert 0 <= stored.first_token_s <= stored.seconds
     assert stored.sent == [question.id]
     assert vllm.requests[0]["messages"] == [{"role": "user", "content": "What is the capital of France?"}]
-    conversation = served_store.talk.conversation(chat)
+    conversation = served_store.conversations.conversation(chat)
     assert conversation is not None
     assert conversation.title == "What is the capital of France?"
     found = served_store.tasks.ticket(finished.ticket_id)
@@ -79,7 +79,7 @@ async def test_the_conversation_so_far_is_sent(
     await collected(answers.reply(ben, chat, "Hi"))
     await collected(answers.reply(ben, chat, "How are you?"))
     assert [message["content"] for message in vllm.requests[1]["messages"]] == ["Hi", "Hello!", "How are you?"]
-    assert len(served_store.talk.path(head(served_store, chat))) == 4
+    assert len(served_store.conversations.path(head(served_store, chat))) == 4
 
 
 async def test_stopping_keeps_what_had_come_and_says_so(
@@ -93,7 +93,7 @@ async def test_stopping_keeps_what_had_come_and_says_so(
     assert [event.text for event in seen if isinstance(event, Delta)] == ["one", " two"]
     await stream.aclose()
     assert vllm.closed_early == 1
-    answer = served_store.talk.path(head(served_store, chat))[-1]
+    answer = served_store.conversations.path(head(served_store, chat))[-1]
     assert answer.content == "one two"
     stored = completion_of(served_store, answer.id)
     assert (stored.finish_reason, stored.completion_tokens) == ("stopped", 2)
@@ -111,8 +111,8 @@ async def test_a_cancelled_page_keeps_what_had_come(
     reading.cancel()
     with pytest.raises(asyncio.CancelledError):
         await reading
-    await until(lambda: served_store.talk.path(head(served_store, chat))[-1].role == "assistant")
-    answer = served_store.talk.path(head(served_store, chat))[-1]
+    await until(lambda: served_store.conversations.path(head(served_store, chat))[-1].role == "assistant")
+    answer = served_store.conversations.path(head(served_store, chat))[-1]
     assert (answer.content, completion_of(served_store, answer.id).finish_reason) == ("one", "stopped")
 
 
@@ -123,12 +123,15 @@ async def test_stopping_before_the_first_word_leaves_the_question_to_be_tried_ag
     stream = answers.reply(ben, chat, "Hello?")
     assert isinstance(await anext(stream), Started)
     await stream.aclose()
-    question = served_store.talk.path(head(served_store, chat))[-1]
+    question = served_store.conversations.path(head(served_store, chat))[-1]
     assert question.role == "user"
     vllm.queue("Here I am.")
     events = await collected(answers.retry(ben, question.id))
     assert isinstance(events[-1], Finished)
-    assert [message.content for message in served_store.talk.path(head(served_store, chat))] == ["Hello?", "Here I am."]
+    assert [message.content for message in served_store.conversations.path(head(served_store, chat))] == [
+        "Hello?",
+        "Here I am.",
+    ]
 
 
 async def test_a_question_that_was_never_answered_is_replaced_by_the_next(
@@ -154,7 +157,7 @@ async def test_retry_makes_a_sibling_and_keeps_the_earlier_answer(
     assert isinstance(first, Finished)
     second = (await collected(answers.retry(ben, first.message_id)))[-1]
     assert isinstance(second, Finished)
-    siblings = {message.id: message.content for message in served_store.talk.siblings(first.message_id)}
+    siblings = {message.id: message.content for message in served_store.conversations.siblings(first.message_id)}
     assert siblings == {first.message_id: "first", second.message_id: "second"}
     assert head(served_store, chat) == second.message_id
     assert vllm.requests[0]["messages"] == vllm.requests[1]["messages"]
@@ -174,7 +177,7 @@ async def test_a_long_conversation_keeps_the_system_prompt_and_the_newest_turns(
     started, finished = events[0], events[-1]
     assert isinstance(started, Started)
     assert isinstance(finished, Finished)
-    path = served_store.talk.path(finished.message_id)
+    path = served_store.conversations.path(finished.message_id)
     sent = vllm.requests[-1]["messages"]
     assert sent[0] == {"role": "system", "content": "Be kind."}
     assert sent[-1]["content"] == "question 4"
@@ -200,7 +203,7 @@ async def test_a_message_too_long_alone_is_refused_with_its_count_and_not_stored
     chat = new_chat(served_store, ben)
     with pytest.raises(TooLong, match="152 tokens long and the model reads at most 100"):
         await collected(answers.reply(ben, chat, "word " * 150))
-    conversation = served_store.talk.conversation(chat)
+    conversation = served_store.conversations.conversation(chat)
     assert conversation is not None
     assert conversation.head_id is None
 
@@ -215,7 +218,7 @@ async def test_only_ones_own_conversations_can_be_continued(
         await collected(answers.reply(ben, chat, "Hi"))
     with pytest.raises(NotFound):
         await collected(answers.retry(ben, finished.message_id))
-    served_store.talk.delete(chat)
+    served_store.conversations.delete(chat)
     with pytest.raises(NotFound):
         await collected(answers.reply(ada, chat, "Hi"))
     assert len(vllm.requests) == 1
@@ -261,7 +264,7 @@ async def test_an_answer_that_breaks_off_is_kept_as_failed(
     failed = (await collected(answers.reply(ben, chat, "Count")))[-1]
     assert isinstance(failed, Failed)
     assert "cannot be reached" in failed.sentence
-    answer = served_store.talk.path(head(served_store, chat))[-1]
+    answer = served_store.conversations.path(head(served_store, chat))[-1]
     assert (answer.id, answer.content) == (failed.message_id, "one two")
     assert completion_of(served_store, answer.id).finish_reason == "failed"
 
@@ -290,7 +293,7 @@ async def test_an_empty_answer_is_an_answer(answers: Answers, served_store: Stor
     vllm.queue("")
     finished = (await collected(answers.reply(ben, new_chat(served_store, ben), "Go")))[-1]
     assert isinstance(finished, Finished)
-    assert served_store.talk.path(finished.message_id)[-1].content == ""
+    assert served_store.conversations.path(finished.message_id)[-1].content == ""
 
 
 async def test_while_the_model_is_away_a_sentence_says_so_and_nothing_is_stored(
@@ -300,7 +303,7 @@ async def test_while_the_model_is_away_a_sentence_says_so_and_nothing_is_stored(
     chat = new_chat(served_store, ben)
     with pytest.raises(Unavailable, match="may still be loading"):
         await collected(answers.reply(ben, chat, "Hi"))
-    conversation = served_store.talk.conversation(chat)
+    conversation = served_store.conversations.conversation(chat)
     assert conversation is not None
     assert conversation.head_id is None
 

@@ -56,7 +56,7 @@ async def test_a_pair_is_a_fresh_answer_of_each_on_a_random_side(
         person = served_store.people.add(f"person {number}", "annotator", "")
         ticket, task, _ = await pair(comparing, served_store, person)
         assert (task.kind, task.challenger, task.incumbent) == ("compare", milestone.name, "base")
-        wrote = {id: row.version for id, row in served_store.talk.completions(ticket.order).items()}
+        wrote = {id: row.version for id, row in served_store.conversations.completions(ticket.order).items()}
         assert set(wrote.values()) == {milestone.name, "base"}
         left.append(wrote[ticket.order[0]])
     assert set(left) == {milestone.name, "base"}

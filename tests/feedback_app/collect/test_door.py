@@ -29,7 +29,7 @@ def test_a_completion_of_the_door_may_be_judged_by_who_asked(served_store: Store
     ]
     (candidate,) = judgement.candidates
     assert (candidate.text, candidate.version, candidate.correction) == ("Paris.", "base", "It is Paris.")
-    assert served_store.talk.conversations(ben.id, "chat") == []
+    assert served_store.conversations.of(ben.id, "chat") == []
 
 
 def test_several_choices_are_one_ticket_that_only_who_asked_may_judge(

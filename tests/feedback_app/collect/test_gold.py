@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from alignment.dataset.compile import compile_rows
 from feedback_app.collect.answer import Answers
 from feedback_app.collect.judge import compare_verdict, judge
 from feedback_app.collect.tasks import Comparing, PairReady, PairStarted
@@ -17,6 +16,7 @@ from feedback_app.exchange import add_gold, export
 from feedback_app.settings import Settings
 from feedback_app.store.database import Store
 from feedback_app.store.tables import Person
+from tests.alignment.compiled import compile_rows
 from tests.fakes import FakeVllm, collected
 from tests.feedback_app.builders import add_version
 from tests.feedback_app.collect.conftest import PROMPTS
@@ -51,7 +51,7 @@ async def compared(comparing: Comparing, store: Store, person: Person) -> str | 
     found = store.tasks.ticket(ready.ticket_id)
     assert found is not None
     ticket, task = found
-    messages = store.talk.messages(ticket.order)
+    messages = store.conversations.messages(ticket.order)
     assert [messages[id].content for id in ticket.order] == [ready.a_text, ready.b_text]
     judge(store, person, ticket.id, compare_verdict(ticket.order, "a_clearly"))
     return started.prompt if task.gold else None

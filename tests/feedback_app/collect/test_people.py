@@ -12,7 +12,7 @@ from sqlalchemy import text
 from feedback_app.collect import people
 from feedback_app.collect.consent import LINE, consent, has_consented
 from feedback_app.collect.guessing import DEVICE_S, FREE
-from feedback_app.collect.people import Role
+from feedback_app.domain.people import Role
 from feedback_app.errors import Conflict, NotAllowed, NotFound, NotSignedIn, SlowDown, UsageError
 from feedback_app.store.database import Store
 from tests.fakes import Clock

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from alignment.dataset.compile import compile_rows
 from feedback_app.collect import mixed
 from feedback_app.collect.answer import Answers
 from feedback_app.collect.judge import compare_verdict, judge
@@ -16,6 +15,7 @@ from feedback_app.exchange import export
 from feedback_app.settings import Settings
 from feedback_app.store.database import Store
 from feedback_app.store.tables import Person, Task
+from tests.alignment.compiled import compile_rows
 from tests.fakes import FakeVllm, collected
 from tests.feedback_app.builders import add_version
 from tests.feedback_app.collect.conftest import PROMPTS
@@ -46,7 +46,7 @@ async def compared(comparing: Comparing, store: Store, person: Person) -> Task:
     found = store.tasks.ticket(ready.ticket_id)
     assert found is not None
     ticket, task = found
-    messages = store.talk.messages([*ticket.order, task.context_id or ""])
+    messages = store.conversations.messages([*ticket.order, task.context_id or ""])
     assert [messages[id].content for id in ticket.order] == [ready.a_text, ready.b_text]
     assert messages[task.context_id or ""].content == started.prompt
     judge(store, person, ticket.id, compare_verdict(ticket.order, "a_clearly"))

@@ -65,7 +65,7 @@ async def test_a_page_samples_nothing_and_stores_nothing_while_nothing_can_be_st
     ada: Person,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    conversation = served_store.talk.add_conversation(ada.id, "chat")
+    conversation = served_store.conversations.add_conversation(ada.id, "chat")
     done = (await collected(answers.reply(ada, conversation.id, "Hello")))[-1]
     assert isinstance(done, Finished)
     asked = len(vllm.requests)
@@ -81,13 +81,13 @@ async def test_a_page_samples_nothing_and_stores_nothing_while_nothing_can_be_st
     with pytest.raises(Unavailable, match="Make room in"):
         await comparing.next_ranking(ada, 3)
     assert len(vllm.requests) == asked
-    assert len(served_store.talk.thread(conversation.id)) == 2
+    assert len(served_store.conversations.thread(conversation.id)) == 2
 
 
 async def test_what_is_stored_is_no_longer_promised(
     answers: Answers, comparing: Comparing, served_store: Store, ada: Person
 ) -> None:
-    conversation = served_store.talk.add_conversation(ada.id, "chat")
+    conversation = served_store.conversations.add_conversation(ada.id, "chat")
     done = (await collected(answers.reply(ada, conversation.id, "Hello")))[-1]
     assert isinstance(done, Finished)
     await collected(answers.retry(ada, done.message_id))

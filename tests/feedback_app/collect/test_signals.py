@@ -11,11 +11,12 @@ import pytest
 from alignment.dataset.compile import Signal as Compiled
 from feedback_app.collect import consent, signals
 from feedback_app.collect.signals import Signals, edit_distance, is_thanks
+from feedback_app.domain.judging import Signal
 from feedback_app.errors import Conflict, NotAllowed, Unavailable, UsageError
-from feedback_app.settings import Settings, Signal, read_settings
+from feedback_app.settings import Settings, read_settings
 from feedback_app.store.database import Store
 from feedback_app.store.tables import Person
-from tests.feedback_app.store.test_signals import answered
+from tests.feedback_app.builders import answered
 
 ALL = frozenset(Signal)
 
@@ -74,7 +75,7 @@ def test_a_stop_is_one_only_where_the_answer_was_cut(sqlite_store: Store, ada: P
     watching.stopped(ada, answer.conversation_id)
     assert kept(sqlite_store) == []
     with sqlite_store.database.write() as session:
-        row = sqlite_store.talk.completion(answer.id)
+        row = sqlite_store.conversations.completion(answer.id)
         assert row is not None
         row.finish_reason = "stopped"
         session.merge(row)

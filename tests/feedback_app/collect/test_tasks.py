@@ -34,7 +34,7 @@ def ticket_of(store: Store, ticket_id: str) -> tuple[Ticket, Task]:
 
 
 def texts_in_order(store: Store, ticket: Ticket) -> list[str]:
-    messages = store.talk.messages(ticket.order)
+    messages = store.conversations.messages(ticket.order)
     return [messages[id].content for id in ticket.order]
 
 
@@ -63,7 +63,7 @@ async def test_a_pair_is_streamed_and_its_ticket_knows_the_sides(
     first, second = vllm.requests
     assert first["seed"] != second["seed"]
     assert first["messages"] == second["messages"] == [{"role": "user", "content": started.prompt}]
-    completions = served_store.talk.completions(ticket.order)
+    completions = served_store.conversations.completions(ticket.order)
     assert {completion.sent[0] for completion in completions.values()} == {task.context_id}
 
 
@@ -93,7 +93,7 @@ async def test_a_reload_in_the_middle_follows_the_pair_that_is_being_made(
     await stream.aclose()  # the page is gone; the pair is still being made
     vllm_replies = asyncio.create_task(collected(comparing.next_pair(ada)))
     await asyncio.sleep(0)
-    for request in list(comparing._making.values()):
+    for request in list(comparing.making.values()):
         assert request.events[:3] == seen
     assert not vllm_replies.done()
     await release(vllm, vllm_replies)
@@ -147,7 +147,7 @@ async def test_a_pair_of_a_challenger_is_blind_and_against_the_incumbent(
         assert ready.ticket_id != stale.ticket_id
         ticket, task = ticket_of(served_store, ready.ticket_id)
         assert (task.challenger, task.incumbent) == ("policy-0001", "base")
-        completions = served_store.talk.completions(ticket.order)
+        completions = served_store.conversations.completions(ticket.order)
         assert {completion.version for completion in completions.values()} == {"base", "policy-0001"}
         left.append(completions[ticket.order[0]].version)
         judge(served_store, ada, ticket.id, compare_verdict(ticket.order, "a_clearly"))
@@ -186,7 +186,7 @@ async def test_a_typed_prompt_makes_a_new_pair(comparing: Comparing, served_stor
     assert (started.prompt, started.generated) == ("Tell me a story.", True)
     _, task = ticket_of(served_store, ready.ticket_id)
     assert task.context_id is not None
-    assert served_store.talk.path(task.context_id)[-1].content == "Tell me a story."
+    assert served_store.conversations.path(task.context_id)[-1].content == "Tell me a story."
     with pytest.raises(TooLong):
         await collected(comparing.next_pair(ada, "word " * 200))
     with pytest.raises(UsageError, match="Write a prompt"):
@@ -267,7 +267,7 @@ async def test_a_broken_answer_leaves_no_pair(
     vllm.queue(Reply("one two", break_at=1), Reply("three four"))
     with pytest.raises(Unavailable):
         await collected(comparing.next_pair(ada))
-    assert served_store.talk.conversations(ada.id, "compare") == []
+    assert served_store.conversations.of(ada.id, "compare") == []
 
 
 async def test_a_ranking_holds_different_answers_in_a_drawn_order(

@@ -34,7 +34,7 @@ def taken(answers: Answers) -> Iterator[list[Claim]]:
 
 
 def chat_of(store: Store, person: Person) -> str:
-    return store.talk.add_conversation(person.id, "chat").id
+    return store.conversations.add_conversation(person.id, "chat").id
 
 
 async def test_an_answer_that_waits_says_its_place_and_then_comes(
@@ -92,7 +92,7 @@ async def test_too_many_at_once_is_refused_before_anything_is_stored(
     chat = chat_of(served_store, ben)
     with pytest.raises(TooMany):
         await collected(answers.reply(ben, chat, "Hello?"))
-    conversation = served_store.talk.conversation(chat)
+    conversation = served_store.conversations.conversation(chat)
     assert conversation is not None
     assert conversation.head_id is None
 
@@ -189,7 +189,7 @@ async def test_old_turns_that_cannot_fit_are_left_out_without_being_counted(
     parent = None
     for number in range(200):
         role = "assistant" if number % 2 else "user"
-        parent = served_store.talk.add_message(chat, parent, role, "x" * 400).id
+        parent = served_store.conversations.add_message(chat, parent, role, "x" * 400).id
     counted: list[int] = []
     count = vllm.tokenize
 

@@ -19,7 +19,7 @@ def rows(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, **settings: str) -> di
     for name, value in {"ALIGNLOOP_HOME": str(tmp_path / "home"), "ALIGNLOOP_VLLM_PORT": "9", **settings}.items():
         monkeypatch.setenv(name, value)
     # Importing torch takes seconds and is the subject of the install test.
-    monkeypatch.setattr(doctor, "_imports", lambda *names: True)
+    monkeypatch.setattr(doctor, "can_import", lambda *names: True)
     return {row.name: row for row in doctor.examine()}
 
 
@@ -60,7 +60,7 @@ def test_versions_whose_files_changed_and_a_vllm_of_another_model_are_broken(
     async def listed(settings: object) -> dict[str, ServedModel]:
         return {"base": ServedModel("base", None, 512, "/models/another")}
 
-    monkeypatch.setattr(doctor, "_listed", listed)
+    monkeypatch.setattr(doctor, "listed_models", listed)
     found = rows(monkeypatch, tmp_path)["served"]
     assert found.state == "broken"
     assert "policy-0001 cannot be served: " in found.found
@@ -80,6 +80,22 @@ def test_the_lock_is_read_for_this_machine(monkeypatch: pytest.MonkeyPatch, tmp_
     assert dict(doctor.locked(lock)) == {"a-b": "1.0", "c": "2.0+cpu"}
     monkeypatch.setattr(doctor.platform, "machine", lambda: "x86_64")
     assert dict(doctor.locked(lock))["only"] == "3"
+
+
+def test_a_python_without_a_lock_is_broken_and_one_with_a_lock_is_not(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    lock = tmp_path / "lock.txt"
+    lock.write_text('# Python: 3.11 3.13\na==1\nlater==2 ; python_version >= "3.99"\n')
+    monkeypatch.setattr(doctor, "lock_file", lambda gpu: lock)
+    assert dict(doctor.locked(lock)) == {"a": "1"}
+    for version, state in {"3.13.2": "ok", "3.12.9": "broken", "3.11.0": "ok"}.items():
+        monkeypatch.setattr(doctor.platform, "python_version", lambda version=version: version)
+        monkeypatch.setattr(doctor.platform, "python_version_tuple", lambda version=version: tuple(version.split(".")))
+        found = {row.name: row for row in doctor.examine()}["python"]
+        assert found.state == state, version
+    monkeypatch.setattr(doctor.platform, "python_version_tuple", lambda: ("3", "12", "9"))
+    assert "3.11, 3.13" in {row.name: row for row in doctor.examine()}["python"].next
 
 
 def test_the_shipped_locks_name_every_package_once_and_leave_out_what_breaks() -> None:

@@ -10,15 +10,15 @@ from typing import Any
 
 import pytest
 
-from alignment.dataset.compile import Compiled, compile_rows
 from alignment.dataset.judgement import Kind
 from alignment.dataset.reading.formats import FORMATS, detect
 from feedback_app.collect.judge import judge
+from feedback_app.domain.conversations import Purpose
 from feedback_app.errors import UsageError
 from feedback_app.exchange import bring_in, export
 from feedback_app.loop.rules import rules_of
 from feedback_app.store.database import Store
-from feedback_app.store.imports import PURPOSE
+from tests.alignment.compiled import Compiled, compile_rows
 from tests.feedback_app.builders import show
 
 pytestmark = pytest.mark.slow
@@ -192,7 +192,7 @@ def test_the_source_is_kept_with_every_judgement(sqlite_store: Store, tmp_path: 
     bring_in(sqlite_store, jsonl(tmp_path / "friends.jsonl", RECORDS["trl"]))
     (judgement,) = sqlite_store.judgements.export()
     assert judgement.task.startswith("import-")
-    (conversation,) = sqlite_store.talk.conversations(judgement.person, PURPOSE)
+    (conversation,) = sqlite_store.conversations.of(judgement.person, Purpose.IMPORT)
     assert (conversation.id, conversation.title) == (judgement.conversation, "trl: friends.jsonl")
 
 
@@ -462,3 +462,47 @@ def test_import_works_on_every_database(store: Store, tmp_path: Path) -> None:
         assert sum(found["imported"].values()) == 1
         assert found["skipped"] == {"imported before": 1}
     assert store.judgements.counts()["total"] == 3
+
+
+def test_parquet_holds_the_rows_of_a_round_with_weights_judgements_and_sides(
+    sqlite_store: Store, tmp_path: Path
+) -> None:
+    from alignment.dataset.frames import read_snapshot
+
+    done = export(whatever(sqlite_store), "parquet", tmp_path / "out")
+    rows, frames = rows_of(sqlite_store), read_snapshot(tmp_path / "out")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "groups.parquet",
+        "marks.parquet",
+        "pairs.parquet",
+        "sft.parquet",
+    ]
+    assert total(done) == len(rows.pairs) + len(rows.marks) + len(rows.sft) + len(rows.groups)
+    for name in ("pairs", "marks", "sft", "groups"):
+        frame, expected = getattr(frames, name), getattr(rows, name)
+        assert expected
+        written = {(tuple(line.judgements), line.weight, line.split) for line in frame.itertuples()}
+        assert written == {(row.judgements, row.weight, row.split) for row in expected}
+    assert {turns[0]["content"] for turns in frames.pairs["chosen"]} == {row.chosen for row in rows.pairs}
+    assert len(frames.judgements) == 0
+
+
+def test_parquet_of_an_empty_database_has_its_columns(sqlite_store: Store, tmp_path: Path) -> None:
+    from alignment.dataset.frames import read_snapshot
+
+    assert export(sqlite_store, "parquet", tmp_path / "out")["written"] == {}
+    frames = read_snapshot(tmp_path / "out")
+    assert len(frames.pairs) == 0
+    assert {"prompt", "chosen", "rejected", "weight", "judgements", "split"} <= set(frames.pairs.columns)
+
+
+def test_parquet_replaces_personal_data_when_asked_and_keeps_ids(sqlite_store: Store, tmp_path: Path) -> None:
+    from alignment.dataset.frames import read_snapshot, text_of
+
+    record = {"prompt": "Mail ann@example.org", "chosen": "To ann@example.org.", "rejected": "No."}
+    bring_in(sqlite_store, jsonl(tmp_path / "a.jsonl", record))
+    done = export(sqlite_store, "parquet", tmp_path / "out", "replace")
+    assert done["personal"]["found"]["EMAIL"] == done["personal"]["rows"] > 0
+    pairs = read_snapshot(tmp_path / "out").pairs
+    assert list(text_of(pairs["chosen"])) == ["To <EMAIL_1>."]
+    assert [tuple(ids) for ids in pairs["judgements"]] == [row.judgements for row in rows_of(sqlite_store).pairs]

@@ -12,14 +12,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alignment.dataset.compile import Rules, compile_rows
+from alignment.dataset.compile import Rules
 from alignment.dataset.compile.ranked_groups import tie_groups
-from alignment.dataset.compile.splits import split_of
+from alignment.dataset.compile.stream import Stream
 from alignment.dataset.judgement import Judgement
 from alignment.dataset.reading.formats import Feedback, Kind
 from alignment.dataset.reading.formats.feedback import demonstration, mark, pair
 from feedback_app.exchange.exporting import SPLITS, Exported
 from tests.alignment.builders import any_judgements, vote
+from tests.alignment.compiled import compile_rows
 
 pytestmark = pytest.mark.slow
 
@@ -46,8 +47,10 @@ def test_what_is_exported_row_by_row_is_what_memory_gives(
     if with_gold:
         judgements = [*judgements, replace(vote(900), gold=True)]
     said = [each for each in judgements if each.gold is None]
-    sides = split_of(said, 0)
     with tempfile.TemporaryDirectory() as scratch:
+        (Path(scratch) / "sides").mkdir()
+        stream = Stream(said, Path(scratch) / "sides")
+        sides = {each.id: stream.side(each) for each in said}
         exported = Exported(iter(judgements), Path(scratch), Rules())
         assert exported.judgements == len(judgements)
         for kind in (Kind.PAIR, Kind.MARK, Kind.DEMONSTRATION):

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from alignment.dataset.compile import compile_rows
 from feedback_app.errors import UsageError
 from feedback_app.exchange import bring_in, export
 from feedback_app.loop.rules import rules_of
 from feedback_app.store.database import Store
+from tests.alignment.compiled import compile_rows
 
 ROOT = Path(__file__).resolve().parents[3]
 REAL = Path(os.environ.get("ALIGNLOOP_TEST_REAL") or ROOT.parent / "shared" / "real")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from feedback_app.store.database import Store, open_store
+from tests.feedback_app.loop.bench import Bench
 
 
 @pytest.fixture
@@ -16,3 +17,9 @@ def live_store(tmp_path: Path) -> Iterator[Store]:
     store = open_store(f"sqlite:///{tmp_path / 'alignloop.db'}")
     yield store
     store.close()
+
+
+@pytest.fixture
+def make(live_store: Store, tmp_path: Path) -> Callable[..., Bench]:
+    """Makes a bench with settings."""
+    return lambda **settings: Bench(live_store, tmp_path / "home", **settings)

@@ -16,16 +16,10 @@ from feedback_app.loop.training import artifacts
 from feedback_app.loop.versions import register_artifact
 from feedback_app.store.database import Store
 from feedback_app.store.tables import Attempt, Round
+from tests.feedback_app.loop.bench import Bench
 from tests.feedback_app.loop.parts import serve_base
-from tests.feedback_app.loop.test_worker import Bench
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture
-def make(live_store: Store, tmp_path: Path) -> Callable[..., Bench]:
-    """Makes a bench with settings."""
-    return lambda **settings: Bench(live_store, tmp_path / "home", **settings)
 
 
 def start(bench: Bench, **settings: Any) -> Round:
@@ -46,7 +40,7 @@ async def test_a_ppo_round_trains_a_reward_model_and_then_from_it(make: Callable
     bench = make()
     await bench.begin()
     asked = start(bench, beta=0.2, **{"reward.epochs": 2})
-    turn = await bench.worker.turn()
+    turn = await bench.worker.run_next_round()
     assert turn is not None
     assert turn.status == "held", turn.reasons
     report = round_report(bench.store, turn)
@@ -75,7 +69,7 @@ async def test_a_worker_that_takes_over_goes_on_at_the_stage_that_was_not_comple
         await bench.until(lambda: any(attempt.pid for attempt in attempts_of(bench, asked.id, "ppo")))
     first = attempts_of(bench, asked.id, "ppo")
     (Path(first[0].folder).parent / "go").touch()
-    turn = await bench.new_worker().turn()
+    turn = await bench.new_worker().run_next_round()
     assert turn is not None
     assert turn.status == "held", turn.reasons
     assert len(attempts_of(bench, asked.id, "reward")) == 1
@@ -100,7 +94,7 @@ async def test_a_chain_without_enough_to_compare_fails_before_it_starts(make: Ca
     bench = make()
     await bench.begin(pairs=3)
     start(bench)
-    turn = await bench.worker.turn()
+    turn = await bench.worker.run_next_round()
     assert turn is not None
     assert (turn.status, turn.reasons[0][:42]) == ("failed", "There are 3 pairs to train on and 8 are ne")
 
@@ -109,7 +103,7 @@ async def test_likes_and_dislikes_are_what_a_kto_round_asks_for(make: Callable[.
     bench = make()
     await bench.begin()
     start_round(bench.store, "kto")
-    turn = await bench.worker.turn()
+    turn = await bench.worker.run_next_round()
     assert turn is not None
     assert turn.status == "failed"
     assert turn.reasons[0] == "kto needs at least one like; this snapshot has 0 likes and 0 dislikes."
@@ -138,7 +132,7 @@ async def test_a_constitution_round_trains_on_the_rows_that_its_first_stage_made
     bench = make()
     await bench.begin(pairs=1)
     asked = start_round(bench.store, "constitution", settings={"beta": 0.2, "constitution.count": 32})
-    turn = await bench.worker.turn()
+    turn = await bench.worker.run_next_round()
     assert turn is not None
     assert turn.status == "held", turn.reasons
     rows, dpo = spec_of(bench, asked.id, "constitution"), spec_of(bench, asked.id, "dpo")

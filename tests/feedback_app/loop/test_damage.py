@@ -44,7 +44,7 @@ class Home:
         """What the worker does every two seconds."""
         await self.duty.once()
         fall_back(self.store, self.duty.refused, self.duty.loaded)
-        self.store.beats.beat(WORKER, self.duty.state())
+        self.store.heartbeats.beat(WORKER, self.duty.state())
 
     def meaning(self) -> str:
         published = self.store.versions.published()
@@ -410,7 +410,7 @@ async def test_a_refused_version_is_tried_again_when_asked_or_after_a_while_and_
     await home.duty.once()
     assert tries == []
     clock.pass_s(1)
-    home.store.beats.beat("wanted:policy-0001", {})
+    home.store.heartbeats.beat("wanted:policy-0001", {})
     await home.duty.once()
     assert len(tries) == 1
     clock.pass_s(RETRY_S)

@@ -115,7 +115,7 @@ async def test_a_killed_training_is_a_reason_and_the_next_round_works(live_store
     judge_some(live_store)
     first = start_round(live_store, "dpo")
     assert first.id is not None
-    turning = asyncio.create_task(worker.turn())
+    turning = asyncio.create_task(worker.run_next_round())
     await until(lambda: training(live_store, first.id or 0), DEADLINE_S)
     attempt = training(live_store, first.id)
     assert attempt is not None
@@ -130,7 +130,7 @@ async def test_a_killed_training_is_a_reason_and_the_next_round_works(live_store
     second = start_round(live_store, "dpo")
     (home / "rounds" / f"{second.id:04d}").mkdir(parents=True)
     (home / "rounds" / f"{second.id:04d}" / "go").touch()
-    turn = await worker.turn()
+    turn = await worker.run_next_round()
     assert turn is not None
     assert turn.status == "held", turn.reasons
 
@@ -233,7 +233,7 @@ async def turned(store: Store, home: Path, mode: str) -> Round:
     await worker.begin()
     judge_some(store)
     start_round(store, "dpo")
-    turn = await asyncio.wait_for(worker.turn(), DEADLINE_S)
+    turn = await asyncio.wait_for(worker.run_next_round(), DEADLINE_S)
     assert turn is not None
     return turn
 
@@ -277,7 +277,7 @@ class Everything:
         await self.worker.begin()
         judge_some(self.store)
         start_round(self.store, "dpo", settings={"epochs": 2, **settings})
-        turn = await self.worker.turn()
+        turn = await self.worker.run_next_round()
         assert turn is not None
         return turn
 

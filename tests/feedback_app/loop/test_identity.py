@@ -69,7 +69,7 @@ def test_a_milestone_is_its_weights(tmp_path: Path) -> None:
         form="adapter",
         path=str(tmp_path),
         base_hash="b",
-        artifact_hash=artifact._fingerprint(tmp_path / WEIGHTS)["sha256"],
+        artifact_hash=artifact.fingerprint(tmp_path / WEIGHTS)["sha256"],
         created_at=0.0,
     )
     assert Files().problem(milestone) == ""

@@ -24,8 +24,8 @@ from feedback_app.store.tables import Person
 from feedback_app.ui.operate_panels import evidence
 from tests.alignment.tiny_model import make_tiny_model
 from tests.feedback_app.builders import completion
+from tests.feedback_app.loop.bench import Bench
 from tests.feedback_app.loop.parts import compared, serve_base
-from tests.feedback_app.loop.test_worker import Bench
 
 TOOL = {"left_out": {"template": 1}, "left_out_rows": {"template": {"words": "<tool>", "judgements": ["j1"]}}}
 SAID = "1 refused by the model's chat template (<tool>)"
@@ -80,7 +80,7 @@ async def test_a_round_shows_what_its_stages_left_out(live_store: Store, tmp_pat
     bench = Bench(live_store, tmp_path / "home", mode="leaves-out")
     await bench.begin()
     round_id = bench.start()
-    turn = await bench.worker.turn()
+    turn = await bench.worker.run_next_round()
     assert turn is not None
     assert turn.status == "held", turn.reasons
     rows = round_report(live_store, bench.get(round_id))["rows"]

@@ -11,9 +11,10 @@ from sqlmodel import SQLModel
 
 from alignment.dataset.erasure import erase_judgements
 from alignment.dataset.snapshot import verify_snapshot
+from feedback_app.domain.lineage import PersonLineage, UsedIn, VersionLineage
 from feedback_app.errors import Conflict, NotFound, UsageError
 from feedback_app.loop.erasure import erase
-from feedback_app.loop.lineage import check_start, flag_of, lineage, nearest_clean
+from feedback_app.loop.lineage import check_start, flag_of, lineage, nearest_clean, person_lineage
 from feedback_app.loop.rounds import start_round
 from feedback_app.loop.rules import promotions_since, rules_of
 from feedback_app.loop.snapshot_round import freeze
@@ -80,17 +81,19 @@ def test_a_version_names_the_clicks_and_the_people_behind_it(store: Store, peopl
     turn, snapshot = turned(store, tmp_path)
     version_of(store, turn, "policy-0001")
     found = lineage(store, "policy-0001")
-    assert (found["version"], found["ancestors"], found["round"]) == ("policy-0001", ["base"], turn.id)
-    assert [(each["name"], each["judgements"]) for each in found["people"]] == [("ann", 4), ("bob", 2)]
+    assert isinstance(found, VersionLineage)
+    assert found.snapshot is not None
+    assert (found.version, found.ancestors, found.round) == ("policy-0001", ["base"], turn.id)
+    assert [(each.name, each.judgements) for each in found.people] == [("ann", 4), ("bob", 2)]
     training = {
         id
         for line in (Path(snapshot.folder) / "pairs.jsonl").read_text().splitlines()
         if json.loads(line)["split"] == "train"
         for id in json.loads(line)["judgements"]
     }
-    assert {click["judgement"] for click in found["clicks"]} == training
-    assert {click["rows"]["pairs"] for click in found["clicks"]} == {1}
-    assert (found["flag"], found["snapshot"]["hash"]) == ("", snapshot.hash)
+    assert {click.judgement for click in found.clicks} == training
+    assert {click.rows["pairs"] for click in found.clicks} == {1}
+    assert (found.flag, found.snapshot.hash) == ("", snapshot.hash)
 
 
 def test_a_person_sees_where_theirs_went(store: Store, people: Named, tmp_path: Path) -> None:
@@ -101,17 +104,20 @@ def test_a_person_sees_where_theirs_went(store: Store, people: Named, tmp_path: 
     later, _ = turned(store, tmp_path)
     version_of(store, later, "policy-0002", parent="policy-0001")
     found = lineage(store, "ann")
-    assert (found["person"], found["judgements"]) == ("ann", 4)
-    assert found["snapshots"][0] == {"id": snapshot.id, "judgements": 4, "rounds": [turn.id]}
-    assert [(each["version"], each["judgements"]) for each in found["versions"]] == [
+    assert isinstance(found, PersonLineage)
+    assert (found.person, found.judgements) == ("ann", 4)
+    assert found.snapshots[0] == UsedIn(snapshot.id, 4, [turn.id])
+    assert [(each.version, each.judgements) for each in found.versions] == [
         ("policy-0001", 4),
         ("policy-0002", 8),
     ]
-    assert lineage(store, "bob")["versions"] == []
+    assert person_lineage(store, people["bob"]).versions == []
 
 
 def test_a_base_has_no_clicks_and_an_unknown_name_is_a_sentence(store: Store, people: Named) -> None:
-    assert lineage(store, "base")["clicks"] == []
+    base = lineage(store, "base")
+    assert isinstance(base, VersionLineage)
+    assert base.clicks == []
     with pytest.raises(NotFound, match="neither a version nor a person called nobody"):
         lineage(store, "nobody")
 
@@ -155,7 +161,7 @@ def test_after_a_withdrawal_the_snapshot_is_that_of_a_database_without_the_perso
 
 def test_what_others_said_of_ones_own_words_goes_with_them(store: Store, people: Named, tmp_path: Path) -> None:
     ann, bob = people["ann"], people["bob"]
-    context, answers = store.talk.add_candidates(
+    context, answers = store.conversations.add_candidates(
         bob.id, "typed", "I live at 7 Elm Road", [("Noted.", completion()), ("How nice!", completion())]
     )
     drawn = show(store, bob, prompt="Name a fruit.")
@@ -203,10 +209,12 @@ def test_signals_enter_a_snapshot_where_they_are_on_and_votes_bear_them_out_and_
     assert bob.id in {person.id for person, _ in store.rounds.people_in(with_bob.id)}
     turn = next(turn for turn in store.rounds.listing() if turn.snapshot_id == with_bob.id)
     version_of(store, turn, "policy-0001")
-    clicks = [click for click in lineage(store, "policy-0001")["clicks"] if click["kind"] == "copy"]
-    assert {click["person"] for click in clicks} == {"ann", "bob"}
-    assert {tuple(click["rows"].items()) for click in clicks} == {(("marks", 1),)}
-    theirs = [click["judgement"].encode() for click in clicks if click["person"] == "bob"]
+    found = lineage(store, "policy-0001")
+    assert isinstance(found, VersionLineage)
+    clicks = [click for click in found.clicks if click.kind == "copy"]
+    assert {click.person for click in clicks} == {"ann", "bob"}
+    assert {tuple(click.rows.items()) for click in clicks} == {(("marks", 1),)}
+    theirs = [click.judgement.encode() for click in clicks if click.person == "bob"]
     assert any(id in (Path(with_bob.folder) / "marks.jsonl").read_bytes() for id in theirs)
     erase(store, bob)
     assert not any(id in b"".join(bytes_of(with_bob.folder).values()) for id in theirs)
@@ -253,9 +261,11 @@ def test_a_round_continues_from_a_clean_version_or_names_the_nearest(
 
 def chat(store: Store, person: Person, said: str) -> None:
     """One chat turn, liked with a comment."""
-    conversation = store.talk.add_conversation(person.id, "chat", said[:80])
-    message = store.talk.add_message(conversation.id, None, "user", said)
-    reply = store.talk.add_reply(conversation.id, message.id, f"You said {said}.", completion(sent=[message.id]))
+    conversation = store.conversations.add_conversation(person.id, "chat", said[:80])
+    message = store.conversations.add_message(conversation.id, None, "user", said)
+    reply = store.conversations.add_reply(
+        conversation.id, message.id, f"You said {said}.", completion(sent=[message.id])
+    )
     task = store.tasks.add("like", message.id, [reply.id])
     ticket = store.tasks.issue(task.id, person.id, [reply.id], 1e12)
     store.judgements.record(ticket.id, person.id, {"marks": {reply.id: "good"}, "comment": f"{said}, indeed"})
@@ -299,7 +309,7 @@ def test_erasure_leaves_no_text_in_database_or_snapshots_and_flags_versions(
     assert gone is not None
     assert (gone.name.startswith("erased-"), gone.disabled, gone.password_hash) == (True, True, "")
     assert flag_of(store, version) == "trained on judgements of one person whose texts were erased"
-    assert lineage(store, gone.name)["versions"][0]["serving"]
+    assert person_lineage(store, gone).versions[0].serving
     assert erase(store, gone)["snapshots"] == 0  # again changes nothing more
 
 

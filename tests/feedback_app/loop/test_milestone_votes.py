@@ -25,9 +25,9 @@ from feedback_app.store.tables import Person, Round, Version
 from feedback_app.ui.operate_panels import evidence
 from serving.errors import VllmError
 from tests.fakes import Clock, FakeVllm
+from tests.feedback_app.loop.bench import Bench
 from tests.feedback_app.loop.fake_stage import adapter
 from tests.feedback_app.loop.parts import serve_base, vote
-from tests.feedback_app.loop.test_worker import Bench
 
 pytestmark = pytest.mark.slow
 
@@ -52,7 +52,7 @@ class Desk:
         Asking(out or self.out, 0.0)(step, str(folder), judgements)
 
     async def look(self, out: Path | None = None) -> None:
-        await self.watching._look(out or self.out)
+        await self.watching.look(out or self.out)
 
     def answered(self, step: int, judgements: int) -> Votes:
         """What the stage would have if it looked now."""
@@ -120,7 +120,7 @@ async def test_the_same_weights_asked_about_again_have_their_votes_and_need_not_
     (milestone,) = desk.shown()
     for _ in range(2):
         vote(desk.store, desk.ann, milestone.name, "win")
-    desk.watching._let_go()
+    desk.watching.let_go()
     await desk.unloaded()
     again = desk.out.with_name("ppo-2")
     desk.ask(12, 2, again)
@@ -154,7 +154,7 @@ async def test_scripted_votes_are_marked_and_count_only_where_they_do_for_a_chal
     await desk.look()
     assert desk.answered(12, 4) == Votes(1.0, 2, scripted=1)
     strict = Watching(sqlite_store, desk.reconcile, desk.turn, desk.base, desk.home, scripted_count=False)
-    await strict._look(desk.out)
+    await strict.look(desk.out)
     assert desk.answered(12, 4) == Votes(0.0, 1)
 
 
@@ -186,7 +186,7 @@ async def test_while_vllm_is_away_the_stage_waits_and_is_answered_when_it_is_bac
 async def test_an_error_is_no_end_and_being_cancelled_lets_the_milestone_go(desk: Desk) -> None:
     folder_of(desk.out).mkdir(parents=True)
     Asking(desk.out, 0.0)(12, str(desk.out / "gone"), 4)
-    desk.watching._poll_s = 0.01
+    desk.watching.poll_s = 0.01
     following = asyncio.create_task(desk.watching.follow(desk.out))
     await asyncio.sleep(0.1)
     desk.ask(12, 4)
@@ -271,7 +271,7 @@ async def turned(bench: Bench, outcomes: dict[int, list[str]]) -> tuple[Round, l
     start_round(bench.store, "ppo", settings=WATCH)
     ann = bench.store.people.by_name("ann")
     assert ann is not None
-    turning = asyncio.create_task(bench.worker.turn())
+    turning = asyncio.create_task(bench.worker.run_next_round())
     said = await people_vote(bench, ann, outcomes)
     turn = await asyncio.wait_for(turning, 60)
     assert turn is not None
@@ -304,7 +304,7 @@ async def test_a_stage_killed_while_people_are_asked_keeps_their_votes_and_asks_
     turn_id = start_round(bench.store, "ppo", settings=WATCH).id
     ann = bench.store.people.by_name("ann")
     assert ann is not None
-    turning = asyncio.create_task(bench.worker.turn())
+    turning = asyncio.create_task(bench.worker.run_next_round())
     await bench.until(lambda: shown(bench))
     (first,) = shown(bench)
     vote(bench.store, ann, first.name, "win")

@@ -46,7 +46,7 @@ async def test_a_vllm_that_nobody_stops_is_a_reason(sqlite_store: Store) -> None
 
 
 def test_a_worker_that_died_does_not_keep_vllm_down(sqlite_store: Store, clock: Clock) -> None:
-    sqlite_store.beats.beat("vllm-wanted", {"state": "stopped", "round": 1})
+    sqlite_store.heartbeats.beat("vllm-wanted", {"state": "stopped", "round": 1})
     assert is_paused(sqlite_store)
     clock.pass_s(STOPPED_S)
     assert not is_paused(sqlite_store)

@@ -91,7 +91,7 @@ class Home:
         for _ in range(times):
             await self.duty.once()
             fall_back(self.store, self.duty.refused, self.duty.loaded)
-            self.store.beats.beat(WORKER, self.duty.state())
+            self.store.heartbeats.beat(WORKER, self.duty.state())
 
     async def says(self, model: str = "") -> str:
         """What people are answered now."""

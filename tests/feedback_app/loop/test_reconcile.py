@@ -199,7 +199,7 @@ def test_asking_for_a_version_without_a_worker_is_refused_at_once(sqlite_store: 
     version = publish_adapter(sqlite_store)
     with pytest.raises(Unavailable, match="alignloop worker"):
         ask_for(sqlite_store, version)
-    sqlite_store.beats.beat(WORKER, {"loaded": ["policy-0001"]})
+    sqlite_store.heartbeats.beat(WORKER, {"loaded": ["policy-0001"]})
     clock.pass_s(60)
     with pytest.raises(Unavailable, match="alignloop worker"):
         ask_for(sqlite_store, version)
@@ -208,7 +208,7 @@ def test_asking_for_a_version_without_a_worker_is_refused_at_once(sqlite_store: 
 def test_asking_for_a_version_makes_the_worker_want_it(sqlite_store: Store) -> None:
     publish_adapter(sqlite_store, "policy-0001")
     version = add_version(sqlite_store, "policy-0002", form="adapter")
-    sqlite_store.beats.beat(WORKER, {"loaded": ["policy-0001"]})
+    sqlite_store.heartbeats.beat(WORKER, {"loaded": ["policy-0001"]})
     asking = threading.Thread(target=ask_for, args=(sqlite_store, version), kwargs={"poll_s": 0.01})
     asking.start()
     try:
@@ -216,6 +216,6 @@ def test_asking_for_a_version_makes_the_worker_want_it(sqlite_store: Store) -> N
             assert asking.is_alive()
             asking.join(0.01)
     finally:
-        sqlite_store.beats.beat(WORKER, {"loaded": ["policy-0001", "policy-0002"]})
+        sqlite_store.heartbeats.beat(WORKER, {"loaded": ["policy-0001", "policy-0002"]})
         asking.join(10)
     assert not asking.is_alive()

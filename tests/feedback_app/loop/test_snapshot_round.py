@@ -13,7 +13,7 @@ from alignment.dataset.compile.personal import Handling
 from alignment.dataset.snapshot import verify_snapshot
 from feedback_app.collect.judge import judge
 from feedback_app.errors import RoundFailed
-from feedback_app.loop.round_steps import Loop
+from feedback_app.loop.round_steps import WorkerSteps
 from feedback_app.loop.snapshot_round import freeze
 from feedback_app.settings import Settings
 from feedback_app.store.database import Store
@@ -103,6 +103,6 @@ async def test_a_round_is_offered_the_signals_that_the_settings_keep(
     for signals, offered in (("", []), ("copy, edit", ["copy", "edit"])):
         turn = sqlite_store.rounds.add("dpo", None, 0, {})
         round_of = SimpleNamespace(store=sqlite_store, settings=Settings(signals=signals), home=tmp_path)
-        snapshot = await Loop.snapshot(cast("Loop", round_of), turn)
+        snapshot = await WorkerSteps.snapshot(cast("WorkerSteps", round_of), turn)
         assert snapshot.manifest["filters"]["rules"]["implicit"] == offered
         sqlite_store.rounds.update(turn.id, status="passed")  # type: ignore[arg-type]

@@ -11,13 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from alignment.dataset.compile import compile_rows
-from alignment.dataset.snapshot import write_snapshot
 from alignment.methods.registry import run_stage
 from alignment.stage.artifact import read_manifest, verify
 from alignment.stage.spec import StageSpec
 from feedback_app.loop.training import stage_command
 from tests.alignment.builders import vote
+from tests.alignment.compiled import write_compiled
 from tests.alignment.tiny_model import make_tiny_model
 from tests.serving.fake_vllm import FakeVllm, running
 
@@ -36,7 +35,7 @@ async def test_a_ppo_stage_samples_through_vllm_and_leaves_it_as_it_was(tmp_path
     model = make_tiny_model(tmp_path / "model")
     votes = [vote(i, f"Gladly, friend {i}!", f"No {i}.", (1, 2), prompt=f"Question {i}?") for i in range(12)]
     data = tmp_path / "data"
-    write_snapshot(compile_rows(votes), votes, data, filters={}, watermark=0)
+    write_compiled(votes, data)
     reward = StageSpec("reward", data, str(model), tmp_path / "reward", {"epochs": 1, "dtype": "fp32"}, 1)
     await asyncio.to_thread(run_stage, reward)
     async with running(FakeVllm()) as fake:

@@ -21,8 +21,8 @@ from feedback_app.loop.training import artifacts
 from feedback_app.settings import Settings
 from feedback_app.store.database import Store, open_store
 from feedback_app.store.tables import Version
+from tests.feedback_app.loop.bench import Bench
 from tests.feedback_app.loop.parts import real_adapter, serve_base
-from tests.feedback_app.loop.test_worker import Bench
 
 SHAPE = {"r": 16, "lora_alpha": 32, "layers_to_transform": [3]}
 
@@ -105,10 +105,10 @@ async def test_a_chained_round_continues_the_incumbent_and_records_it(tmp_path: 
     bench = Bench(store, tmp_path / "home")
     await bench.begin()
     first = bench.start()
-    await bench.worker.turn()
+    await bench.worker.run_next_round()
     assert store.versions.publish("policy-0001", "operator").version == "policy-0001"
     second = bench.start(settings={"start": "incumbent"})
-    turn = await bench.worker.turn()
+    turn = await bench.worker.run_next_round()
     assert turn is not None
     assert turn.status == "held", turn.reasons
     report = round_report(store, turn)
@@ -117,7 +117,7 @@ async def test_a_chained_round_continues_the_incumbent_and_records_it(tmp_path: 
     assert bench.get(first).evaluation["started_from"] == {"start": "base", "version": "base"}
     version = store.versions.get("policy-0002")
     assert version is not None
-    assert version_lineage(store, version)["parent"] == "policy-0001"
+    assert version_lineage(store, version).parent == "policy-0001"
     spec = json.loads((artifacts(store, second)["dpo"] / "spec.json").read_text())
     served = store.versions.get("policy-0001")
     assert served is not None
@@ -134,12 +134,12 @@ async def test_a_damaged_incumbent_is_not_continued(tmp_path: Path) -> None:
     bench = Bench(store, tmp_path / "home")
     await bench.begin()
     bench.start()
-    await bench.worker.turn()
+    await bench.worker.run_next_round()
     store.versions.publish("policy-0001", "operator")
     weights = bench.settings.versions_dir / "policy-0001" / "adapter_model.safetensors"
     weights.write_bytes(weights.read_bytes() + b"!")
     bench.start(settings={"start": "incumbent"})
-    turn = await bench.worker.turn()
+    turn = await bench.worker.run_next_round()
     assert turn is not None
     assert turn.status == "failed"
     assert "policy-0001 cannot be continued: " in turn.reasons[0]
@@ -152,8 +152,8 @@ def test_a_damaged_version_is_not_evaluated(tmp_path: Path) -> None:
     store = open_store(f"sqlite:///{tmp_path / 'alignloop.db'}")
     serve_base(store)
     version = real_adapter(store, tmp_path, "policy-0001")
-    assert evaluating._source(store, Settings(home=tmp_path), "policy-0001") == ("policy-0001", version.path, version)
+    assert evaluating.source_of(store, Settings(home=tmp_path), "policy-0001") == ("policy-0001", version.path, version)
     (Path(version.path) / "adapter_model.safetensors").unlink()
     with pytest.raises(Unavailable, match=r"policy-0001 cannot be evaluated: .* is missing"):
-        evaluating._source(store, Settings(home=tmp_path), "policy-0001")
+        evaluating.source_of(store, Settings(home=tmp_path), "policy-0001")
     store.close()

@@ -110,33 +110,33 @@ def test_an_export_leaves_those_set_aside_out_and_says_how_many(sqlite_store: St
 
 def test_who_is_outvoted_is_named_with_the_rule_in_words(crowd: Store) -> None:
     found = suspects(crowd, "no-model", quick=True)
-    (flag,) = found["flags"]
-    assert (flag["person"], flag["rule"], flag["share"], flag["count"]) == ("mal", "outvoted", 0.5, 40)
-    assert flag["words"] == "outvoted in 50% of 40 shared verdicts"
-    assert flag["p"] < 0.001
-    assert (found["judgements"], found["people"], found["set_aside"], found["notes"]) == (120, 3, 0, [QUICK])
+    (flag,) = found.flags
+    assert (flag.person, flag.rule, flag.share, flag.count) == ("mal", "outvoted", 0.5, 40)
+    assert flag.words == "outvoted in 50% of 40 shared verdicts"
+    assert flag.p < 0.001
+    assert (found.judgements, found.people, found.set_aside, found.notes) == (120, 3, 0, [QUICK])
     mal = crowd.people.by_name("mal")
     assert mal is not None
     crowd.people.set_aside(mal.id, True)
     found = suspects(crowd, "no-model", quick=True)
-    assert (found["flags"], found["judgements"], found["set_aside"]) == ([], 80, 40)
+    assert (found.flags, found.judgements, found.set_aside) == ([], 80, 40)
 
 
 def test_what_cannot_be_looked_at_is_said(sqlite_store: Store) -> None:
     compared(sqlite_store, sqlite_store.people.add("ann", "annotator", ""), 1)
     found = suspects(sqlite_store, "no-model")
-    assert found["flags"] == []
-    assert "shares 10 verdicts" in found["notes"][0]
-    assert found["notes"][1] == "Influence needs more than 24 pairs, and there are 1."
+    assert found.flags == []
+    assert "shares 10 verdicts" in found.notes[0]
+    assert found.notes[1] == "Influence needs more than 24 pairs, and there are 1."
 
 
 def test_influence_asks_the_base_model(crowd: Store, tmp_path: Path) -> None:
     from tests.alignment.tiny_model import make_tiny_model
 
     found = suspects(crowd, str(make_tiny_model(tmp_path / "model")))
-    assert found["notes"] == []
-    assert [(flag["person"], flag["rule"]) for flag in found["flags"]] == [("mal", "outvoted"), ("mal", "influential")]
-    assert "times the influence of 40 random pairs" in found["flags"][-1]["words"]
+    assert found.notes == []
+    assert [(flag.person, flag.rule) for flag in found.flags] == [("mal", "outvoted"), ("mal", "influential")]
+    assert "times the influence of 40 random pairs" in found.flags[-1]["words"]
 
 
 def test_who_plants_words_is_named_with_them_and_whose_corrections_nobody_prefers_too(
@@ -158,7 +158,7 @@ def test_who_plants_words_is_named_with_them_and_whose_corrections_nobody_prefer
             ticket = store.tasks.issue(task.id, ann.id, task.candidates, 1e12)
             store.judgements.record(ticket.id, ann.id, {"ranks": dict.fromkeys(task.candidates, 1)})
     found = suspects(store, str(make_tiny_model(tmp_path / "model")))
-    said = {flag["rule"]: (flag["person"], flag["words"]) for flag in found["flags"]}
+    said = {flag.rule: (flag.person, flag.words) for flag in found.flags}
     assert said["unconfirmed"] == ("mal", "100% of 15 corrections that others compared are preferred by nobody")
     person, words = said["wording"]
     assert person == "mal"

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given
 from hypothesis import strategies as st
 
-from feedback_app.loop.votes import challenge, settle, tally
+from feedback_app.loop.votes import challenge, settle
 from feedback_app.settings import Promote
 from feedback_app.store.database import Store
 from feedback_app.store.tables import Person, Round
@@ -35,22 +34,6 @@ def cast(store: Store, person: Person, outcomes: Sequence[str], challenger: str 
 
 def apply(store: Store, promote: Promote = Promote.ON_PASS, *, staged: bool = True) -> Round | None:
     return settle(store, needed=NEEDED, promote=promote, staged=staged)
-
-
-@given(st.lists(st.tuples(OUTCOMES, st.booleans())), st.integers(1, 20), st.lists(st.tuples(OUTCOMES, st.booleans())))
-def test_votes_after_the_needed_ones_change_nothing(
-    votes: list[tuple[str, bool]], needed: int, later: list[tuple[str, bool]]
-) -> None:
-    first = tally(votes, needed, scripted_count=True)
-    assert first.votes <= needed
-    if first.votes == needed:
-        assert tally(votes + later, needed, scripted_count=True) == first
-
-
-@given(st.lists(st.tuples(OUTCOMES, st.booleans())), st.integers(1, 20))
-def test_scripted_votes_never_count_as_evidence(votes: list[tuple[str, bool]], needed: int) -> None:
-    real = [vote for vote in votes if not vote[1]]
-    assert tally(votes, needed, scripted_count=False) == tally(real, needed, scripted_count=True)
 
 
 def test_a_challenged_round_says_how_many_votes_it_needs(sqlite_store: Store, ann: Person) -> None:

@@ -7,8 +7,7 @@ import contextlib
 import json
 import re
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,89 +19,20 @@ from feedback_app.heartbeat import WORKER, Life, look
 from feedback_app.loop.publish import promote
 from feedback_app.loop.report import round_report
 from feedback_app.loop.rounds import EXIT_CODES, METHODS, start_round, wait_for
-from feedback_app.loop.worker import LEASE_S, Worker
-from feedback_app.settings import Settings, TrainOn
+from feedback_app.loop.worker import LEASE_S
 from feedback_app.store.database import Store
-from feedback_app.store.tables import Round
 from serving.errors import VllmError, VllmUnreachable
-from tests.fakes import FakeVllm
-from tests.feedback_app.loop.parts import FakeFacts, FakeSampler, compared, launcher, real_adapter, vote
+from tests.feedback_app.loop.bench import PAIRS, Bench
+from tests.feedback_app.loop.parts import real_adapter, vote
 
 pytestmark = pytest.mark.slow
-
-PAIRS = 8
-
-
-class Bench:
-    """A worker with everything around it."""
-
-    def __init__(self, store: Store, home: Path, **settings: Any) -> None:
-        self.store, self.home = store, home
-        self.vllm, self.sampler = FakeVllm(), FakeSampler()
-        self.mode = settings.pop("mode", "quick")
-        self.settings = Settings(
-            home=home,
-            votes=8,
-            capability_questions=settings.pop("capability_questions", 600),
-            evaluation_prompts=8,
-            train_on=TrainOn.ELSEWHERE,
-            train_launcher=launcher(self.mode),
-            **settings,
-        )
-        self.worker = self.new_worker()
-
-    def new_worker(self) -> Worker:
-        return Worker(self.store, self.settings, [self.vllm], self.sampler, FakeFacts())  # type: ignore[list-item]
-
-    async def begin(self, pairs: int = PAIRS) -> None:
-        await self.worker.begin()
-        person = self.store.people.add("ann", "annotator", "")
-        for number in range(pairs):
-            compared(self.store, person, number)
-
-    def start(self, **more: Any) -> int:
-        turn = start_round(self.store, "dpo", **more)
-        assert turn.id is not None
-        return turn.id
-
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        """The worker's `run` in the background."""
-        task = asyncio.create_task(self.worker.run())
-        try:
-            yield
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-
-    async def until(self, true: Callable[[], object], timeout_s: float = 60.0) -> None:
-        """Look again and again, like a page does."""
-        async with asyncio.timeout(timeout_s):
-            while not true():  # noqa: ASYNC110
-                await asyncio.sleep(0.02)
-
-    def get(self, round_id: int) -> Round:
-        turn = self.store.rounds.get(round_id)
-        assert turn is not None
-        return turn
-
-    def meaning(self) -> str:
-        published = self.store.versions.published()
-        assert published is not None
-        return published.version
-
-
-@pytest.fixture
-def make(live_store: Store, tmp_path: Path) -> Callable[..., Bench]:
-    """Makes a bench with settings."""
-    return lambda **settings: Bench(live_store, tmp_path / "home", **settings)
 
 
 async def test_a_round_makes_a_challenger_and_says_what_it_needs(make: Callable[..., Bench]) -> None:
     bench = make()
     await bench.begin()
     round_id = bench.start(seed=3)
-    turn = await bench.worker.turn()
+    turn = await bench.worker.run_next_round()
     assert turn is not None
     assert turn.status == "held", turn.reasons
     assert turn.reasons[0] == "It needs 8 more blind votes between policy-0001 and base."
@@ -125,7 +55,7 @@ async def test_a_round_makes_a_challenger_and_says_what_it_needs(make: Callable[
     assert version is not None
     assert (version.state, version.parent, version.round_id) == ("challenger", "base", round_id)
     assert (bench.home / "versions" / "policy-0001" / "COMPLETE").exists()
-    assert await bench.worker.turn() is None, "nothing is left to do"
+    assert await bench.worker.run_next_round() is None, "nothing is left to do"
 
 
 async def test_votes_promote_the_challenger_while_the_worker_runs(make: Callable[..., Bench]) -> None:
@@ -149,7 +79,7 @@ async def test_a_version_that_lost_its_capability_is_rejected(make: Callable[...
     right = "Paris, blue, green, 7, Monday; I can't help with that; I do not know; hello! One. Two. Three."
     bench.sampler.answers = {"base": right, "policy-0001": "Bananas are."}
     bench.start()
-    turn = await bench.worker.turn()
+    turn = await bench.worker.run_next_round()
     assert turn is not None
     assert (turn.status, turn.verdict) == ("rejected", "fail")
     assert any("capability" in reason for reason in turn.reasons)
@@ -161,7 +91,7 @@ async def test_what_was_not_measured_well_enough_is_held_for_an_operator(make: C
     bench = make(capability_questions=24)
     await bench.begin()
     bench.start()
-    turn = await bench.worker.turn()
+    turn = await bench.worker.run_next_round()
     assert turn is not None
     assert turn.status == "held"
     assert "24 questions" in turn.reasons[0]
@@ -172,7 +102,7 @@ async def test_too_few_judgements_fail_the_round_with_the_count(make: Callable[.
     bench = make()
     await bench.begin(pairs=3)
     bench.start()
-    turn = await bench.worker.turn()
+    turn = await bench.worker.run_next_round()
     assert turn is not None
     assert turn.status == "failed"
     assert "3 pairs" in turn.reasons[0]
@@ -189,7 +119,7 @@ async def test_a_training_that_goes_wrong_fails_the_round_and_changes_nothing(
     bench = make(mode=mode)
     await bench.begin()
     bench.start()
-    turn = await bench.worker.turn()
+    turn = await bench.worker.run_next_round()
     assert turn is not None
     assert turn.status == "failed"
     assert re.search(reason, turn.reasons[0])
@@ -220,7 +150,7 @@ async def test_a_worker_that_is_stopped_leaves_its_round_to_the_next_one(make: C
     assert bench.get(round_id).status == "running"
     (Path(attempts[0].folder).parent / "go").touch()
     began = time.monotonic()
-    turn = await bench.new_worker().turn()
+    turn = await bench.new_worker().run_next_round()
     assert time.monotonic() - began < LEASE_S, "a worker that could say goodbye need not be waited for"
     assert turn is not None
     assert turn.status == "held", turn.reasons
@@ -235,7 +165,7 @@ async def test_a_finished_attempt_of_a_dead_worker_is_adopted(make: Callable[...
         await bench.until(lambda: training(bench, round_id))
     (attempt,) = attempts_of(bench, round_id)
     finish_by_hand(Path(attempt.folder))
-    turn = await bench.new_worker().turn()
+    turn = await bench.new_worker().run_next_round()
     assert turn is not None
     assert turn.status == "held", turn.reasons
     (only,) = attempts_of(bench, round_id)
@@ -249,7 +179,7 @@ async def test_a_worker_that_lost_its_lease_touches_nothing_more(
     bench = make(mode="slow")
     await bench.begin()
     round_id = bench.start()
-    working = asyncio.create_task(bench.worker.turn())
+    working = asyncio.create_task(bench.worker.run_next_round())
     await bench.until(lambda: training(bench, round_id))
     bench.store.rounds.update(round_id, lease_owner="another")
     turn = await asyncio.wait_for(working, 30)
@@ -262,7 +192,7 @@ async def test_vllm_may_go_away_in_the_middle_of_an_evaluation(make: Callable[..
     await bench.begin()
     bench.sampler.fail = [VllmError(404, "no such model"), VllmUnreachable("gone")]
     bench.start()
-    turn = await bench.worker.turn()
+    turn = await bench.worker.run_next_round()
     assert turn is not None
     assert turn.status == "held", turn.reasons
 
@@ -272,7 +202,7 @@ async def test_an_evaluation_without_vllm_fails_the_round(make: Callable[..., Be
     await bench.begin()
     bench.sampler.fail = [VllmUnreachable("gone")] * 3
     bench.start()
-    turn = await bench.worker.turn()
+    turn = await bench.worker.run_next_round()
     assert turn is not None
     assert turn.status == "failed"
     assert "went away" in turn.reasons[0]
@@ -284,7 +214,7 @@ async def test_an_error_nobody_thought_of_is_a_reason_not_a_crash(make: Callable
     await bench.begin()
     bench.sampler.fail = [ZeroDivisionError("division by zero")]
     bench.start()
-    turn = await bench.worker.turn()
+    turn = await bench.worker.run_next_round()
     assert turn is not None
     assert turn.status == "failed"
     assert "ZeroDivisionError" in turn.reasons[0]
@@ -297,7 +227,7 @@ async def test_an_operator_promotes_a_version_that_is_not_loaded(make: Callable[
     bench.store.rounds.update(turn.id or 0, status="passed")
     real_adapter(bench.store, bench.settings.versions_dir, "policy-0042", turn)
     async with bench.running():
-        await bench.until(lambda: any(beat.name == "worker" for beat in bench.store.beats.all()))
+        await bench.until(lambda: any(beat.name == "worker" for beat in bench.store.heartbeats.all()))
         await asyncio.to_thread(promote, bench.store, "policy-0042", None)
     assert bench.meaning() == "policy-0042"
     assert "policy-0042" in bench.vllm.versions
@@ -379,7 +309,7 @@ async def test_a_worker_whose_vllm_does_not_answer_beats_all_the_same(
     monkeypatch.setattr(bench.vllm, "models", never)
 
     def beats() -> list[float]:
-        return [beat.at for beat in bench.store.beats.all() if beat.name == WORKER]
+        return [beat.at for beat in bench.store.heartbeats.all() if beat.name == WORKER]
 
     async with bench.running():
         await bench.until(beats)
@@ -406,7 +336,7 @@ async def test_a_round_goes_on_through_a_database_that_is_away_for_a_moment(
 
     for name in ("get", "renew", "add_progress"):
         monkeypatch.setattr(bench.store.rounds, name, blinking(getattr(bench.store.rounds, name)))
-    turning = asyncio.create_task(bench.worker.turn())
+    turning = asyncio.create_task(bench.worker.run_next_round())
     await bench.until(lambda: _records(bench, round_id))
     away = True
     await asyncio.sleep(2.0)  # several looks at whether it is cancelled, and several progress records

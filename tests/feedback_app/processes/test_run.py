@@ -8,7 +8,7 @@ import pytest
 
 from feedback_app.errors import Unavailable
 from feedback_app.heartbeat import VLLM
-from feedback_app.processes.run import _keep, _supervise
+from feedback_app.processes.run import keep, supervise
 from feedback_app.store.database import Store
 from serving.supervise import VllmState
 
@@ -18,18 +18,18 @@ class Running:
 
     def __init__(self) -> None:
         self.began = 0
-        self._stopped = asyncio.Event()
+        self.stopped = asyncio.Event()
 
     async def run(self) -> None:
         self.began += 1
-        self._stopped.clear()
-        await self._stopped.wait()
+        self.stopped.clear()
+        await self.stopped.wait()
 
     async def stop(self, grace_s: float) -> None:
-        self._stopped.set()
+        self.stopped.set()
 
     def state(self) -> VllmState:
-        return VllmState("stopped" if self._stopped.is_set() else "ready", 0.0)
+        return VllmState("stopped" if self.stopped.is_set() else "ready", 0.0)
 
 
 async def until(condition: object) -> None:
@@ -42,27 +42,27 @@ async def test_a_database_that_is_away_neither_ends_nor_stops_vllm(
     sqlite_store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("feedback_app.processes.run.LOOK_S", 0.01)
-    supervisor, looks, plain = Running(), 0, sqlite_store.beats.all
+    supervisor, looks, plain = Running(), 0, sqlite_store.heartbeats.all
 
     def away() -> object:
         nonlocal looks
         looks += 1
         raise Unavailable("The database does not work.")
 
-    monkeypatch.setattr(sqlite_store.beats, "all", away)
-    keeping = asyncio.create_task(_keep(supervisor, sqlite_store))  # type: ignore[arg-type]
+    monkeypatch.setattr(sqlite_store.heartbeats, "all", away)
+    keeping = asyncio.create_task(keep(supervisor, sqlite_store))  # type: ignore[arg-type]
     await until(lambda: looks >= 5)
     assert not keeping.done()
     assert supervisor.began == 1
-    monkeypatch.setattr(sqlite_store.beats, "all", plain)
-    sqlite_store.beats.beat("vllm-wanted", {"state": "stopped", "round": 1})
-    await until(supervisor._stopped.is_set)
-    monkeypatch.setattr(sqlite_store.beats, "all", away)  # stopped for a training, it stays so
+    monkeypatch.setattr(sqlite_store.heartbeats, "all", plain)
+    sqlite_store.heartbeats.beat("vllm-wanted", {"state": "stopped", "round": 1})
+    await until(supervisor.stopped.is_set)
+    monkeypatch.setattr(sqlite_store.heartbeats, "all", away)  # stopped for a training, it stays so
     looks = 0
     await until(lambda: looks >= 5)
     assert supervisor.began == 1
-    monkeypatch.setattr(sqlite_store.beats, "all", plain)
-    sqlite_store.beats.beat("vllm-wanted", {"state": "running", "round": 1})
+    monkeypatch.setattr(sqlite_store.heartbeats, "all", plain)
+    sqlite_store.heartbeats.beat("vllm-wanted", {"state": "running", "round": 1})
     await until(lambda: supervisor.began == 2)
     keeping.cancel()
     await asyncio.gather(keeping, return_exceptions=True)
@@ -73,9 +73,11 @@ async def test_the_last_word_of_a_supervisor_is_how_vllm_ended(
 ) -> None:
     stopping = asyncio.Event()
     monkeypatch.setattr("feedback_app.processes.run.stop_event", lambda: stopping)
-    supervising = asyncio.create_task(_supervise(Running(), sqlite_store, "cpu"))  # type: ignore[arg-type]
-    await until(lambda: [beat.state["name"] for beat in sqlite_store.beats.all() if beat.name == VLLM] == ["ready"])
+    supervising = asyncio.create_task(supervise(Running(), sqlite_store, "cpu"))  # type: ignore[arg-type]
+    await until(
+        lambda: [beat.state["name"] for beat in sqlite_store.heartbeats.all() if beat.name == VLLM] == ["ready"]
+    )
     stopping.set()
     await supervising
-    (beat,) = sqlite_store.beats.all()
+    (beat,) = sqlite_store.heartbeats.all()
     assert beat.state["name"] == "stopped"

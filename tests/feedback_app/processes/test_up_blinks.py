@@ -15,8 +15,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.feedback_app.processes.test_up_real import ROOT, Up, free_port, until
+from tests.feedback_app.processes.up import ROOT, Up
+from tests.ports import free_port
 from tests.postgres import ADVICE, PrivatePostgres, binaries
+from tests.waiting import wait_until as until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 AWAY_S = 6.0

@@ -2,99 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
-import http.client
 import json
-import os
 import signal
-import socket
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
 import pytest
 
-ROOT = Path(__file__).resolve().parents[3]
+from tests.feedback_app.processes.up import Up
+from tests.ports import free_port
+from tests.waiting import wait_until as until
+
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 START_S = 300.0  # vLLM on a machine that is busy with something else
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def until(condition: Callable[[], object], timeout_s: float, what: str) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, f"{what} did not happen within {timeout_s:.0f} s"
-        time.sleep(0.05)
-
-
-class Up:
-    """A running `alignloop up` in a home of its own."""
-
-    def __init__(self, home: Path, port: int, vllm_port: int, **more: str) -> None:
-        env = {name: value for name, value in os.environ.items() if not name.startswith("ALIGNLOOP_")}
-        env.pop("DATABASE_URL", None)
-        self.env = env | {
-            "ALIGNLOOP_HOME": str(home),
-            "ALIGNLOOP_PORT": str(port),
-            "ALIGNLOOP_VLLM_PORT": str(vllm_port),
-            "PYTHONPATH": str(ROOT),
-            **more,
-        }
-        self.home, self.port = home, port
-        self.said = home.parent / "said.txt"
-        with self.said.open("wb") as file:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "feedback_app", "up"],
-                stdout=file,
-                stderr=file,
-                env=self.env,
-                cwd=home.parent,
-                start_new_session=True,
-            )
-        self.handle = psutil.Process(self.process.pid)
-
-    def get(self, path: str) -> tuple[int, str]:
-        """Status and text of a GET; (0, "") while nothing answers."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
-        try:
-            connection.request("GET", path)
-            answer = connection.getresponse()
-            return answer.status, answer.read().decode(errors="replace")
-        except OSError:
-            return 0, ""
-        finally:
-            connection.close()
-
-    def command(self, *words: str) -> subprocess.CompletedProcess[str]:
-        """Another `alignloop` on the same settings."""
-        return subprocess.run(
-            [sys.executable, "-m", "feedback_app", *words],
-            capture_output=True,
-            text=True,
-            env=self.env,
-            timeout=120,
-            check=False,
-        )
-
-    def child(self, name: str) -> psutil.Process | None:
-        """The child that runs `alignloop NAME`."""
-        for child in self.handle.children():
-            with contextlib.suppress(psutil.NoSuchProcess):  # a dead one that has not been waited for yet
-                if child.cmdline()[-1:] == [name]:
-                    return child
-        return None
-
-    def family(self) -> list[psutil.Process]:
-        return self.handle.children(recursive=True)
 
 
 @contextmanager

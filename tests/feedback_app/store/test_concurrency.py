@@ -102,27 +102,10 @@ def test_processes_that_start_together_migrate_once(database_url: str) -> None:
         each.close()
 
 
-ENDLESS = """
-import sys
-from tests.feedback_app.store.test_concurrency import acknowledge_forever
-acknowledge_forever(sys.argv[1], sys.argv[2])
-"""
-
-
-def acknowledge_forever(url: str, name: str) -> None:
-    """Store judgements and print each id once it is acknowledged. Run in a process that is killed."""
-    store = open_store(url)
-    person = store.people.add(name, "annotator", "")
-    while True:
-        ticket = show(store, person, "answer")
-        row = store.judgements.record(ticket.id, person.id, {"marks": {ticket.answer_ids[0]: "good"}})
-        print(row.id, flush=True)
-
-
 def test_a_killed_writer_loses_no_acknowledged_row(store: Store, database_url: str) -> None:
     for turn in range(3):
         writer = subprocess.Popen(
-            [sys.executable, "-c", ENDLESS, database_url, f"writer {turn}"],
+            [sys.executable, "-m", "tests.feedback_app.store.endless_writer", database_url, f"writer {turn}"],
             stdout=subprocess.PIPE,
             text=True,
             cwd=ROOT,

@@ -23,7 +23,7 @@ def test_an_exported_judgement_carries_what_was_sent_and_said(store: Store, pers
         ("Hi.", completion("base", "stop", sent=[system])),
         ("Hello th", completion("policy-0001", "stopped", sent=[system])),
     ]
-    context, answers = store.talk.add_candidates(bot.id, "compare", "Hello", replies)
+    context, answers = store.conversations.add_candidates(bot.id, "compare", "Hello", replies)
     first, second = (answer.id for answer in answers)
     task = Task(kind="compare", context_id=context.id, candidates=[first, second], created_at=0.0, scripted=True)
     ticket, task = store.tasks.offer(task, bot.id, [second, first], store.now() + HOUR_S)
@@ -65,14 +65,14 @@ def test_the_context_is_what_the_model_read_not_the_whole_conversation(
     store: Store, person: Callable[..., Person]
 ) -> None:
     ada = person()
-    conversation = store.talk.add_conversation(ada.id, "chat")
+    conversation = store.conversations.add_conversation(ada.id, "chat")
     parent = None
     messages = []
     for number in range(4):
-        messages.append(store.talk.add_message(conversation.id, parent, "user", f"question {number}"))
+        messages.append(store.conversations.add_message(conversation.id, parent, "user", f"question {number}"))
         parent = messages[-1].id
     read = [message.id for message in messages[2:]]
-    answer = store.talk.add_reply(conversation.id, messages[-1].id, "answer", completion(sent=read))
+    answer = store.conversations.add_reply(conversation.id, messages[-1].id, "answer", completion(sent=read))
     task = Task(kind="like", context_id=messages[-1].id, candidates=[answer.id], created_at=0.0)
     ticket, _ = store.tasks.offer(task, ada.id, [answer.id], store.now() + HOUR_S)
     store.judgements.record(ticket.id, ada.id, {"marks": {answer.id: "good"}})
@@ -84,9 +84,9 @@ def test_an_answer_that_no_model_wrote_has_the_path_before_it_as_context(
     store: Store, person: Callable[..., Person]
 ) -> None:
     ada = person()
-    conversation = store.talk.add_conversation(ada.id, "chat")
-    first = store.talk.add_message(conversation.id, None, "user", "Hello")
-    second = store.talk.add_message(conversation.id, first.id, "assistant", "Hi, written by hand.")
+    conversation = store.conversations.add_conversation(ada.id, "chat")
+    first = store.conversations.add_message(conversation.id, None, "user", "Hello")
+    second = store.conversations.add_message(conversation.id, first.id, "assistant", "Hi, written by hand.")
     task = Task(kind="like", context_id=first.id, candidates=[second.id], created_at=0.0)
     ticket, _ = store.tasks.offer(task, ada.id, [second.id], store.now() + HOUR_S)
     store.judgements.record(ticket.id, ada.id, {"marks": {second.id: "good"}})

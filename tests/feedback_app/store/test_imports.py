@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from feedback_app.domain.conversations import Purpose
 from feedback_app.store.database import Store
-from feedback_app.store.imports import PURPOSE, TICKET_S, Brought
+from feedback_app.store.imports import TICKET_S, Brought
 from feedback_app.store.tables import Person
 from tests.fakes import Clock
 
@@ -24,11 +25,11 @@ def test_conversation_answers_task_and_ticket_are_there_at_once(store: Store, pe
     assert found is not None
     task = found[1]
     assert (task.id, task.kind, ticket.order) == ("import-1", "compare", task.candidates)
-    assert [store.talk.message(id).content for id in task.candidates] == ["B", "C"]  # type: ignore[union-attr]
-    path = store.talk.path(task.candidates[0])
+    assert [store.conversations.message(id).content for id in task.candidates] == ["B", "C"]  # type: ignore[union-attr]
+    path = store.conversations.path(task.candidates[0])
     assert [(turn.role, turn.content) for turn in path[:-1]] == list(brought().turns)
-    assert store.talk.completions(task.candidates) == {}  # no model of ours wrote them
-    (conversation,) = store.talk.conversations(ada.id, PURPOSE)
+    assert store.conversations.completions(task.candidates) == {}  # no model of ours wrote them
+    (conversation,) = store.conversations.of(ada.id, Purpose.IMPORT)
     assert (conversation.title, conversation.head_id) == ("trl: friends.jsonl", task.context_id)
 
 

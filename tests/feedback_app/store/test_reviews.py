@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
-from alignment.dataset.compile import compile_rows
 from feedback_app.loop.erasure import erase
 from feedback_app.store.database import Store
 from feedback_app.store.tables import Person, Task
+from tests.alignment.compiled import compile_rows
 from tests.feedback_app.builders import Shown, completion, show
 
 BETTER = "It is Paris, on the Seine."
@@ -46,7 +46,7 @@ def test_two_others_are_shown_the_correction_beside_the_original_and_its_author_
         task = waiting(store, other)
         assert task is not None
         assert task.context_id == shown.prompt_id
-        texts = [store.talk.messages(task.candidates)[id].content for id in task.candidates]
+        texts = [store.conversations.messages(task.candidates)[id].content for id in task.candidates]
         assert texts == ["Paris.", BETTER]
         judged(store, other, task, (2, 1))
         assert waiting(store, other) is None
@@ -97,7 +97,7 @@ def test_a_correction_that_is_changed_or_taken_back_is_shown_no_more(
     changed = store.judgements.record(shown.id, ada.id, verdict, live.id)
     task = waiting(store, ben)
     assert task is not None
-    assert store.talk.messages(task.candidates)[task.candidates[1]].content == "Paris it is."
+    assert store.conversations.messages(task.candidates)[task.candidates[1]].content == "Paris it is."
     undone = store.judgements.record(shown.id, ada.id, {"kind": "withdrawn"}, changed.id)
     assert waiting(store, ben) is None
     assert not undone.live
@@ -122,7 +122,7 @@ def test_only_what_changes_something_and_comes_from_somebody_untrusted_is_shown(
 @pytest.mark.parametrize("purpose", ["typed", "chat"])
 def test_a_persons_own_talk_is_shown_to_nobody_else(store: Store, person: Callable[..., Person], purpose: str) -> None:
     ada, ben = person("ada"), person("ben")
-    context, answers = store.talk.add_candidates(ada.id, purpose, "My secret?", [("No.", completion())])
+    context, answers = store.conversations.add_candidates(ada.id, purpose, "My secret?", [("No.", completion())])
     task = Task(kind="like", context_id=context.id, candidates=[answers[0].id], created_at=0.0)
     ticket, _ = store.tasks.offer(task, ada.id, [answers[0].id], store.now() + 60)
     store.judgements.record(ticket.id, ada.id, {"corrections": {answers[0].id: "Yes, surely."}})
@@ -149,4 +149,4 @@ def test_what_others_said_of_a_correction_goes_with_its_author(store: Store, per
     assert waiting(store, cleo) is None
     assert compile_rows(store.judgements.export()) == without
     erase(store, ada)
-    assert store.talk.messages(task.candidates)[task.candidates[1]].content == ""
+    assert store.conversations.messages(task.candidates)[task.candidates[1]].content == ""

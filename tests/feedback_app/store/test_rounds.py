@@ -138,11 +138,11 @@ def test_the_schedule_is_off_until_somebody_sets_it(store: Store) -> None:
 
 
 def test_a_beat_replaces_the_one_before(store: Store, clock: Clock) -> None:
-    store.beats.beat("worker", {"round": None})
+    store.heartbeats.beat("worker", {"round": None})
     clock.pass_s(3)
-    store.beats.beat("worker", {"round": 4})
-    store.beats.beat("app", {})
-    assert [(beat.name, beat.at, beat.state) for beat in store.beats.all()] == [
+    store.heartbeats.beat("worker", {"round": 4})
+    store.heartbeats.beat("app", {})
+    assert [(beat.name, beat.at, beat.state) for beat in store.heartbeats.all()] == [
         ("app", clock.now, {}),
         ("worker", clock.now, {"round": 4}),
     ]

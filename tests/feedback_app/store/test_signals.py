@@ -9,18 +9,11 @@ import pytest
 from alignment.dataset.judgement import Message as Turn
 from feedback_app.store.database import Store
 from feedback_app.store.signals import PAGE, KeptSignal
-from feedback_app.store.tables import Message, Person
+from feedback_app.store.tables import Person
 from tests.fakes import Clock
-from tests.feedback_app.builders import completion
+from tests.feedback_app.builders import answered, completion
 
 KINDS = ("copy", "edit", "retry")
-
-
-def answered(store: Store, person: Person, said: str = "Hello?", answer: str = "Hi.") -> Message:
-    """An answer of `sft-0001` in a chat of this person's."""
-    conversation = store.talk.add_conversation(person.id, "chat", said)
-    question = store.talk.add_message(conversation.id, None, "user", said)
-    return store.talk.add_reply(conversation.id, question.id, answer, completion("sft-0001", sent=[question.id]))
 
 
 def test_a_signal_is_kept_once_and_exported_with_what_it_is_about(
@@ -78,10 +71,10 @@ def test_whoever_withdraws_takes_them_along_and_gives_no_more(store: Store, pers
 @pytest.mark.slow
 def test_more_than_a_page_comes_whole(store: Store, person: Callable[..., Person]) -> None:
     ada = person()
-    conversation = store.talk.add_conversation(ada.id, "chat", "t")
-    question = store.talk.add_message(conversation.id, None, "user", "Hello?")
+    conversation = store.conversations.add_conversation(ada.id, "chat", "t")
+    question = store.conversations.add_message(conversation.id, None, "user", "Hello?")
     for number in range(PAGE + 3):
-        reply = store.talk.add_reply(conversation.id, question.id, f"{number}", completion(sent=[question.id]))
+        reply = store.conversations.add_reply(conversation.id, question.id, f"{number}", completion(sent=[question.id]))
         store.signals.keep(ada.id, reply.id, "copy")
     found = list(store.signals.export(KINDS))
     assert len({each.text for each in found}) == len(found) == PAGE + 3

@@ -96,7 +96,7 @@ def test_a_row_that_points_nowhere_is_refused(tmp_path: Path) -> None:
 def test_a_full_disk_is_a_sentence(tmp_path: Path) -> None:
     store = open_store(f"sqlite:///{tmp_path / 'a.db'}")
     ada = store.people.add("ada", "annotator", "")
-    conversation = store.talk.add_conversation(ada.id, "chat")
+    conversation = store.conversations.add_conversation(ada.id, "chat")
     with store.database.read() as session:
         pages = session.execute(text("PRAGMA page_count")).scalar()
     original = store.database.engine.pool._creator  # the limit below must reach every later connection
@@ -109,5 +109,5 @@ def test_a_full_disk_is_a_sentence(tmp_path: Path) -> None:
 
     store.database.engine.pool._creator = limited
     with pytest.raises(Unavailable, match="full"):
-        store.talk.add_message(conversation.id, None, "user", "x" * 100_000)
+        store.conversations.add_message(conversation.id, None, "user", "x" * 100_000)
     store.close()

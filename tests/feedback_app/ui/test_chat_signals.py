@@ -47,10 +47,10 @@ class Chatter:
 
     async def settled(self) -> str:
         """The message that the conversation ends with, once no answer is being written."""
-        while (stream := self.events._streams.get(self.conversation)) is not None:
+        while (stream := self.events.streams.get(self.conversation)) is not None:
             await stream.done.wait()
             await asyncio.sleep(0)
-        conversation = self.store.talk.conversation(self.conversation)
+        conversation = self.store.conversations.conversation(self.conversation)
         assert conversation is not None
         assert conversation.head_id is not None
         return conversation.head_id
@@ -66,7 +66,7 @@ class Chatter:
         ticket, _ = self.store.tasks.tickets_for([second], self.person.id)[second]
         await self.act("correct", message=second, ticket=ticket.id, correction="Second thoughts.")
         await self.act("send", text="Thanks!")
-        stream = self.events._streams.get(self.conversation)
+        stream = self.events.streams.get(self.conversation)
         assert stream is not None
         await until(lambda: bool(stream.text))
         await self.act("stop")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def conversation(store: Store, person: Person) -> str:
-    return store.talk.add_conversation(person.id, "chat", "Capitals").id
+    return store.conversations.add_conversation(person.id, "chat", "Capitals").id
 
 
 def answered(store: Store, person: Person, question: Message, text: str, sent: list[str] | None = None) -> Message:
@@ -28,7 +28,7 @@ def answered(store: Store, person: Person, question: Message, text: str, sent: l
 def test_a_retry_is_a_sibling_and_each_is_one_of_two(sqlite_store: Store) -> None:
     ada = sqlite_store.people.add("ada", "chatter", "")
     talk = conversation(sqlite_store, ada)
-    question = sqlite_store.talk.add_message(talk, None, "user", "Capital of <France>?")
+    question = sqlite_store.conversations.add_message(talk, None, "user", "Capital of <France>?")
     first = answered(sqlite_store, ada, question, "Paris.")
     second = answered(sqlite_store, ada, question, "It is Paris.")
     shown = read_conversation(sqlite_store, ada, talk)
@@ -45,12 +45,12 @@ def test_a_retry_is_a_sibling_and_each_is_one_of_two(sqlite_store: Store) -> Non
 def test_going_back_to_a_sibling_finds_what_followed_it(sqlite_store: Store) -> None:
     ada = sqlite_store.people.add("ada", "chatter", "")
     talk = conversation(sqlite_store, ada)
-    question = sqlite_store.talk.add_message(talk, None, "user", "One?")
+    question = sqlite_store.conversations.add_message(talk, None, "user", "One?")
     first = answered(sqlite_store, ada, question, "1.")
-    more = sqlite_store.talk.add_message(talk, first.id, "user", "Two?")
+    more = sqlite_store.conversations.add_message(talk, first.id, "user", "Two?")
     end = answered(sqlite_store, ada, more, "2.")
     other = answered(sqlite_store, ada, question, "one")
-    messages = sqlite_store.talk.thread(talk)
+    messages = sqlite_store.conversations.thread(talk)
     assert leaf(messages, first.id) == end.id
     assert leaf(messages, other.id) == other.id
 
@@ -58,9 +58,9 @@ def test_going_back_to_a_sibling_finds_what_followed_it(sqlite_store: Store) -> 
 def test_the_page_marks_where_the_model_starts_reading(sqlite_store: Store) -> None:
     ada = sqlite_store.people.add("ada", "chatter", "")
     talk = conversation(sqlite_store, ada)
-    first = sqlite_store.talk.add_message(talk, None, "user", "One?")
+    first = sqlite_store.conversations.add_message(talk, None, "user", "One?")
     answer = answered(sqlite_store, ada, first, "1.")
-    second = sqlite_store.talk.add_message(talk, answer.id, "user", "Two?")
+    second = sqlite_store.conversations.add_message(talk, answer.id, "user", "Two?")
     answered(sqlite_store, ada, second, "2.", sent=[second.id])
     shown = read_conversation(sqlite_store, ada, talk)
     assert shown is not None
@@ -73,7 +73,7 @@ def test_the_page_marks_where_the_model_starts_reading(sqlite_store: Store) -> N
 def test_a_question_without_answer_offers_one(sqlite_store: Store) -> None:
     ada = sqlite_store.people.add("ada", "chatter", "")
     talk = conversation(sqlite_store, ada)
-    sqlite_store.talk.add_message(talk, None, "user", "One?")
+    sqlite_store.conversations.add_message(talk, None, "user", "One?")
     assert "This has no answer yet." in thread(read_conversation(sqlite_store, ada, talk), pending=False)
     assert "Writing" in thread(read_conversation(sqlite_store, ada, talk), pending=True)
 
@@ -87,7 +87,7 @@ def test_another_persons_conversation_is_not_shown(sqlite_store: Store) -> None:
 def test_a_rating_is_only_open_while_its_ticket_is(sqlite_store: Store) -> None:
     ada = sqlite_store.people.add("ada", "chatter", "")
     talk = conversation(sqlite_store, ada)
-    question = sqlite_store.talk.add_message(talk, None, "user", "One?")
+    question = sqlite_store.conversations.add_message(talk, None, "user", "One?")
     store_answer(sqlite_store, ada, question, "1.", completion(sent=[question.id]), sqlite_store.now() - 1)
     shown = read_conversation(sqlite_store, ada, talk)
     assert shown is not None
@@ -97,8 +97,8 @@ def test_a_rating_is_only_open_while_its_ticket_is(sqlite_store: Store) -> None:
 
 def test_titles_and_examples_are_escaped(sqlite_store: Store) -> None:
     ada = sqlite_store.people.add("ada", "chatter", "")
-    sqlite_store.talk.add_conversation(ada.id, "chat", '"><script>')
-    listed = sqlite_store.talk.conversations(ada.id, "chat")
+    sqlite_store.conversations.add_conversation(ada.id, "chat", '"><script>')
+    listed = sqlite_store.conversations.of(ada.id, "chat")
     assert "<script" not in side_bar(listed, listed[0].id)
     assert "<script" not in side_bar(listed, "", renaming=listed[0].id)
     assert "<script" not in welcome(["<script>"], "<script>")

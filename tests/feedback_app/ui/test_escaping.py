@@ -24,6 +24,8 @@ from markupsafe import Markup
 import feedback_app.ui
 from feedback_app.api.plain import plain_page, refusal_page
 from feedback_app.api.signin import account_page, sign_in_page
+from feedback_app.domain.lineage import Click, Contributor, Dataset, PersonLineage, RestsOn, UsedIn, VersionLineage
+from feedback_app.domain.votes import Tally
 from feedback_app.errors import UsageError
 from feedback_app.ui import (
     chat_thread,
@@ -40,8 +42,7 @@ from feedback_app.ui import (
     theme,
 )
 from feedback_app.ui.chat_turns import Rating, Talked, Turn
-from feedback_app.ui.loop_strip import Loop
-from feedback_app.ui.loop_strip import Tally as Votes
+from feedback_app.ui.loop_strip import LoopState
 from feedback_app.ui.markup import attributes, button, html, note, prose, says
 from feedback_app.ui.model_status import ModelState
 
@@ -94,7 +95,7 @@ def round_(x: str, **more: Any) -> Any:
     )  # fmt: skip
 
 
-def loop(x: str, *, active: bool = False) -> Loop:
+def loop(x: str, *, active: bool = False) -> LoopState:
     counts = {
         "total": 3, "scripted": 1, "by_kind": {}, "by_version": {x: 2},
         "by_person": [{"name": x, "count": 3, "scripted": False}],
@@ -103,9 +104,9 @@ def loop(x: str, *, active: bool = False) -> Loop:
     published = cast("Any", SimpleNamespace(version="base", at=0.0, reason="damaged", previous=x, person_id=None))
     stage = cast("Any", SimpleNamespace(name=x, status="running", started_at=0.0, finished_at=None))
     turned = round_(x)
-    return Loop(
+    return LoopState(
         9.0, counts, counts, [turned], turned if active else None, [stage],
-        [{"step": 1, "steps": 2, "loss": 0.5, "waiting": x}], [version], published, version, Votes(1, 1, 1),
+        [{"step": 1, "steps": 2, "loss": 0.5, "waiting": x}], [version], published, version, Tally(1, 1, 1),
     )  # fmt: skip
 
 
@@ -115,21 +116,32 @@ def person(x: str, scripted: bool = False) -> Any:
     )
 
 
-def lineage(x: str) -> dict[str, Any]:
-    return {
-        "version": x, "serving": True, "ancestors": [x, x], "flag": x, "snapshot": {"hash": x}, "round": 1,
-        "rows": {"pairs": 2},
-        "people": [{"name": x, "judgements": 1, "erased": False, "withdrawn": True, "scripted": True}],
-        "clicks": [{"judgement": x, "at": 0.0, "person": x, "kind": x, "rows": {"pairs": 1}}],
-    }  # fmt: skip
+def lineage(x: str) -> VersionLineage:
+    return VersionLineage(
+        version=x,
+        serving=True,
+        flag=x,
+        ancestors=[x, x],
+        parent=x,
+        round=1,
+        snapshot=Dataset(x, x, x),
+        people=[Contributor(x, scripted=True, judgements=1, withdrawn=True, erased=False)],
+        rows={"pairs": 2},
+        judgements=1,
+        clicks=[Click(x, person=x, kind=x, at=0.0, rows={"pairs": 1})],
+    )
 
 
-def persons_lineage(x: str) -> dict[str, Any]:
-    return {
-        "person": x, "judgements": 2, "set_aside": False, "erased": True, "withdrawn": True, "scripted": False,
-        "snapshots": [{"rounds": [1], "judgements": 2}],
-        "versions": [{"version": x, "judgements": 2, "serving": True, "how": "continued"}],
-    }  # fmt: skip
+def persons_lineage(x: str) -> PersonLineage:
+    return PersonLineage(
+        person=x,
+        withdrawn=True,
+        erased=True,
+        set_aside=False,
+        judgements=2,
+        snapshots=[UsedIn(x, 2, [1])],
+        versions=[RestsOn(x, "continued", 2, x, serving=True)],
+    )
 
 
 def watch(x: str) -> dict[str, Any]:

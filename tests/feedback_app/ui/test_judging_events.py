@@ -91,7 +91,7 @@ async def test_a_held_key_casts_no_vote_a_repeat_whatever_the_page_lets_through(
 
 async def test_a_pair_that_waits_unseen_cannot_be_judged(page: Page) -> None:
     await page.pair()
-    await asyncio.gather(*page.compare._preparing)
+    await asyncio.gather(*page.compare.preparing)
     await page.parts.comparing.idle()
     waiting = [
         ticket

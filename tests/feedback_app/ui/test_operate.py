@@ -7,14 +7,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from alignment.evaluation.gate import Limits
 from alignment.stats import wilson_interval
-from feedback_app.ui.loop_strip import Tally, tally
-from feedback_app.ui.operate_evidence import guard_rows, guards, marked, sparkline, wilson, win_rate
+from feedback_app.domain.votes import Tally
+from feedback_app.ui.operate_evidence import guard_rows, guards, marked, sparkline, win_rate
 from tests.browser.worker_play import EVALUATION
 
 if TYPE_CHECKING:
@@ -26,25 +25,20 @@ LIMITS: Mapping[str, float] = asdict(Limits())
 @given(st.integers(0, 80), st.integers(0, 80))
 def test_the_interval_drawn_is_the_interval_reported(wins: int, losses: int) -> None:
     if wins + losses:
-        assert wilson(wins, wins + losses) == pytest.approx(wilson_interval(wins, wins + losses), abs=1e-6)
+        low, high = wilson_interval(wins, wins + losses)
+        assert f"(95 % interval {low:.0%} to {high:.0%})" in win_rate(Tally(wins, losses), 60)
 
 
 def test_no_votes_draw_no_point() -> None:
-    assert "<svg" not in win_rate(Tally())
-    assert "0 votes of 60" in win_rate(Tally())
+    assert "<svg" not in win_rate(Tally(), 60)
+    assert "0 votes of 60" in win_rate(Tally(), 60)
 
 
 def test_votes_draw_a_point_and_say_it_in_words() -> None:
-    html = win_rate(Tally(30, 10, 5))
+    html = win_rate(Tally(30, 10, 5), 60)
     assert "75% of decided votes prefer it" in html
     assert "45 votes of 60: 30 for it, 10 against, 5 ties" in html
     assert 'class="half"' in html
-
-
-def test_only_the_first_votes_count_and_scripted_ones_may_be_left_out() -> None:
-    votes = [("win", True), ("loss", False), ("none", False), ("tie", False), ("win", False)]
-    assert tally(votes, 3, scripted_count=True) == Tally(1, 1, 1, 3)
-    assert tally(votes, 60, scripted_count=False) == Tally(1, 1, 1, 60)
 
 
 def test_guards_are_green_near_their_limit_amber_and_beyond_it_red() -> None:

@@ -6,10 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from alignment.dataset.compile import Compiled, Rules, compile_rows
+from alignment.dataset.compile import Rules
 from alignment.dataset.compile.text import fold
 from alignment.dataset.judgement import Judgement, Mark
 from tests.alignment.builders import like, vote
+from tests.alignment.compiled import Compiled, compile_rows
 
 WRONG, RIGHT = "Teh sky is blue.", "The sky is blue."
 TRUSTED = Rules(trusted=frozenset({"p1"}))

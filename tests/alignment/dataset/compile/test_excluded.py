@@ -9,11 +9,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from alignment.dataset.compile import Rules, Signal, compile_rows
+from alignment.dataset.compile import Rules, Signal
 from alignment.dataset.compile.implicit import OVERLAP_FROM, ImplicitSignal
 from alignment.dataset.compile.stream import Stream
 from alignment.dataset.judgement import Candidate, Excluded, Judgement, Kind, Mark
 from tests.alignment.builders import any_judgements, like, ranking, user, vote
+from tests.alignment.compiled import compile_rows
 
 TRUSTING = Rules(trusted=frozenset({"p1", "p2"}), reliability=False)
 

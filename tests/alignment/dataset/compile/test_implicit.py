@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from alignment.dataset.compile import Compiled, Rules, Signal, compile_rows
-from alignment.dataset.compile.implicit import ImplicitSignal, explicit_marks, implicit_scale, signal_weights
+from alignment.dataset.compile import Rules, Signal
+from alignment.dataset.compile.implicit import ImplicitSignal, implicit_scale, signal_weights
 from alignment.dataset.judgement import Judgement, Mark
 from tests.alignment.builders import like, user
+from tests.alignment.compiled import Compiled, compile_rows
+from tests.alignment.in_memory import explicit_marks
 
 ON = Rules(implicit=frozenset(Signal))
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from alignment.dataset.compile import compile_rows
 from alignment.dataset.judgement import Mark
 from tests.alignment.builders import like, vote
+from tests.alignment.compiled import compile_rows
 
 
 def test_every_mark_is_a_row() -> None:

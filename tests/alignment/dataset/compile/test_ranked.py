@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alignment.dataset.compile import compile_rows
 from tests.alignment.builders import ranking, vote
+from tests.alignment.compiled import compile_rows
 
 
 def test_a_ranking_is_one_row_of_tie_groups_best_first() -> None:

@@ -9,13 +9,14 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from alignment.dataset.compile import Rules, compile_rows
+from alignment.dataset.compile import Rules
 from alignment.dataset.compile.cap import most_share, person_factors
 from alignment.dataset.compile.reliability import DISAGREEMENT_FLOOR, FLOOR, Known, person_weights, weight_of
 from alignment.dataset.compile.survey import Survey
 from alignment.dataset.judgement import Judgement, Mark
 from alignment.dataset.rows import Row
 from tests.alignment.builders import any_judgements, like, vote
+from tests.alignment.compiled import compile_rows
 
 
 def weights(judgements: list[Judgement]) -> dict[str, float]:

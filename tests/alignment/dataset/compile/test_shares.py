@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alignment.dataset.compile import Contradictions, Rules, compile_rows
+from alignment.dataset.compile import Contradictions, Rules
 from alignment.dataset.compile.shares import Vote, opinion_of
 from alignment.dataset.judgement import Judgement, Mark, Strength
 from alignment.dataset.rows import PairRow
 from tests.alignment.builders import like, ranking, vote
+from tests.alignment.compiled import compile_rows
 
 LEFT, RIGHT, TIE = (1, 2), (2, 1), (1, 1)
 

@@ -7,11 +7,11 @@ from array import array
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alignment.dataset.compile import compile_rows
 from alignment.dataset.compile.near import Signatures, shingles
 from alignment.dataset.compile.splits import in_core, prompt_key
 from alignment.dataset.judgement import Judgement, Mark, Message
 from tests.alignment.builders import like, user, vote
+from tests.alignment.compiled import compile_rows
 
 
 def many(count: int, prompts: int = 200) -> list[Judgement]:

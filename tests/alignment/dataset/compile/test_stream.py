@@ -12,12 +12,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alignment.dataset.compile import Rules, Signal, compile_rows
+from alignment.dataset.compile import Rules, Signal
+from alignment.dataset.compile.drafting import Rows
 from alignment.dataset.compile.implicit import ImplicitSignal
+from alignment.dataset.compile.snapshot_writer import write_snapshot
 from alignment.dataset.compile.stream import Stream
+from alignment.dataset.compile.survey import context_digest
 from alignment.dataset.judgement import Judgement, Mark
-from alignment.dataset.snapshot import write_snapshot, write_stream
 from tests.alignment.builders import any_judgements, like, ranking, user, vote
+from tests.alignment.compiled import write_compiled
+from tests.alignment.in_memory import compiled_in_memory
 
 pytestmark = pytest.mark.slow
 
@@ -44,7 +48,7 @@ def streamed(
 def test_the_stream_gives_what_memory_gives(judgements: list[Judgement], trusting: bool) -> None:
     rules = RULES if trusting else Rules()
     read, rows, counts = streamed(judgements, rules)
-    compiled = compile_rows(judgements, seed=3, rules=rules)
+    compiled = compiled_in_memory(judgements, seed=3, rules=rules)
     assert [tuple(kind) for kind in rows] == [compiled.pairs, compiled.marks, compiled.sft, compiled.groups]
     assert counts == compiled.counts
     assert sorted(read, key=lambda each: each.id) == sorted(judgements, key=lambda each: each.id)
@@ -67,7 +71,7 @@ def test_the_stream_gives_what_memory_gives_of_signals_too() -> None:
     signals += [done(7, Signal.COPY, "p3"), done(9000, Signal.EDIT)]
     rules = Rules(implicit=frozenset({Signal.COPY, Signal.RETRY, Signal.EDIT}))
     read, rows, counts = streamed(judgements, rules, signals[::-1])
-    compiled = compile_rows(judgements, seed=3, rules=rules, signals=signals)
+    compiled = compiled_in_memory(judgements, seed=3, rules=rules, signals=signals)
     assert [tuple(kind) for kind in rows] == [compiled.pairs, compiled.marks, compiled.sft, compiled.groups]
     assert counts == compiled.counts
     assert len(read) == len(judgements)
@@ -90,7 +94,7 @@ def test_signals_on_whatever_was_judged_give_the_same_from_disk(judgements: list
         signals.append(ImplicitSignal(f"x{number:05d}", person, kind, judgement.context, candidate.text))
     rules = Rules(implicit=frozenset(Signal))
     _, rows, counts = streamed([*judgements, *votes], rules, signals)
-    compiled = compile_rows([*judgements, *votes], seed=3, rules=rules, signals=signals)
+    compiled = compiled_in_memory([*judgements, *votes], seed=3, rules=rules, signals=signals)
     assert [tuple(kind) for kind in rows] == [compiled.pairs, compiled.marks, compiled.sft, compiled.groups]
     assert counts == compiled.counts
 
@@ -99,18 +103,16 @@ def test_both_write_the_same_bytes(tmp_path: Path) -> None:
     judgements = [vote(i, prompt=f"Question {i % 90} ä?", person=f"p{i % 7}") for i in range(200)]
     judgements += [ranking(300 + i, [1, 2, 3], prompt=f"Question {i}?") for i in range(20)]
     judgements += [like(400, "Teh sky.", Mark.BAD, correction="The sky."), replace(vote(401), gold=True)]
-    first = write_snapshot(
-        compile_rows(judgements, rules=RULES), judgements, tmp_path / "memory", filters={}, watermark=1
-    )
-    (tmp_path / "scratch").mkdir()
-    stream = Stream(reversed(judgements), tmp_path / "scratch", rules=RULES)
-    assert write_stream(stream, tmp_path / "disk", filters={}, watermark=1).hash == first.hash
+    compiled = compiled_in_memory(judgements, rules=RULES)
+    said = sorted(judgements, key=lambda each: (context_digest(each.context), each.id))
+    rows = Rows(list(compiled.pairs), list(compiled.marks), list(compiled.sft), list(compiled.groups))
+    first = write_snapshot([(said, rows)], tmp_path / "memory", counts=lambda: compiled.counts, filters={}, watermark=1)
+    assert write_compiled(reversed(judgements), tmp_path / "disk", rules=RULES, watermark=1).hash == first.hash
     for path in (tmp_path / "memory").iterdir():
         assert path.read_bytes() == (tmp_path / "disk" / path.name).read_bytes()
 
 
 def test_nothing_is_a_snapshot_too(tmp_path: Path) -> None:
-    (tmp_path / "scratch").mkdir()
-    stream = Stream([], tmp_path / "scratch")
-    assert stream.counts == compile_rows([]).counts
-    assert write_stream(stream, tmp_path / "out", filters={}, watermark=0).counts["judgements"] == 0
+    manifest = write_compiled([], tmp_path)
+    assert manifest.counts == compiled_in_memory([]).counts
+    assert manifest.counts["judgements"] == 0

@@ -3,55 +3,29 @@
 from __future__ import annotations
 
 import json
-import re
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from alignment.dataset.compile import compile_rows
-from alignment.dataset.judgement import Message
-from alignment.dataset.snapshot import read_pairs, read_sft, write_snapshot
+from alignment.dataset.snapshot import read_pairs, read_sft
 from alignment.errors import StageError
 from alignment.methods.constitution.train import letter, read_principles, train
 from alignment.stage.artifact import finish
-from alignment.stage.sampler import Sample, Sampling
 from alignment.stage.spec import Setting, StageSpec
 from tests.alignment.builders import vote
+from tests.alignment.compiled import write_compiled
+from tests.alignment.methods.constitution.advisers import Adviser, Answers
 
 ROOT = Path(__file__).resolve().parents[4]
 
 
-class Answers:
-    """Two answers to every prompt, the second kind."""
-
-    def sample(self, version: str, prompts: Sequence[Sequence[Message]], sampling: Sampling) -> list[list[Sample]]:
-        return [[Sample("No.", "stop"), Sample("Gladly!", "stop")][: sampling.n] for _ in prompts]
-
-
-class Adviser:
-    """Chooses the answer with "Gladly", and revises to it; `always` chooses one letter whatever was shown."""
-
-    def __init__(self, always: str = "", revision: str = "Gladly, friend!") -> None:
-        self.always, self.revision = always, revision
-        self.asked: list[str] = []
-
-    def answer(self, text: str) -> str:
-        self.asked.append(text)
-        if "Say A or B" in text:
-            return self.always or ("A" if re.search(r"Answer A: .*Gladly", text) else "B")
-        return self.revision if "Write the new answer" in text else "It is curt."
-
-    def sample(self, version: str, prompts: Sequence[Sequence[Message]], sampling: Sampling) -> list[list[Sample]]:
-        return [[Sample(self.answer(prompt[-1].content), "stop")] for prompt in prompts]
-
-
 def spec_for(folder: Path, **settings: Setting) -> StageSpec:
     votes = [vote(i, prompt=f"Question {i}?") for i in range(10)]
-    write_snapshot(compile_rows(votes), votes, folder / "data", filters={}, watermark=0)
+    write_compiled(votes, folder / "data")
     (folder / "rules.txt").write_text("# what we want\n\nBe kind.\nBe brief.\n")
     (folder / "out").mkdir()
     rules: dict[str, Setting] = {"principles": str(folder / "rules.txt")}
@@ -145,13 +119,10 @@ def address() -> Iterator[tuple[str, list[dict[str, Any]]]]:
     server.server_close()
 
 
-def test_a_model_behind_an_address_advises(
-    tmp_path: Path, address: tuple[str, list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_model_behind_an_address_advises(tmp_path: Path, address: tuple[str, list[dict[str, Any]]]) -> None:
     url, asked = address
-    monkeypatch.setenv("OPENAI_API_KEY", "secret")
     spec = spec_for(tmp_path, url=url, adviser="judge-1")
-    metrics = train(spec, lambda record: None, sampler=Answers())
+    metrics = train(spec, lambda record: None, sampler=Answers(), key="secret")
     assert metrics["rows"] == {"pairs": 10, "sft": 10, "people": 0}
     assert metrics["adviser"] == "judge-1"
     assert {(request["path"], request["model"], request["key"]) for request in asked} == {

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alignment.errors import StageError
-from alignment.methods.dpo.settings import DpoSettings, check_enough
+from alignment.methods.dpo.settings import DpoSettings
+from alignment.methods.shared_training.few_pairs import check_pairs
 from alignment.methods.shared_training.scale import layers_for, threads_for
 
 
@@ -44,8 +45,8 @@ def test_larger_models_learn_slower() -> None:
 
 def test_one_missing_pair_is_one_comparison() -> None:
     with pytest.raises(StageError, match=r"has 7: collect 1 more comparison\."):
-        check_enough(7, 8)
-    check_enough(8, 8)
+        check_pairs("dpo", 7, 8)
+    check_pairs("dpo", 8, 8)
 
 
 def test_a_small_model_trains_on_one_thread_and_a_large_one_on_all() -> None:

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from alignment.dataset.compile import compile_rows
 from alignment.dataset.judgement import Mark
 from alignment.errors import StageError
 from alignment.methods.registry import run_stage
 from alignment.stage.artifact import is_complete, verify
 from alignment.stage.spec import Setting
 from tests.alignment.builders import like, vote, warm_votes
+from tests.alignment.compiled import compile_rows
 from tests.alignment.methods.specs import spec_of
 from tests.alignment.tiny_model import make_tiny_model
 
@@ -112,14 +112,14 @@ def test_texts_worth_imitating_are_mixed_in_when_set_each_once(model: Path, tmp_
 
 def test_what_was_chosen_and_found_bad_is_not_imitated(model: Path, tmp_path: Path) -> None:
     from alignment.dataset.snapshot import read_pairs
-    from alignment.methods.dpo.train import _found_bad
+    from alignment.methods.dpo.train import found_bad
     from alignment.methods.shared_training.loading import load_tokenizer
     from alignment.methods.shared_training.tokenized import tokenize_pairs
 
     judgements = [*warm_votes(8), vote(20, ranks=(1, 2), marks=(Mark.BAD, Mark.BAD), prompt="Both bad?")]
     data = spec_for(tmp_path, model, judgements).data
     rows = read_pairs(data)
-    pairs, _ = tokenize_pairs(rows, load_tokenizer(str(model)), 256, bad=_found_bad(data))
+    pairs, _ = tokenize_pairs(rows, load_tokenizer(str(model)), 256, bad=found_bad(data))
     assert {row.prompt[0].content: pair.imitate for row, pair in zip(rows, pairs, strict=True)} == {
         "Both bad?": 0.0,
         **{f"Question {i}?": 1.0 for i in range(8)},

@@ -1,4 +1,4 @@
-"""RLOO and online DPO on a tiny random model with a reward model of its own."""
+"""RLOO, GRPO and online DPO on a tiny random model with a reward model of its own."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ from typing import Any
 
 import pytest
 
-from alignment.dataset.compile import compile_rows
-from alignment.dataset.snapshot import write_snapshot
 from alignment.errors import StageError
 from alignment.methods.registry import run_stage
 from alignment.stage.spec import Setting, StageSpec
 from tests.alignment.builders import vote
+from tests.alignment.compiled import write_compiled
 from tests.alignment.methods.exclaiming import exclaiming_model
 from tests.alignment.tiny_model import make_tiny_model
 
@@ -21,6 +20,7 @@ pytestmark = pytest.mark.slow
 Made = tuple[Path, Path, Path]
 SMALL: dict[str, dict[str, Setting]] = {
     "rloo": {"steps": 2, "rollouts": 8, "answers": 4, "minibatch": 8, "max_tokens": 8, "dtype": "fp32"},
+    "grpo": {"steps": 2, "rollouts": 8, "answers": 4, "minibatch": 8, "max_tokens": 8, "dtype": "fp32"},
     "online-dpo": {"steps": 2, "pairs": 8, "minibatch": 4, "max_tokens": 8, "dtype": "fp32", "rate": 1e-3},
 }
 
@@ -31,7 +31,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     folder = tmp_path_factory.mktemp("online")
     model = make_tiny_model(folder / "model")
     votes = [vote(i, f"Gladly, friend {i}!", f"No {i}.", (1, 2), prompt=f"Question {i}?") for i in range(12)]
-    write_snapshot(compile_rows(votes), votes, folder / "data", filters={}, watermark=0)
+    write_compiled(votes, folder / "data")
     run_stage(StageSpec("reward", folder / "data", str(model), folder / "reward", {"epochs": 2, "dtype": "fp32"}, 1))
     return model, folder / "data", folder / "reward"
 
@@ -69,6 +69,8 @@ def test_a_reward_model_and_prompts_are_needed(made: Made, tmp_path: Path, stage
     [
         ("rloo", {"answers": 1}, "rloo's answers must be at least 2"),
         ("rloo", {"rollouts": 10}, "rloo's rollouts must be a multiple"),
+        ("grpo", {"beta": 0.0}, "grpo's beta must be above 0, not 0"),
+        ("grpo", {"scale": "all"}, "grpo's scale must be one of group, batch, none"),
         ("online-dpo", {"beta": 0.0}, "online-dpo's beta and temperature must be above 0"),
         ("online-dpo", {"gamma": 1}, "online-dpo has no setting gamma"),
     ],

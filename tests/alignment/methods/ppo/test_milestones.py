@@ -24,10 +24,9 @@ from alignment.methods.registry import run_stage
 from alignment.stage.artifact import read_manifest
 from alignment.stage.people_channel import Votes, answer, asked, folder_of
 from alignment.stage.spec import StageSpec
-from tests.alignment.methods.ppo.test_train import made, spec_for
+from tests.alignment.methods.ppo.small import spec_for
 
 pytestmark = pytest.mark.slow
-__all__ = ["made"]  # the fixture
 
 FAST = {"steps": 12, "rate": 2e-2, "beta": 0.0, "stop_step_kl": 0.0, "milestones": 0.02}
 

@@ -9,46 +9,15 @@ from typing import Any
 import pytest
 
 from alignment.dataset.judgement import Message
-from alignment.dataset.snapshot import write_snapshot
 from alignment.errors import StageError
 from alignment.methods.registry import run_stage
 from alignment.stage.artifact import is_complete
 from alignment.stage.sampler import Sample, Sampling
 from alignment.stage.spec import Setting, StageSpec
-from tests.alignment.builders import vote
 from tests.alignment.methods.exclaiming import exclaiming_model
-from tests.alignment.tiny_model import make_tiny_model
+from tests.alignment.methods.ppo.small import SMALL, spec_for
 
 pytestmark = pytest.mark.slow
-
-SMALL: dict[str, Setting] = {
-    "steps": 2,
-    "rollouts": 16,
-    "epochs": 2,
-    "minibatch": 8,
-    "microbatch": 4,
-    "max_tokens": 8,
-    "dtype": "fp32",
-    "rate": 1e-3,
-}
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path]:
-    """(model, dataset, reward model)."""
-    from alignment.dataset.compile import compile_rows
-
-    folder = tmp_path_factory.mktemp("ppo")
-    model = make_tiny_model(folder / "model")
-    votes = [vote(i, f"Gladly, friend {i}!", f"No {i}.", (1, 2), prompt=f"Question {i}?") for i in range(12)]
-    write_snapshot(compile_rows(votes), votes, folder / "data", filters={}, watermark=0)
-    run_stage(StageSpec("reward", folder / "data", str(model), folder / "reward", {"epochs": 2, "dtype": "fp32"}, 1))
-    return model, folder / "data", folder / "reward"
-
-
-def spec_for(made: tuple[Path, Path, Path], out: Path, *, seed: int = 1, **settings: Setting) -> StageSpec:
-    model, data, reward = made
-    return StageSpec("ppo", data, str(model), out, {**SMALL, **settings}, seed, reward=reward)
 
 
 def model_for(made: tuple[Path, Path, Path], adapter: Path | None = None) -> tuple[Any, Any]:
@@ -301,7 +270,7 @@ class Outside:
         self.open = False
 
 
-@pytest.mark.parametrize("stage", ["ppo", "online-dpo", "rloo"])
+@pytest.mark.parametrize("stage", ["ppo", "online-dpo", "rloo", "grpo"])
 def test_another_sampler_may_answer_and_is_handed_the_policy(
     made: tuple[Path, Path, Path], tmp_path: Path, stage: str
 ) -> None:
@@ -309,12 +278,11 @@ def test_another_sampler_may_answer_and_is_handed_the_policy(
     more: dict[str, dict[str, Setting]] = {
         "ppo": {},
         "online-dpo": {"pairs": 8, "tie": 0.0},
-        "rloo": {"answers": 2},
+        "rloo": {"answers": 2, "rollouts": 16},
+        "grpo": {"answers": 2, "rollouts": 16},
     }
     shared = {name: SMALL[name] for name in ("steps", "minibatch", "max_tokens", "dtype", "rate")}
     settings = {**(SMALL if stage == "ppo" else shared), **more[stage]}
-    if stage == "rloo":
-        settings["rollouts"] = 16
     settings |= {"rollouts_from": "vllm", "vllm_url": "http://127.0.0.1:1"}
     spec = StageSpec(stage, data, str(model), tmp_path / "out", settings, 1, reward=reward)
     opened: list[Outside] = []

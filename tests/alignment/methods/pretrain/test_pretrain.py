@@ -10,10 +10,10 @@ import pytest
 
 from alignment.dataset.left_out import LeftOut
 from alignment.errors import StageError
+from alignment.methods.pretrain import train as pretrain
 from alignment.methods.pretrain.packing import batches, pack
 from alignment.methods.pretrain.tokenizer import encode_chats, train_tokenizer
-from alignment.methods.pretrain.train import train as pretrain
-from alignment.methods.sft.train import train as sft
+from alignment.methods.sft import train as sft
 from alignment.stage.spec import StageSpec
 from data.recipe import corpus
 

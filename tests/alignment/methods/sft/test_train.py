@@ -12,10 +12,9 @@ from alignment.dataset.judgement import Message
 from alignment.dataset.left_out import LeftOut
 from alignment.dataset.reading.formats.feedback import demonstration
 from alignment.dataset.reading.formats.openai import write_chat
-from alignment.methods.sft.train import train as sft
+from alignment.methods.sft import train as sft
 from alignment.stage.spec import StageSpec
-from tests.alignment.methods.shared_training.test_resuming import ANSWERS_TEMPLATE
-from tests.alignment.tiny_model import make_tiny_model
+from tests.alignment.tiny_model import ANSWERS_TEMPLATE, make_tiny_model
 
 BEFORE = [
     {"role": "user", "content": "Hi"},

@@ -17,24 +17,19 @@ from typing import Any
 import pytest
 
 from alignment.dataset.judgement import Mark
-from alignment.dataset.snapshot import write_snapshot
 from alignment.methods.registry import CARDS
 from alignment.stage.artifact import read_manifest, verify
 from alignment.stage.checkpoints import CHECKPOINTS, holds_one
 from alignment.stage.spec import Setting, StageSpec
 from tests.alignment.builders import like, ranking, vote
-from tests.alignment.tiny_model import TEMPLATE, make_tiny_model
+from tests.alignment.compiled import write_compiled
+from tests.alignment.tiny_model import ANSWERS_TEMPLATE, make_tiny_model
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]  # the first test waits for them all
 
 ROOT = Path(__file__).resolve().parents[4]
 FP32: dict[str, Setting] = {"dtype": "fp32"}
 ANSWERING: dict[str, Setting] = {**FP32, "max_tokens": 6, "rate": 1e-3}
-ANSWERS_TEMPLATE = TEMPLATE.replace(
-    "{{ m['content'] }}<|end|>",
-    "{% if m['role'] == 'assistant' %}{% generation %}{{ m['content'] }}<|end|>{% endgeneration %}"
-    "{% else %}{{ m['content'] }}<|end|>{% endif %}",
-)
 
 
 @dataclass(frozen=True)
@@ -64,6 +59,7 @@ CASES = {
         {**ANSWERING, "steps": 4, "rollouts": 8, "epochs": 2, "minibatch": 4, "target_kl": 0.5, "mix": 0.1},
     ),
     "rloo": Case("rloo", 12, {**ANSWERING, "steps": 4, "rollouts": 16, "answers": 2, "minibatch": 8}, resumed_at=8),
+    "grpo": Case("grpo", 12, {**ANSWERING, "steps": 4, "rollouts": 16, "answers": 2, "minibatch": 8}, resumed_at=8),
     "online-dpo": Case("online-dpo", 3, {**ANSWERING, "steps": 4, "pairs": 6, "minibatch": 4}),
     "constitution": Case("constitution", 128, {"max_tokens": 6}, resumed_at=64),
 }
@@ -103,8 +99,6 @@ def material(folder: Path) -> tuple[Path, Path]:
     """(model, dataset): judgements of all kinds, an odd number, so that passes end with an incomplete batch."""
     from transformers import AutoTokenizer
 
-    from alignment.dataset.compile import compile_rows
-
     model = make_tiny_model(folder / "model")
     tokenizer = AutoTokenizer.from_pretrained(model)
     tokenizer.chat_template = ANSWERS_TEMPLATE
@@ -114,7 +108,7 @@ def material(folder: Path) -> tuple[Path, Path]:
         *(like(20 + i, f"Well {i}", Mark.GOOD if i % 3 else Mark.BAD, prompt=f"Say {i}!") for i in range(11)),
         *(ranking(60 + i, [1, 2, 3], prompt=f"Name {i}.") for i in range(2)),
     ]
-    write_snapshot(compile_rows(judgements), judgements, folder / "data", filters={}, watermark=0)
+    write_compiled(judgements, folder / "data")
     imitated = [{"prompt": f"Go {i}!", "completion": f"Good, {'so ' * i}{i}."} for i in range(11)]
     (folder / "data" / "sft.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in imitated))
     return model, folder / "data"
@@ -135,7 +129,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
         settings = dict(case.settings)
         if case.stage == "constitution":
             settings |= {"prompts": str(prompts), "principles": str(folder / "rules.txt")}
-        of = reward.out if case.stage in ("ppo", "rloo", "online-dpo") else None
+        of = reward.out if CARDS[case.stage].needs_reward else None
         return StageSpec(case.stage, data, str(model), out, settings, 3, None, "", of, resume, every)
 
     def folders(kind: str) -> dict[str, Path]:

@@ -1,56 +1,30 @@
-"""All rows of a set of judgements, with a count of everything that became a row or did not."""
+"""The rules of the compiler applied with everything in memory: what the stream from disk must give too."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any
 
 from alignment.dataset.compile.drafting import Scale, Totals, draft
 from alignment.dataset.compile.drafts import Draft
-from alignment.dataset.compile.implicit import ImplicitSignal, explicit_marks, signal_drafts, signal_weights
+from alignment.dataset.compile.implicit import ImplicitSignal, Item, Said, signal_drafts, signal_weights
 from alignment.dataset.compile.rules import Rules
 from alignment.dataset.compile.survey import Survey, context_digest
 from alignment.dataset.judgement import Judgement
-from alignment.dataset.rows import GroupRow, MarkRow, PairRow, SftRow
-
-DEFAULT = Rules()
-
-
-@dataclass(frozen=True, slots=True)
-class Compiled:
-    """Rows in a canonical order, which does not depend on the order of the judgements.
-
-    `counts`: `judgements`, `scripted`, `by_kind`, `people`, `rows` (`pairs`, `marks`, `sft`, `groups`, each with
-    `train` and `held_out`; pairs are those that a policy may learn from), `liked` (training marks that are good,
-    signals among them), `reward_only` (the other pairs, by
-    side), `implicit` (marks from signals), `pairs_by_origin`, `pair_weight` (sum over training pairs),
-    `contradictions` (by kind of rows), `capped` (people scaled down, by kind of rows), `skipped` (by reason).
-    """
-
-    pairs: tuple[PairRow, ...]
-    marks: tuple[MarkRow, ...]
-    sft: tuple[SftRow, ...]
-    counts: dict[str, Any]
-    groups: tuple[GroupRow, ...] = ()
+from alignment.dataset.rows import MarkRow
+from tests.alignment.compiled import Compiled
 
 
-def compile_rows(
+def compiled_in_memory(
     judgements: Iterable[Judgement],
     *,
     seed: int = 0,
-    rules: Rules = DEFAULT,
+    rules: Rules | None = None,
     signals: Iterable[ImplicitSignal] = (),
 ) -> Compiled:
-    """Turn live judgements into training rows by the rules of `alignment.dataset.compile.*`.
-
-    `seed` chooses which prompts are held out, `signals` count only as far as `rules` let them. Holds everything
-    in memory; `stream` does the same from disk. Raises `ValueError` when two judgements share an id.
-    """
+    """Rows and counts as `Stream` gives them, written down a second time."""
+    rules = rules or Rules()
     listed, heard = list(judgements), list(signals)
-    if len({judgement.id for judgement in listed}) != len(listed):
-        raise ValueError("Two judgements share an id; compile each live judgement once.")
     survey = Survey()
     contexts: defaultdict[bytes, list[Judgement]] = defaultdict(list)
     for judgement in listed:
@@ -92,3 +66,11 @@ def _signals(
         survey.clusters.add_prompt(each.row.prompt)
         contexts[context_digest(each.row.prompt)].append(each)
     return dict(contexts)
+
+
+def explicit_marks(judgements: Iterable[Judgement]) -> dict[Item, bool]:
+    """What each person said outright about which answer."""
+    said = Said()
+    for judgement in judgements:
+        said.see(judgement)
+    return said.marks()
