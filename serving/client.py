@@ -196,7 +196,7 @@ class VllmClient:
         """A streamed answer as vLLM's own bytes. Closing the iterator makes vLLM stop."""
         async with self.raw("POST", COMPLETIONS, json.dumps({**payload, "stream": True}).encode()) as reply:
             if reply.status != 200:
-                raise _error(reply.status, b"".join([chunk async for chunk in reply.chunks]))
+                raise error_of(reply.status, b"".join([chunk async for chunk in reply.chunks]))
             async for chunk in reply.chunks:
                 yield chunk
 
@@ -253,7 +253,7 @@ class VllmClient:
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
                 raise self._broken(error) from error
             if response.status != 200:
-                raise _error(response.status, raw)
+                raise error_of(response.status, raw)
             return raw.decode(errors="replace")
 
     @contextlib.asynccontextmanager
@@ -331,7 +331,8 @@ class SseLines:
         return events
 
 
-def _error(status: int, raw: bytes) -> VllmError:
+def error_of(status: int, raw: bytes) -> VllmError:
+    """What vLLM says in the body of an answer with an error status."""
     try:
         value = json.loads(raw)
     except ValueError:

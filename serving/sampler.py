@@ -15,7 +15,8 @@ from types import MappingProxyType
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
-from serving.errors import VllmError, VllmUnreachable
+from serving.client import error_of
+from serving.errors import VllmUnreachable
 
 
 class Turn(Protocol):
@@ -183,7 +184,7 @@ class HttpSampler:
         response = connection.getresponse()
         raw = response.read()
         if response.status != 200:
-            raise VllmError(response.status, _message(raw))
+            raise error_of(response.status, raw)
         value: dict[str, Any] = json.loads(raw)
         return value
 
@@ -200,10 +201,3 @@ def _sample(choice: dict[str, Any]) -> Sample:
         tokens=tuple(choice.get("token_ids") or ()),
         logprobs=tuple(float(entry["logprob"]) for entry in logprobs),
     )
-
-
-def _message(raw: bytes) -> str:
-    try:
-        return str(json.loads(raw)["error"]["message"])[:500]
-    except (ValueError, KeyError, TypeError):
-        return raw.decode(errors="replace")[:500]

@@ -24,6 +24,7 @@ from urllib.parse import urlsplit
 
 from alignment.files import last_lines
 from alignment.processes import Backoff
+from serving.client import VllmClient
 from serving.errors import LaunchProblem
 from serving.group import GroupFile, end_group
 
@@ -158,14 +159,6 @@ class Supervisor:
         if self._state.name != "failed":
             self._set("stopped")
 
-    async def wait_ready(self, timeout_s: float) -> None:
-        """Wait until vLLM answers. Raises `LaunchProblem` with its last words when it fails or takes longer."""
-        deadline = time.monotonic() + timeout_s
-        while self._state.name != "ready":
-            if self._state.name == "failed" or time.monotonic() > deadline:
-                raise LaunchProblem(f"vLLM did not become ready. Its last words: {self.state().detail or 'none'}")
-            await asyncio.sleep(self._poll_s)
-
     async def _watch(self) -> bool:
         """Until the process ends, stays unhealthy for too long, or is stopped: whether it was ever ready."""
         process = self._process
@@ -243,14 +236,6 @@ class Supervisor:
 
 
 async def _health(url: str) -> bool:
-    """Whether a GET answers 200 within 10 s."""
-    import aiohttp
-
-    try:
-        async with (
-            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as session,
-            session.get(url) as response,
-        ):
-            return response.status == 200
-    except (aiohttp.ClientError, TimeoutError, OSError):
-        return False
+    """Whether vLLM calls itself healthy at this address of `/health`, within 10 s."""
+    async with VllmClient(url.removesuffix("/health"), connect_s=10.0) as client:
+        return await client.health()

@@ -3,12 +3,17 @@
 Everything here is drawn from held-out wordings or held-out combinations of wording and facts, except the
 compare prompts, which are ordinary questions. The texts are questions with an answer in a manner of the corpus:
 how well a model still predicts them is its held-out language-model loss.
+
+`python -m data.recipe.questions --write FOLDER` writes the four files into a folder. `questions/unseen.jsonl` is then
+the one that ships, byte for byte. The other three that ship were drawn from earlier wordings of the recipe: what is
+drawn now has their form, counts and categories but other texts. They are kept: figures were measured on them.
 """
 
 from __future__ import annotations
 
 import random
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -94,15 +99,15 @@ def texts(taken: set[str]) -> list[Row]:
     return found
 
 
-def write_all() -> None:
-    """Write ``questions/unseen.jsonl``, ``prompts/{compare,eval}.jsonl`` and ``texts/held_out.jsonl`` in ``data``."""
+def write_all(folder: Path) -> None:
+    """Write ``questions/unseen.jsonl``, ``prompts/{compare,eval}.jsonl`` and ``texts/held_out.jsonl`` in ``folder``."""
     questions = unseen()
     taken = {normalised(question["prompt"]) for question in questions}
     held = _prompts(EVAL_COUNT, EVAL_SEED, taken, held=True)
-    write(DATA / "questions" / "unseen.jsonl", questions)
-    write(DATA / "prompts" / "eval.jsonl", held)
-    write(DATA / "prompts" / "compare.jsonl", _prompts(COMPARE_COUNT, COMPARE_SEED, taken, held=False))
-    write(DATA / "texts" / "held_out.jsonl", texts(taken))
+    write(folder / "questions" / "unseen.jsonl", questions)
+    write(folder / "prompts" / "eval.jsonl", held)
+    write(folder / "prompts" / "compare.jsonl", _prompts(COMPARE_COUNT, COMPARE_SEED, taken, held=False))
+    write(folder / "texts" / "held_out.jsonl", texts(taken))
 
 
 def refused() -> frozenset[str]:
@@ -114,3 +119,16 @@ def refused() -> frozenset[str]:
     for _, record in json_lines(DATA / "texts" / "held_out.jsonl"):
         found.add(normalised(record["messages"][0]["content"]))
     return frozenset(found)
+
+
+def main(arguments: list[str]) -> int:
+    """The command: 0 when the files are written, 2 on wrong usage."""
+    if len(arguments) != 2 or arguments[0] != "--write":
+        print("usage: python -m data.recipe.questions --write FOLDER", file=sys.stderr)
+        return 2
+    write_all(Path(arguments[1]))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -6,8 +6,8 @@ import asyncio
 import contextlib
 import secrets
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
@@ -64,35 +64,46 @@ def build_health(*, store: Store, vllm: VllmClient) -> APIRouter:
     @router.get("/readyz")
     async def readyz(request: Request) -> Response:
         state = await readiness(store, vllm, probe)
+        shown = asdict(state)
         if not await asyncio.to_thread(by_operator, store, request):
-            del state["detail"]
-        return JSONResponse(state, 200 if state["ready"] else 503)
+            del shown["detail"]
+        return JSONResponse(shown, 200 if state.ready else 503)
 
     return router
 
 
-async def readiness(store: Store, vllm: VllmClient, probe: WriteProbe) -> dict[str, Any]:
-    """`ready`, `version` (what `policy` means now) and `waiting_for`, a sentence while not ready.
+@dataclass(frozen=True)
+class Readiness:
+    """Whether answers are served. `version` is what `policy` means now; `waiting_for` is a sentence while not ready.
 
     `detail` is for whoever runs this: it may hold addresses, paths and the words of an error.
     """
+
+    ready: bool
+    version: str | None
+    waiting_for: str = ""
+    detail: str = ""
+
+
+async def readiness(store: Store, vllm: VllmClient, probe: WriteProbe) -> Readiness:
+    """What can be said now; raises nothing."""
     name: str | None = None
     try:
         target = await asyncio.to_thread(served, store)
         name = target.version.name
         await asyncio.to_thread(probe.look)
         if not await vllm.health():
-            return _waiting(name, AWAY, f"Nothing answers at {vllm.base_url}.")
+            return Readiness(False, name, AWAY, f"Nothing answers at {vllm.base_url}.")
         if target.model not in {model.name for model in await vllm.models()}:
             waiting_for, where = f"vLLM has not loaded {name} yet.", f"It is asked at {vllm.base_url}."
             if target.version.form == VersionForm.FULL:
                 waiting_for = str(not_loaded(target.version))
-            return _waiting(name, waiting_for, where)
+            return Readiness(False, name, waiting_for, where)
     except AlignloopError as error:
-        return _waiting(name, error.outside, str(error))
+        return Readiness(False, name, error.outside, str(error))
     except ServingError as error:
-        return _waiting(name, AWAY, str(error))
-    return {"ready": True, "version": name, "waiting_for": "", "detail": ""}
+        return Readiness(False, name, AWAY, str(error))
+    return Readiness(True, name)
 
 
 def by_operator(store: Store, request: Request) -> bool:
@@ -102,7 +113,3 @@ def by_operator(store: Store, request: Request) -> bool:
         with contextlib.suppress(AlignloopError):
             person = person_of_request(store, request.headers["authorization"])
     return person is not None and Role(person.role).reaches(Role.OPERATOR)
-
-
-def _waiting(version: str | None, sentence: str, detail: str) -> dict[str, Any]:
-    return {"ready": False, "version": version, "waiting_for": sentence, "detail": detail}

@@ -12,7 +12,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
+from typing import TYPE_CHECKING, Any, BinaryIO, TextIO, TypedDict
 
 from alignment.dataset.reading.formats import FORMATS, Feedback, Kind, Record, llama_factory
 from alignment.dataset.reading.formats.feedback import Answer, demonstration, mark, pair
@@ -31,13 +31,25 @@ SPLITS = ("held_out", "train")
 PARQUET = "parquet"  # the rows with everything that a round knows of them; written, not read
 
 
-def export(store: Store, format: str, out: Path, personal: str = "flag") -> dict[str, Any]:
+class ExportReport(TypedDict):
+    """What an export wrote: `written` by split, `left_out` by reason (what the format cannot carry), `personal` what
+    was found, `set_aside` the judgements left out because an operator has set their people aside.
+    """
+
+    format: str
+    out: str
+    written: dict[str, int]
+    left_out: dict[str, int]
+    personal: dict[str, Any]
+    judgements: int
+    set_aside: int
+
+
+def export(store: Store, format: str, out: Path, personal: str = "flag") -> ExportReport:
     """Write `train` and `held_out` files of this format into `out`. Raises `UsageError` and `Unavailable`.
 
     `parquet` is a file for each kind of rows with both sides in it, as `alignment.dataset.parquet` describes them.
-    `personal` is off, flag or replace. Returns `format`, `out`, `written` (by split), `left_out` (by reason: what
-    the format cannot carry), `personal` (what was found), `judgements` and `set_aside` (judgements left out because
-    an operator has set their people aside).
+    `personal` is off, flag or replace.
     """
     from alignment.dataset.compile.personal import PersonalFindings
     from feedback_app.loop.rules import heard, rules_of, set_aside

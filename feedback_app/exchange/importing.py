@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from alignment.dataset.reading.formats import FORMATS, Feedback, Record, Skip, detect, llama_factory
 from alignment.dataset.reading.formats.feedback import Answer, Ranks, checked, two
@@ -43,11 +43,29 @@ class Source:
     notes: tuple[str, ...] = ()
 
 
-def bring_in(store: Store, path: Path, format: str = "") -> dict[str, Any]:
+class Imported(TypedDict):
+    """What an import did: `imported` by kind, `skipped` by reason, and what was noticed, in sentences."""
+
+    format: str
+    read: int
+    imported: dict[str, int]
+    skipped: dict[str, int]
+    notes: list[str]
+
+
+class GoldAdded(TypedDict):
+    """What became gold tasks; `skipped` by reason."""
+
+    format: str
+    read: int
+    added: int
+    skipped: dict[str, int]
+
+
+def bring_in(store: Store, path: Path, format: str = "") -> Imported:
     """Turn a file's records into judgements. Raises `UsageError` on a file that is none of ours.
 
-    Returns `format`, `read`, `imported` (by kind), `skipped` (by reason) and `notes`: what was noticed, in
-    sentences. One record of a tree holds several judgements.
+    One record of a tree holds several judgements.
     """
     imported: Counter[str] = Counter()
     skipped: Counter[str] = Counter()
@@ -81,11 +99,8 @@ def bring_in(store: Store, path: Path, format: str = "") -> dict[str, Any]:
     }
 
 
-def add_gold(store: Store, path: Path, format: str = "") -> dict[str, Any]:
-    """Turn a file's comparisons into gold tasks: the better answer of each is taken as known.
-
-    Returns `format`, `read`, `added` and `skipped` (by reason). Raises as `bring_in`.
-    """
+def add_gold(store: Store, path: Path, format: str = "") -> GoldAdded:
+    """Turn a file's comparisons into gold tasks: the better answer of each is taken as known. Raises as `bring_in`."""
     from feedback_app.store.imports import Brought
 
     skipped: Counter[str] = Counter()

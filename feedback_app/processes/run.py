@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from feedback_app.settings import Settings
     from feedback_app.store.database import Store
     from serving.model_check import ModelFacts
-    from serving.supervise import Supervisor, VllmState
+    from serving.supervise import Supervisor
 
 log = logging.getLogger(__name__)
 
@@ -121,8 +121,8 @@ def engine_words(arguments: Sequence[str], dtype: str) -> str:
 async def supervise(supervisor: Supervisor, store: Store, engine: str) -> None:
     """Keep vLLM running and say so in heartbeats, until a signal or a launch that cannot be kept up."""
 
-    def record() -> dict[str, Any]:
-        return {**vllm_record(supervisor.state()), "engine": engine}
+    def record() -> dict[str, Any]:  # the beat `vllm`: what pages and `alignloop status` show of our own vLLM
+        return {**asdict(supervisor.state()), "engine": engine}
 
     stopping = stop_event()
     heart = Heart(store, VLLM, record)
@@ -173,11 +173,6 @@ async def _is_paused(store: Store, *, now: bool) -> bool:
     except Unavailable as error:
         log.warning("%s", error)
         return now
-
-
-def vllm_record(state: VllmState) -> dict[str, Any]:
-    """The beat `vllm`: what the pages and `alignloop status` show of our own vLLM."""
-    return asdict(state)
 
 
 def serve_app(settings: Settings, store: Store) -> None:

@@ -111,7 +111,7 @@ class ChatEvents:
 
     async def _pulse(self, person: Person, act: Act) -> Answer:
         state = await self._watch.state()
-        return Answer({"model": theme.loading_model(state, self.store.now())}, {"ready": state["name"] == "ready"})
+        return Answer({"model": theme.loading_model(state, self.store.now())}, {"ready": state.ready})
 
     async def _rename_open(self, person: Person, act: Act) -> Answer:
         conversations = await asyncio.to_thread(self.store.conversations.of, person.id, Purpose.CHAT)
@@ -269,7 +269,7 @@ class ChatEvents:
                 "conversation": current,
                 "title": (talked.title if talked else "") or "New conversation",
                 "busy": writing,
-                "ready": state["name"] == "ready",
+                "ready": state.ready,
                 "sent": False,
                 "copies": Signal.COPY in self._signals.kinds,
             },

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from feedback_app.collect.answer import reading_from
 from feedback_app.domain.conversations import Purpose, Speaker
 
 if TYPE_CHECKING:
@@ -114,6 +115,5 @@ def read_conversation(store: Store, person: Person, conversation_id: str) -> Tal
         )
     reads_from = None
     if answers and answers[-1] in completions:
-        read = [source for source in completions[answers[-1]].sent if isinstance(source, str)]
-        reads_from = read[0] if read and read[0] != path[0].id else None
+        reads_from = reading_from(path, completions[answers[-1]])
     return Talked(conversation.id, conversation.title, tuple(turns), reads_from)

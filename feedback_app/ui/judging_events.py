@@ -123,7 +123,7 @@ class JudgingEvents(ABC):
             "model": theme.loading_model(state, self._store.now()),
             "progress": progress,
         }
-        return Answer({**regions, **more}, {"person": person.id, "ready": state["name"] == "ready"})
+        return Answer({**regions, **more}, {"person": person.id, "ready": state.ready})
 
 
 def why(act: Mapping[str, Any]) -> dict[str, Any]:

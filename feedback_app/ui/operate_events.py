@@ -142,7 +142,7 @@ class OperateEvents:
         state = await self._watch.state()
         answer = await asyncio.to_thread(self._regions, person, whole, secret)
         answer.regions["model"] = theme.loading_model(state, self._store.now())
-        answer.state["ready"] = state["name"] == "ready"
+        answer.state["ready"] = state.ready
         return answer
 
     def _regions(self, person: Person, whole: bool, secret: Markup) -> Answer:

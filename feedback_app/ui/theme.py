@@ -7,14 +7,17 @@ fonts would make the browser ask another host.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
+from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
 from feedback_app.domain.people import Role
 from feedback_app.ui.markup import EMPTY, attributes, button, html, icon
+
+if TYPE_CHECKING:
+    from feedback_app.ui.model_status import ModelState
 
 STYLES = ("theme.css", "chat.css", "judge.css", "operate.css")
 PAGES = (
@@ -91,18 +94,15 @@ def top_bar(current: str, name: str, role: str, before: Markup = EMPTY, *, switc
     )
 
 
-def loading_model(state: Mapping[str, object], now: float) -> Markup:
+def loading_model(state: ModelState, now: float) -> Markup:
     """The strip that says the model is not there yet; empty when it is.
 
-    `state` is vLLM's: `name` (starting, ready, restarting, stopped, failed, unreachable), `since`, `detail`.
     A start takes about a minute on two cores: the bar nears its end without promising it.
     """
-    name = str(state.get("name") or "starting")
-    if name == "ready":
+    name, detail = state.name, state.detail
+    if state.ready:
         return Markup()
-    since = state.get("since")
-    waited = max(0.0, now - float(since)) if isinstance(since, int | float) else 0.0
-    detail = str(state.get("detail") or "")
+    waited = max(0.0, now - state.since) if state.since is not None else 0.0
     sentence = {
         "failed": "The model could not be started. The log of vLLM in ALIGNLOOP_HOME/logs says why.",
         "stopped": "The model is stopped.",

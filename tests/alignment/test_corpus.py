@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections import Counter
 from itertools import pairwise
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 
 from alignment.evaluation.capability import check
 from alignment.evaluation.tastes import TASTES, features
+from alignment.files import json_lines
 from data.recipe import asking, corpus, questions
 from data.recipe.manner import draw_manner
 from data.recipe.noise import typed
@@ -133,3 +135,17 @@ def test_a_taste_for_warmth_ties_on_about_a_fifth_of_the_base_pairs() -> None:
         left, right = (asking.answer(asked, draw_manner(category, rng), rng) for _ in range(2))
         ties += TASTES["warm"].prefer(left, right, rng).side == "tie"
     assert 0.14 < ties / 1500 < 0.26
+
+
+def test_the_command_writes_the_unseen_questions_that_ship_and_files_like_the_other_three(tmp_path: Path) -> None:
+    assert questions.main([]) == questions.main(["--write"]) == 2
+    assert questions.main(["--write", str(tmp_path)]) == 0
+    data = PROMPTS.parent
+    unseen = Path("questions") / "unseen.jsonl"
+    assert (tmp_path / unseen).read_bytes() == (data / unseen).read_bytes()
+
+    def form(file: Path) -> Counter[tuple[tuple[str, ...], str]]:
+        return Counter((tuple(record), str(record.get("category"))) for _, record in json_lines(file))
+
+    for name in ("prompts/eval.jsonl", "prompts/compare.jsonl", "texts/held_out.jsonl"):
+        assert form(tmp_path / name) == form(data / name)

@@ -46,6 +46,7 @@ from serving.model_check import check_model
 from serving.sampler import HttpSampler
 from serving.supervise import Supervisor
 from tests.long.lines import RESULTS, provenance, read_lines, seeds_of
+from tests.serving.ready import wait_ready
 from tests.serving.real import base_names
 
 COMPARISONS = 40
@@ -66,7 +67,7 @@ async def served(model: str, port: int, folder: Path) -> AsyncIterator[str]:
     )
     running = asyncio.create_task(supervisor.run())
     try:
-        await supervisor.wait_ready(600.0)
+        await wait_ready(supervisor, 600.0)
         yield url
     finally:
         await supervisor.stop()

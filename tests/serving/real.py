@@ -14,6 +14,7 @@ from serving.launch import command, environment
 from serving.model_check import check_model
 from serving.supervise import Supervisor
 from tests.ports import free_port
+from tests.serving.ready import wait_ready
 
 START_S = 600.0
 
@@ -65,7 +66,7 @@ def real_vllm(
     thread.start()
     try:
         running = asyncio.run_coroutine_threadsafe(supervisor.run(), loop)
-        asyncio.run_coroutine_threadsafe(supervisor.wait_ready(START_S), loop).result()
+        asyncio.run_coroutine_threadsafe(wait_ready(supervisor, START_S), loop).result()
         yield RealVllm(url, model, supervisor, folder / "vllm.json", loop)
     finally:
         asyncio.run_coroutine_threadsafe(supervisor.stop(), loop).result(10)

@@ -20,6 +20,7 @@ from serving.errors import LaunchProblem
 from serving.group import GroupFile, members, start_time
 from serving.supervise import Supervisor
 from tests.ports import free_port
+from tests.serving.ready import wait_ready
 from tests.waiting import until
 
 pytestmark = pytest.mark.slow
@@ -48,7 +49,7 @@ def group_of(tmp_path: Path) -> int:
 async def running(tmp_path: Path) -> AsyncIterator[Supervisor]:
     supervisor = make(tmp_path, "child")
     task = asyncio.create_task(supervisor.run())
-    await supervisor.wait_ready(15)
+    await wait_ready(supervisor, 15)
     yield supervisor
     await supervisor.stop(1)
     await task
@@ -103,11 +104,11 @@ async def test_a_server_that_stays_unhealthy_is_started_again(tmp_path: Path) ->
         unhealthy_s=0.1,
     )
     task = asyncio.create_task(supervisor.run())
-    await supervisor.wait_ready(5)
+    await wait_ready(supervisor, 5)
     healthy = False
     await until(lambda: supervisor.state().restarts == 1)
     healthy = True
-    await supervisor.wait_ready(15)
+    await wait_ready(supervisor, 15)
     await supervisor.stop(1)
     await task
 
@@ -118,14 +119,12 @@ async def test_several_fruitless_starts_end_in_failed_with_the_reason(tmp_path: 
     assert supervisor.state().name == "failed"
     assert "this model cannot be loaded" in supervisor.state().detail
     assert supervisor.state().restarts == 1
-    with pytest.raises(LaunchProblem, match="this model cannot be loaded"):
-        await supervisor.wait_ready(1)
 
 
 async def test_cancelling_run_stops_vllm(tmp_path: Path) -> None:
     supervisor = make(tmp_path, "child")
     task = asyncio.create_task(supervisor.run())
-    await supervisor.wait_ready(15)
+    await wait_ready(supervisor, 15)
     group = group_of(tmp_path)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -184,7 +183,8 @@ OWNER = textwrap.dedent("""
         supervisor = Supervisor([sys.executable, fake, port, "child"], dict(os.environ), folder / "vllm.log",
             folder / "vllm.json", f"http://127.0.0.1:{port}/health", poll_s=0.02)
         asyncio.create_task(supervisor.run())
-        await supervisor.wait_ready(15)
+        while supervisor.state().name != "ready":
+            await asyncio.sleep(0.02)
         await asyncio.sleep(0.2)
         print("ready", flush=True)
         await asyncio.sleep(600)

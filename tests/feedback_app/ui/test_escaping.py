@@ -44,6 +44,7 @@ from feedback_app.ui import (
 from feedback_app.ui.chat_turns import Rating, Talked, Turn
 from feedback_app.ui.loop_strip import LoopState
 from feedback_app.ui.markup import attributes, button, html, note, prose, says
+from feedback_app.ui.model_status import ModelState
 
 PACKAGE = Path(feedback_app.ui.__file__).parents[1]
 PAYLOADS = (
@@ -224,7 +225,7 @@ BUILDERS: dict[str, Builder] = {
     "sitting.judging_page": sitting.judging_page,
     "sitting.why_panel": sitting.why_panel,
     "theme.top_bar": lambda x: theme.top_bar("/", x, "operator"),
-    "theme.loading_model": lambda x: theme.loading_model({"name": "starting", "since": 0.0, "detail": x}, 9.0),
+    "theme.loading_model": lambda x: theme.loading_model(ModelState("starting", 0.0, x), 9.0),
     "plain.plain_page": lambda x: page(plain_page(x, html("<p>{}</p>", x))),
     "plain.refusal_page": lambda x: page(refusal_page(x)),
     "signin.sign_in_page": lambda x: page(sign_in_page(x, x, UsageError(x))),
