@@ -149,7 +149,7 @@ def snapshot(rules: Rules, folder: Path) -> Manifest:
 def frozen(stream: Stream, folder: Path) -> Manifest:
     """A compilation as a snapshot."""
     return write_snapshot(
-        stream.contexts(), folder, counts=lambda: stream.counts, filters={"scripted": True}, watermark=330
+        stream.contexts(), folder, counts=stream.counts.to_record, filters={"scripted": True}, watermark=330
     )
 
 
