@@ -125,7 +125,7 @@ async def test_who_does_not_read_their_answer_holds_no_place_beyond_its_deadline
     site.deadline(4)
 
     async def many(*_: object) -> AsyncIterator[dict[str, Any]]:
-        for _ in range(500):  # more than the sockets between them hold
+        for _number in range(500):  # more than the sockets between them hold
             await asyncio.sleep(0.002)
             yield {"choices": [{"index": 0, "delta": {"content": "z" * 40_000}, "finish_reason": None}]}
 
@@ -147,7 +147,7 @@ async def test_who_does_not_read_their_answer_holds_no_place_beyond_its_deadline
     [({"max_tokens": 1, "max_completion_tokens": 10**12}, 512), ({"max_tokens": 10**12}, 512), ({"max_tokens": 7}, 7)],
 )
 async def test_the_longest_answer_is_weighed_and_recorded_as_vllm_reads_it(
-    site: Site, ask: Ask, amounts: dict[str, int], longest: int
+    site: Site, ask: Ask, amounts: dict[str, Any], longest: int
 ) -> None:
     site.admission.tokens = 2048  # a place is 512 tokens: a whole window and the prompt are two
     claimed: list[int] = []
