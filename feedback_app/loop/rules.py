@@ -66,7 +66,7 @@ def contradictions_of(settings: Mapping[str, Setting]) -> Contradictions:
     """How a round treats rows that contradict each other. Raises `UsageError`."""
     word = settings.get(CONTRADICTIONS, Contradictions.WEIGHTS)
     try:
-        return Contradictions(word)
+        return Contradictions(str(word))
     except ValueError as error:
         words = ", ".join(Contradictions)
         raise UsageError(
