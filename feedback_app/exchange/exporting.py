@@ -139,7 +139,7 @@ class Exported:
         """The rows of one table, as a round would train on them, the training side last."""
         from alignment.dataset.rows import GroupRow, MarkRow, PairRow, SftRow
 
-        kinds: dict[str, type[Any]] = {"pairs": PairRow, "marks": MarkRow, "sft": SftRow, "groups": GroupRow}
+        kinds: dict[str, Any] = {"pairs": PairRow, "marks": MarkRow, "sft": SftRow, "groups": GroupRow}
         for split in SPLITS:
             yield from self._stream.rows(kinds[name], split)
 

@@ -138,7 +138,7 @@ async def test_one_persons_half_bodies_together_hold_only_so_much_and_give_it_ba
     async def statuses(count: int, kept: int) -> list[int]:
         asking = [asyncio.create_task(bench.post(CHAT, half())) for _ in range(count)]
         await until(lambda: sum(task.done() for task in asking) == count - kept)
-        await until(lambda: bench.limits._held.total() == kept * 90 * KIB)
+        await until(lambda: bench.limits.held.total() == kept * 90 * KIB)
         go.set()
         return sorted(reply.status_code for reply in await asyncio.gather(*asking))
 
