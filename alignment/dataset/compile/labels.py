@@ -53,7 +53,7 @@ def mark_drafts(
             if candidate.mark is None or not usable(candidate) or (good and not candidate.text.strip()):
                 continue
             answer = answers.setdefault((judgement.task, candidate.text), _Marked())
-            answer.votes.append(Vote(judgement.person, judgement.id, 1.0, 1.0 if good else 0.0))
+            answer.votes.append(Vote(judgement.person, judgement.id, weight=1.0, share=1.0 if good else 0.0))
             answer.age = min(answer.age, age_of((candidate.version,), rules))
     drafts = []
     for (_, text), answer in sorted(answers.items(), key=lambda each: each[0]):
