@@ -111,7 +111,11 @@ QUESTIONS: Mapping[str, Sequence[Step]] = {
     "Where does a dislike (or a like) get its weight?": (
         Step("alignment/dataset/compile/labels.py", "mark_drafts", "what one mark is worth, and the row it becomes"),
         Step("alignment/dataset/compile/shares.py", "opinion_of", "several people on one answer; reliability"),
-        Step("alignment/dataset/compile/drafting.py", "Scale.rows", "the cap for one person, last of all"),
+        Step(
+            "alignment/dataset/compile/drafting.py",
+            "Scale.rows",
+            "the cap for one person; age comes when rows are read, and kto balances both sides",
+        ),
     ),
     "Where does a preference get its weight?": (
         Step("alignment/dataset/compile/weights.py", "verdict_weight", "clear 1, slight ½, both bad at most ½"),

@@ -1,8 +1,9 @@
 """Flipping the alias `policy`, and what that means for a challenger.
 
-Serving changes here, and in `votes` when blind votes decide, and nowhere else: as one row in one transaction, and
-only to a version that every replica already answers for. Another flip while a challenger waits ends the challenge:
-its votes were against an incumbent that is no longer one.
+Serving changes here when an operator says so, in `votes` when blind votes decide, in `fallback` when a version is
+damaged and in `versions` for a new base: always as one row in one transaction, and only to a version that every
+replica already answers for. Another flip while a challenger waits ends the challenge: its votes were against an
+incumbent that is no longer one.
 """
 
 from __future__ import annotations

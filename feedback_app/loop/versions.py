@@ -1,7 +1,7 @@
 """Versions: the model we start from, and what rounds make of it.
 
 A version's files never change and its name is never used again. Nothing is loaded here (`reconcile`),
-and only the very first meaning of `policy` is set here (`publish` sets every later one).
+and what `policy` means is set here only for a new base; `publish`, `votes` and `fallback` set it afterwards.
 """
 
 from __future__ import annotations

@@ -23,6 +23,7 @@ from alignment.dataset.compile.drafts import Draft
 from alignment.dataset.compile.ranked_groups import usable
 from alignment.dataset.compile.rules import Rules
 from alignment.dataset.compile.shares import Vote, opinion_of
+from alignment.dataset.compile.weights import MARK_WEIGHT
 from alignment.dataset.judgement import Judgement, Mark, Message
 from alignment.dataset.rows import MarkRow
 
@@ -53,7 +54,7 @@ def mark_drafts(
             if candidate.mark is None or not usable(candidate) or (good and not candidate.text.strip()):
                 continue
             answer = answers.setdefault((judgement.task, candidate.text), _Marked())
-            answer.votes.append(Vote(judgement.person, judgement.id, weight=1.0, share=1.0 if good else 0.0))
+            answer.votes.append(Vote(judgement.person, judgement.id, weight=MARK_WEIGHT, share=1.0 if good else 0.0))
             answer.age = min(answer.age, age_of((candidate.version,), rules))
     drafts = []
     for (_, text), answer in sorted(answers.items(), key=lambda each: each[0]):

@@ -1,4 +1,4 @@
-"""What one verdict is worth, in pair weight and in reward margin.
+"""What one verdict is worth: a mark, and a preference in pair weight and in reward margin.
 
 Weight says how much a row counts in the loss: 1 is one clear opinion about two answers. Margin says how
 far apart the two rewards should lie (Touvron et al. 2023, "Llama 2", section 3.2.2 uses such a margin);
@@ -10,6 +10,7 @@ from __future__ import annotations
 from alignment.dataset.judgement import Judgement, Mark, Strength
 
 CLEAR_WEIGHT, SLIGHT_WEIGHT, BOTH_BAD_WEIGHT = 1.0, 0.5, 0.5
+MARK_WEIGHT = 1.0  # of a like or a dislike; reliability, age and caps come after it (`shares`, `drafting`)
 CLEAR_MARGIN, SLIGHT_MARGIN = 1.0, 1.0 / 3.0
 
 
