@@ -17,6 +17,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, cast
 
 from feedback_app.errors import Unavailable, UsageError
@@ -112,7 +113,7 @@ def engine_words(arguments: Sequence[str], dtype: str) -> str:
     """What a vLLM started here computes with: device and number format, as its arguments or else the model say."""
     from serving.launch import gpu_build
 
-    for word, following in zip(arguments, [*arguments[1:], ""], strict=True):
+    for word, following in pairwise([*arguments, ""]):
         if word == "--dtype" or word.startswith("--dtype="):
             dtype = word.partition("=")[2] or following
     return f"{'gpu' if gpu_build() else 'cpu'} {platform.machine()} {dtype}".strip()

@@ -133,7 +133,7 @@ def _candidate(
         text=message.content,
         version=completion.version if completion else "",
         position=position,
-        finish_reason=completion.finish_reason if completion else FinishReason.STOP,
+        finish_reason=completion.finish_reason if completion else FinishReason.STOP.value,
         rank=(verdict.get("ranks") or {}).get(message.id),
         mark=values.Mark(mark) if mark else None,
         correction=(verdict.get("corrections") or {}).get(message.id),

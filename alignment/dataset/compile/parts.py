@@ -71,7 +71,7 @@ def next_record(file: BinaryIO) -> Any:
 
 def plain_context(context: tuple[Message, ...]) -> Plain:
     """A context as `marshal` takes it."""
-    return tuple((message.role, message.content) for message in context)
+    return tuple((str(message.role), message.content) for message in context)
 
 
 def messages_of(plain: Plain) -> tuple[Message, ...]:

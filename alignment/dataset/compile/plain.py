@@ -22,7 +22,7 @@ def plain_judgement(judgement: Judgement) -> Plain:
                 candidate.text,
                 candidate.version,
                 candidate.position,
-                candidate.finish_reason,
+                str(candidate.finish_reason),  # a word of an enumeration is no plain text to `marshal`
                 candidate.rank,
                 candidate.mark.value if candidate.mark is not None else None,
                 candidate.correction,

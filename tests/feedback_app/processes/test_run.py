@@ -8,7 +8,7 @@ import pytest
 
 from feedback_app.errors import Unavailable
 from feedback_app.heartbeat import VLLM
-from feedback_app.processes.run import keep, supervise
+from feedback_app.processes.run import engine_words, keep, supervise
 from feedback_app.store.database import Store
 from serving.supervise import VllmState
 
@@ -81,3 +81,17 @@ async def test_the_last_word_of_a_supervisor_is_how_vllm_ended(
     await supervising
     (beat,) = sqlite_store.heartbeats.all()
     assert beat.state["name"] == "stopped"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "dtype"),
+    [
+        ([], "bfloat16"),
+        (["--seed", "0"], "bfloat16"),
+        (["--dtype", "float32"], "float32"),
+        (["--dtype=float32", "--seed", "0"], "float32"),
+        (["--seed", "0", "--dtype"], "bfloat16"),
+    ],
+)
+def test_what_vllm_computes_with_is_said_whatever_its_arguments(arguments: list[str], dtype: str) -> None:
+    assert engine_words(arguments, "bfloat16").split()[-1] == dtype
