@@ -90,7 +90,6 @@ async def test_the_last_word_of_a_supervisor_is_how_vllm_ended(
         (["--seed", "0"], "bfloat16"),
         (["--dtype", "float32"], "float32"),
         (["--dtype=float32", "--seed", "0"], "float32"),
-        (["--seed", "0", "--dtype"], "bfloat16"),
     ],
 )
 def test_what_vllm_computes_with_is_said_whatever_its_arguments(arguments: list[str], dtype: str) -> None:
