@@ -28,7 +28,7 @@ import aiohttp
 import psutil
 
 from tests.serving.real import real_vllm
-from tests.serving.real_app import PASSWORD, SHIPPED, RealApp, real_app
+from tests.serving.real_app import NAMES, PASSWORD, SHIPPED, RealApp, real_app
 
 THINK_S = 2.0
 LONGEST = 96  # tokens of an answer through the door; the page's own are the settings'
@@ -264,7 +264,7 @@ def _line(tally: Tally) -> dict[str, Any]:
 def run(folder: Path, people: int, seconds: float, bare_seconds: float, **settings: str) -> dict[str, Any]:
     """The whole measurement, with an app and a vLLM of its own."""
     names = [f"p{number}" for number in range(people)]
-    with real_vllm(SHIPPED, folder) as vllm, real_app(vllm.url, folder, names, **settings) as app:
+    with real_vllm(SHIPPED, folder, served_names=NAMES) as vllm, real_app(vllm.url, folder, names, **settings) as app:
         found = {"people": people, "app": asyncio.run(crowd(app, names, seconds))}
         if bare_seconds:
             found["bare"] = asyncio.run(bare(vllm.url, people, bare_seconds))

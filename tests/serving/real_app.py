@@ -20,6 +20,8 @@ ROOT = Path(__file__).parents[2]
 SHIPPED = ROOT / "data" / "model"
 PASSWORD = "a long enough password"
 START_S = 180.0
+BASE_HASH = "b"
+NAMES = ("base", f"base-{BASE_HASH}")  # what vLLM must answer to for the base of these people
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,9 @@ def _people(database: str, names: Sequence[str]) -> dict[str, str]:
 
     hashed = PasswordHasher(1, 8, 1).hash(PASSWORD)  # a hundred at full cost would take a minute
     store = open_store(database)
-    store.versions.add(Version(name="base", kind="base", form="full", path="", base_hash="b", created_at=store.now()))
+    store.versions.add(
+        Version(name="base", kind="base", form="full", path="", base_hash=BASE_HASH, created_at=store.now())
+    )
     store.versions.publish("base", "first")
     keys = {name: new_key(store, store.people.add(name, "chatter", hashed)) for name in names}
     store.close()

@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 
 from tests.serving.real import real_vllm
-from tests.serving.real_app import SHIPPED, RealApp, real_app
+from tests.serving.real_app import NAMES, SHIPPED, RealApp, real_app
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 REQUESTS, CHOICES, LONGEST = 64, 16, 900
@@ -23,7 +23,10 @@ NEVER_ENDS = {"2": -100}  # the embedded model's end token
 @pytest.fixture(scope="module")
 def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealApp]:
     folder = tmp_path_factory.mktemp("fair")
-    with real_vllm(SHIPPED, folder) as vllm, real_app(vllm.url, folder, ["greedy", "ben"]) as running:
+    with (
+        real_vllm(SHIPPED, folder, served_names=NAMES) as vllm,
+        real_app(vllm.url, folder, ["greedy", "ben"]) as running,
+    ):
         yield running
 
 

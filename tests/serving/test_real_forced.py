@@ -14,7 +14,7 @@ import pytest
 from feedback_app.api.fields import FIELDS, Way
 from feedback_app.collect.judge import judge, like
 from tests.alignment.compiled import compile_rows
-from tests.bench.door import door_over
+from tests.bench.door import NAMES, door_over
 from tests.serving.real import RealVllm, real_vllm
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
@@ -61,7 +61,7 @@ ODD: list[dict[str, Any]] = [
 
 @pytest.fixture(scope="module")
 def vllm(tiny_opt: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealVllm]:
-    with real_vllm(tiny_opt, tmp_path_factory.mktemp("vllm")) as real:
+    with real_vllm(tiny_opt, tmp_path_factory.mktemp("vllm"), served_names=NAMES) as real:
         yield real
 
 

@@ -125,7 +125,7 @@ class Laying:
         try:
             if not any(turn.role == "assistant" for turn in turns):
                 raise Unusable(Reason.NO_ANSWER)
-            if not learned:
+            if not any(turns[place].content.strip() for place in learned):
                 raise Unusable(Reason.EMPTY)
             known = self._template.prompt(turns)
             self._check_length(0, len(self._template.ids(known)))

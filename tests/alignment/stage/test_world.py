@@ -17,7 +17,7 @@ from alignment.stage.spec import StageSpec
 from alignment.stage.world import SIZES, check_alone
 from tests.alignment.tiny_model import make_tiny_model
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.mark.parametrize("name", SIZES)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from alignment.stage.runner import run_stage
+from alignment.methods.registry import run_stage
 from alignment.stage.spec import StageSpec
 from feedback_app.collect.door import record_door
 from feedback_app.collect.judge import compare_verdict, judge
