@@ -45,7 +45,7 @@ def councils_own(function: Any) -> Any:
     """`constitution` with an adviser that finds something: a tiny random model would not."""
     from tests.alignment.methods.constitution.advisers import Adviser, Answers
 
-    return lambda spec, progress: function(spec, progress, sampler=Answers(), adviser=Adviser())
+    return lambda spec, progress, **given: function(spec, progress, sampler=Answers(), adviser=Adviser(), **given)
 
 
 def main() -> None:
