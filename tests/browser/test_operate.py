@@ -51,7 +51,10 @@ def test_a_fall_back_is_an_alarm_that_keeping_ends(visit: Begin, stage: Stage) -
     store = stage.store
     before = store.versions.published()
     assert before is not None
-    made_by(store, "policy-0400", store.rounds.add("dpo", None, 0, {}))
+    round_ = store.rounds.add("dpo", None, 0, {})
+    assert round_.id is not None
+    made_by(store, "policy-0400", round_)
+    store.rounds.update(round_.id, status="promoted")  # so that others may start one
     store.versions.publish("policy-0400", "operator")
     why = "policy-0400 cannot be served: its files were changed <after> training."
     store.versions.publish(before.version, "damaged", note=why)

