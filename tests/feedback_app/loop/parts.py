@@ -148,5 +148,7 @@ class FakeFacts:
     max_len: int = 512
     temperature: float | None = 0.8
     architecture: str = "LlamaForCausalLM"
+    dtype: str = ""
+    turn_tokens: tuple[str, ...] = ()
     longest_token: int = 128
     kv_bytes: int = 0

@@ -71,7 +71,7 @@ def test_a_reward_model_and_prompts_are_needed(made: Made, tmp_path: Path, stage
         ("rloo", {"rollouts": 10}, "rloo's rollouts must be a multiple"),
         ("grpo", {"beta": 0.0}, "grpo's beta must be above 0, not 0"),
         ("grpo", {"scale": "all"}, "grpo's scale must be one of group, batch, none"),
-        ("online-dpo", {"beta": 0.0}, "online-dpo's beta and temperature must be above 0"),
+        ("online-dpo", {"beta": 0.0}, "online-dpo's beta must be above 0, not 0"),
         ("online-dpo", {"gamma": 1}, "online-dpo has no setting gamma"),
     ],
 )
