@@ -138,7 +138,10 @@ def test_a_line_that_is_no_group_is_named(model: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("settings", "sentence"),
-    [({"members": 0}, "reward's members must be between 1 and 8"), ({"full": "maybe"}, "reward's setting full cannot be")],
+    [
+        ({"members": 0}, "reward's members must be between 1 and 8"),
+        ({"full": "maybe"}, "reward's setting full cannot be"),
+    ],
 )
 def test_a_setting_without_sense_is_named(
     model: Path, tmp_path: Path, settings: dict[str, Setting], sentence: str
