@@ -23,6 +23,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from feedback_app.api.json_body import read_json
+from feedback_app.api.replayed import replayed
 from feedback_app.errors import UsageError
 from feedback_app.ui.acts import Malformed, read_act
 from feedback_app.ui.mounts import UPLOADS, Calls
@@ -59,7 +60,7 @@ class OwnCalls:
             return
         except ClientDisconnect:
             return
-        await self._pass(scope, receive if body is None else _said(body, receive), send)
+        await self._pass(scope, receive if body is None else replayed(body, receive), send)
 
     def _split(self, path: str) -> tuple[str, str]:
         page = next((page for page in self._pages if page != "/" and (path + "/").startswith(page + "/")), "/")
@@ -160,16 +161,3 @@ def _whole(value: object) -> TypeGuard[int]:
 def _plain(rest: str) -> bool:
     """Whether a path names what it seems to: no way up, nothing that a file system reads otherwise."""
     return ".." not in rest and "\\" not in rest and "//" not in rest and rest.isprintable() and len(rest) < 512
-
-
-def _said(body: bytes, receive: Receive) -> Receive:
-    told = False
-
-    async def once() -> Message:
-        nonlocal told
-        if told:
-            return await receive()
-        told = True
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    return once

@@ -29,6 +29,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from feedback_app.api.guard import token_of, under
 from feedback_app.api.keys import person_of_request
 from feedback_app.api.openai_errors import error_response
+from feedback_app.api.replayed import replayed
 from feedback_app.collect.people import person_of_token
 from feedback_app.errors import AlignloopError, NotSignedIn, TooMany, UsageError
 from feedback_app.store.database import Store
@@ -140,7 +141,7 @@ class Limits:
             raise
         try:
             if body is not None:
-                await self._app(scope, _again(body, receive), send)
+                await self._app(scope, replayed(body, receive), send)
         finally:
             held.end()
 
@@ -235,17 +236,3 @@ async def refuse(response: Response, scope: Scope, receive: Receive, send: Send)
 
 def _too_large(bound: Bound) -> BodyTooLarge:
     return BodyTooLarge(f"The request is larger than {bound.bytes // KIB} KiB, the most that is read here. Send less.")
-
-
-def _again(body: bytes, receive: Receive) -> Receive:
-    """A receive that hands out the body that was read, and afterwards what the client does."""
-    told = False
-
-    async def once() -> Message:
-        nonlocal told
-        if told:
-            return await receive()
-        told = True
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    return once

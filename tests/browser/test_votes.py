@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
@@ -82,21 +81,26 @@ def test_a_held_key_that_does_not_say_that_it_repeats_is_one_verdict(visit: Begi
     assert len(votes()) == 1
 
 
+HAMMER = """async () => {
+    for (let press = 0; press < 12; press += 1) {
+        const key = { key: "2", code: "Digit2", bubbles: true };
+        document.body.dispatchEvent(new KeyboardEvent("keydown", key));
+        document.body.dispatchEvent(new KeyboardEvent("keyup", key));
+        await new Promise((done) => setTimeout(done, 120));
+    }
+}"""
+
+
 def test_hammering_a_key_is_one_verdict_and_the_page_says_why(visit: Begin, ann: str, votes: Votes) -> None:
     page = visit(ann, "/compare/")
     page.awake()
-    pressed = []
-    for _ in range(12):
-        page.press("2")
-        pressed.append(time.monotonic())
-        page.page.wait_for_timeout(120)
-    # On a busy machine a press may come so late that it is a vote of its own, as a person's would be.
-    late = sum(after - before >= 0.35 for before, after in pairwise(pressed))
+    # In the page: a busy machine holds back these presses and the page's own clock alike.
+    page.page.evaluate(HAMMER)
     expect(page.find("[data-early]")).to_contain_text("Not counted")
     settle(page)
-    assert 1 <= len(votes()) <= 1 + late
+    assert len(votes()) == 1
     page.judge_by_key("4")
-    assert {row.strength for row in votes()} == {"slightly"}
+    assert [row.strength for row in votes()] == ["slightly", "slightly"]
 
 
 def test_of_two_fast_keys_the_first_counts_and_the_second_falls_on_nothing(
