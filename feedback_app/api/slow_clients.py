@@ -41,7 +41,8 @@ class Patience:
     take_s = TAKE_S
     most_idle = MOST_IDLE
 
-    # What uvicorn's protocols have.
+    # What uvicorn's protocols have. `super()` is the protocol that this is mixed into, which a type checker cannot
+    # know here: hence its being told to ignore each such call.
     loop: asyncio.AbstractEventLoop
     transport: Any
     cycle: Any
