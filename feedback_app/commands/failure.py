@@ -8,7 +8,6 @@ import traceback
 from pathlib import Path
 
 from alignment.errors import UserFacingError
-from feedback_app.settings import read_home
 
 
 def explain(error: BaseException) -> tuple[str, int]:
@@ -42,6 +41,8 @@ def _usage(error: BaseException) -> str:
 
 def _log(error: BaseException) -> Path | None:
     """Append the traceback to the log; None where nothing can be written."""
+    from feedback_app.settings import read_home  # pydantic: half of what `--help` would cost
+
     path = read_home() / "logs" / "errors.log"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -251,7 +251,7 @@ RAW = (
 def test_bytes_that_no_client_sends_end_below_500(app: AppProcess, browser: httpx.Client, sent: bytes) -> None:
     with app.connect() as connection:
         said = b""
-        with contextlib.suppress(ConnectionError):
+        with contextlib.suppress(OSError):  # the app may end the connection before half of this was said
             connection.sendall(sent)
             connection.shutdown(socket.SHUT_WR)
             while piece := connection.recv(65536):

@@ -123,7 +123,7 @@ async def test_what_was_on_its_way_when_its_person_was_erased_is_not_kept(site: 
     stream, ticket_id = await begun(site, ask)
     chi = site.store.people.by_name("chi")
     assert chi is not None
-    talk = site.store.talk
+    talk = site.store.conversations
     chat = talk.add_conversation(chi.id, "chat")
     question = talk.add_message(chat.id, None, "user", "my name is Chi")
     site.store.withdrawals.erase(chi.id)

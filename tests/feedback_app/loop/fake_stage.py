@@ -31,7 +31,7 @@ MODE = sys.argv[1] if __name__ == "__main__" else ""
 SPEC = sys.argv[-1] if __name__ == "__main__" else ""
 
 
-def train(spec: StageSpec, progress: Callable[[Mapping[str, Any]], None]) -> dict[str, Any]:
+def train(spec: StageSpec, progress: Callable[[Mapping[str, Any]], None], *, key: str = "") -> dict[str, Any]:
     slow = MODE == "slow" or (MODE == "slow-last" and spec.stage != "reward")
     slow = slow or MODE == "slow-steps"
     if MODE.startswith("asks") and spec.stage != "reward":

@@ -136,7 +136,7 @@ def test_influence_asks_the_base_model(crowd: Store, tmp_path: Path) -> None:
     found = suspects(crowd, str(make_tiny_model(tmp_path / "model")))
     assert found.notes == []
     assert [(flag.person, flag.rule) for flag in found.flags] == [("mal", "outvoted"), ("mal", "influential")]
-    assert "times the influence of 40 random pairs" in found.flags[-1]["words"]
+    assert "times the influence of 40 random pairs" in found.flags[-1].words
 
 
 def test_who_plants_words_is_named_with_them_and_whose_corrections_nobody_prefers_too(
