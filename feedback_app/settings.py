@@ -23,6 +23,8 @@ from pydantic_settings import (
 from feedback_app.domain.judging import Signal
 from feedback_app.domain.votes import Promote as Promote
 from feedback_app.errors import UsageError
+from feedback_app.home_model import model_of
+from serving.named_models import folder_of
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -77,7 +79,11 @@ class Settings(Home):
 
     host: str = Field("127.0.0.1", description="address the app listens on")
     port: int = Field(7860, ge=0, le=65535, description="port the app listens on")
-    model: str = Field("", description="the SFT model: a folder or hub name; empty means the embedded one")
+    model: str = Field(
+        "",
+        description="the SFT model: tiny, smollm2, a folder or a hub name. "
+        "Default what this home was begun with, and tiny in a new one",
+    )
     vllm_port: int = Field(8161, ge=1, le=65535, description="loopback port of our own vLLM")
     vllm_args: str = Field("", description="further arguments for vLLM, as on a command line")
     vllm_url: str = Field("", description="a vLLM that runs elsewhere, for instance http://10.0.0.5:8000")
@@ -169,14 +175,24 @@ class Settings(Home):
         return shipped_data()
 
     @property
+    def model_name(self) -> str:
+        """The model as people name it: `tiny`, `smollm2`, a folder or a hub name."""
+        return self.model or model_of(self.home)
+
+    @property
     def embedded(self) -> bool:
         """Whether the model is the one that ships."""
-        return not self.model
+        return self.model_source == self.shipped_model
+
+    @property
+    def shipped_model(self) -> str:
+        """The folder of the model that ships."""
+        return str(self.data / "model")
 
     @property
     def model_source(self) -> str:
-        """A folder or hub name that vLLM and transformers load."""
-        return self.model or str(self.data / "model")
+        """The folder that vLLM and transformers load; `preflight.prepare_model` makes it where it is not there yet."""
+        return str(folder_of(self.model_name, Path(self.shipped_model)))
 
     @property
     def database(self) -> str:

@@ -63,7 +63,7 @@ def check_embedded(settings: Settings, *, yes: bool) -> None:
     """Refuse to vote on somebody's own model by mistake. Raises `UsageError` without `--yes`."""
     if not settings.embedded and not yes:
         raise UsageError(
-            f"Scripted people would vote on {settings.model}, and their tastes were made for the embedded model. "
+            f"Scripted people would vote on {settings.model_name}, and their tastes were made for the embedded model. "
             "Add --yes if you mean it."
         )
 

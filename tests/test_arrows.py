@@ -56,7 +56,8 @@ ALLOWED: dict[str, set[str]] = {
     "feedback_app.domain": FLOOR,
     "feedback_app.errors": {"alignment.errors"},  # the product's errors grow on the same trunk
     "feedback_app.key_values": set(),
-    "feedback_app.settings": set(),
+    "feedback_app.home_model": {"serving.named_models"},
+    "feedback_app.settings": {"feedback_app.home_model", "serving.named_models"},
     "feedback_app.private": set(),
     "feedback_app.store": {"alignment.dataset", "feedback_app.private"},
     "feedback_app.heartbeat": {"feedback_app.store", "serving.group"},

@@ -17,6 +17,7 @@ from feedback_app.commands import (
     about,
     files,
     lineage,
+    models,
     people,
     processes,
     rounds,
@@ -36,7 +37,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for room in (processes, people, suspects, simulate, rounds, training, versions, lineage, files, about):
+for room in (processes, people, suspects, simulate, rounds, training, versions, models, lineage, files, about):
     room.register(app)
 
 

@@ -32,7 +32,8 @@ def up(ctx: typer.Context, as_json: AsJson = False) -> None:
 def serve(ctx: typer.Context, as_json: AsJson = False) -> None:
     """Run vLLM with the model, and keep it running."""
     from feedback_app.processes import parent_watch
-    from feedback_app.processes.preflight import check_disk, check_model, check_port
+    from feedback_app.processes.model_progress import model_progress
+    from feedback_app.processes.preflight import check_disk, check_port, prepare_model
     from feedback_app.processes.run import serve_vllm
     from feedback_app.processes.wiring import settings_and_store
 
@@ -40,7 +41,8 @@ def serve(ctx: typer.Context, as_json: AsJson = False) -> None:
     settings, store = settings_and_store()
     keep_private(settings.home)
     check_disk(settings.home)
-    facts = check_model(settings)
+    with model_progress(output(ctx)) as progress:
+        facts = prepare_model(settings, progress)
     check_port("127.0.0.1", settings.vllm_port, "ALIGNLOOP_VLLM_PORT")
     result = serve_vllm(settings, store, facts)
     output(ctx).done(result, lambda console: console.print("vLLM has stopped."))

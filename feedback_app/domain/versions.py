@@ -42,7 +42,7 @@ class VersionState(StrEnum):
 class PublicationReason(StrEnum):
     """Why `policy` means what it means.
 
-    `first`: the first model of this home. `model`: ALIGNLOOP_MODEL names another one. `promoted`: by the votes.
+    `first`: the first model of this home. `model`: another one was chosen for this home. `promoted`: by the votes.
     `operator`: by an operator. `damaged`: by the worker, because what it meant before can no longer be served.
     """
 

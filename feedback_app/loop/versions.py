@@ -57,7 +57,7 @@ def register_model(store: Store, source: str, facts: Facts, *, clock: Callable[[
     if published is None:
         store.versions.publish(base.name, PublicationReason.FIRST)
     elif _base_hash(store, published.version) != facts.weights_hash:
-        store.versions.publish(base.name, PublicationReason.MODEL, note="ALIGNLOOP_MODEL names another model")
+        store.versions.publish(base.name, PublicationReason.MODEL, note="another model was chosen for this home")
     return store.versions.get(base.name) or base
 
 

@@ -265,11 +265,11 @@ def run_worker(settings: Settings, store: Store) -> None:
 
 async def _run_worker(settings: Settings, store: Store) -> None:
     from feedback_app.loop.worker import Worker
-    from feedback_app.processes.preflight import check_model
+    from feedback_app.processes.preflight import prepare_model
     from feedback_app.processes.wiring import client_of, sampler_of
 
     stopping = stop_event()
-    facts = await asyncio.to_thread(check_model, settings)
+    facts = await asyncio.to_thread(prepare_model, settings)
     vllm = client_of(settings)
     sampler = sampler_of(settings)
     # `serving` knows nothing of `alignment`: its samples are other classes with the same fields.

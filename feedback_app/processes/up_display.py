@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from feedback_app.errors import UsageError
 from feedback_app.heartbeat import VLLM, Life, life, written_by
 from feedback_app.private import keep_private
+from feedback_app.processes.model_progress import model_progress
 from feedback_app.processes.output import Output
 from feedback_app.processes.preflight import before_start
 from feedback_app.processes.run import address
@@ -50,7 +51,8 @@ def run_up(out: Output) -> int:
 
     settings = read_settings()
     here = not settings.vllm_url
-    before_start(settings, vllm_here=here)
+    with model_progress(out) as progress:
+        before_start(settings, vllm_here=here, progress=progress)
     settings, store = settings_and_store()
     keep_private(settings.home)
     given = settings.operator_password
