@@ -17,7 +17,7 @@ RECORD = "model.json"
 DEFAULT = TINY
 """What a new home begins with."""
 BEGUN = ("alignloop.db", "versions")
-"""What only a home that was used has. Homes from before the record began with `tiny`, unless a variable named another."""
+"""What only a home that was used has. One from before the record began with `tiny`, unless a variable said else."""
 
 
 def recorded(home: Path) -> str:

@@ -53,9 +53,7 @@ def folder_of(model: str, shipped: Path) -> Path:
     return Path(model).expanduser()
 
 
-def prepare(
-    model: str, shipped: Path, progress: Progress = lambda words, share: None, token: str | None = None
-) -> Path:
+def prepare(model: str, shipped: Path, progress: Progress, token: str | None = None) -> Path:
     """The model's folder, unpacked or fetched first where that was not done before.
 
     The folder appears whole or not at all, whoever else prepares it at the same moment. Raises `ModelProblem` with a
