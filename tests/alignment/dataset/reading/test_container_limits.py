@@ -5,8 +5,6 @@ from __future__ import annotations
 import gzip
 import io
 import json
-import os
-import resource
 import subprocess
 import sys
 import tracemalloc
@@ -84,7 +82,7 @@ def test_a_parquet_bomb_ends_in_a_sentence(tmp_path: Path) -> None:
     path = tmp_path / "x"
     text = pa.DictionaryArray.from_arrays(pa.array([0] * 1_000_000, pa.int32()), pa.array(["a" * 1000]))
     pq.write_table(pa.table({"prompt": text.cast(pa.dictionary(pa.int32(), pa.string()))}), path)
-    assert path.stat().st_size < 100_000
+    assert path.stat().st_size < 200_000
     with bounded(64 * MIB), pytest.raises(ReadingProblem, match="unpacks to more than 250 times its size"):
         opened(path, SMALL)
 
@@ -113,14 +111,9 @@ def test_a_file_that_needs_too_much_memory_ends_its_child(tmp_path: Path) -> Non
 
 def test_a_file_that_takes_too_long_ends_its_child(tmp_path: Path) -> None:
     path = tmp_path / "x"
-    with gzip.open(path, "wb", compresslevel=1) as file:
-        for _ in range(40):
-            file.write(os.urandom(MIB).hex().encode() * 8)
-            file.write(b"\n")
-    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
-    with pytest.raises(ReadingProblem):
+    path.write_bytes(arrow(PAIRS * 60_000))
+    with pytest.raises(ReadingProblem, match="takes more than 1 s of processor time"):
         opened(path, replace(SMALL, processor_s=1))
-    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before < 5
 
 
 def test_half_a_million_brackets_end_in_problems(tmp_path: Path) -> None:
@@ -182,7 +175,7 @@ def many(path: Path, container: str, rows: int) -> None:
 
 @pytest.mark.parametrize("container", ["json lines", "json", "csv", "parquet"])
 def test_memory_does_not_grow_with_the_rows(container: str, tmp_path: Path) -> None:
-    peaks = {}
+    peaks: dict[int, int] = {}
     for rows in (10_000, 100_000):
         path = tmp_path / f"{rows}"
         many(path, container, rows)
