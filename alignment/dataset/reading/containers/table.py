@@ -106,6 +106,8 @@ def _rows_ahead(text: str, delimiter: str) -> list[list[str]]:
 
 
 def _names(cells: list[str]) -> bool:
-    """Whether these may be the names of columns: short, and at most an index has none."""
+    """Whether these may be the names of columns: short, and no sentence that was cut at its commas."""
     named = [cell for cell in cells if cell.strip()]
+    if named and named[-1].endswith(".") and any(cell.startswith(" ") for cell in named):
+        return False
     return len(named) >= 2 and all(len(cell) <= _LONGEST_NAME and "\n" not in cell for cell in named)

@@ -57,6 +57,7 @@ REFUSED = {
         b"Dear all.\n\nThis is no data.\n",
         "is plain text, without records or columns (it begins with 'Dear all.')",
     ),
+    "prose with commas": (b"Dear all, this is it, ok.\nOne, two, three.\n", "is plain text"),
     "a song": (b"[Verse 1]\nLa la.\n", "is plain text"),
     "two members": (archive(one_dot_jsonl=GOOD, two_dot_csv=b"a,b\n1,2\n"), "2 files (one.jsonl, two.csv)"),
     "no member": (archive(), "is an empty zip archive"),
