@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TextIO, TypedDict
 from alignment.dataset.reading.formats import FORMATS, Feedback, Kind, Record, llama_factory
 from alignment.dataset.reading.formats.feedback import Answer, demonstration, mark, pair
 from alignment.dataset.reading.formats.table import COLUMNS
+from alignment.records import PersonalRecord
 from feedback_app.domain.judging import Kind as TaskKind
 from feedback_app.errors import Unavailable, UsageError
 
@@ -40,7 +41,7 @@ class ExportReport(TypedDict):
     out: str
     written: dict[str, int]
     left_out: dict[str, int]
-    personal: dict[str, Any]
+    personal: PersonalRecord
     judgements: int
     set_aside: int
 

@@ -6,13 +6,14 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from typing import Any, TypedDict
+from typing import Any
 
 from sqlalchemy import true
 from sqlmodel import Session, col, func, select
 
 from alignment.dataset.judgement import Judgement
 from feedback_app.domain.judging import Kind
+from feedback_app.domain.reports import JudgementCounts
 from feedback_app.domain.verdicts import WITHDRAWN, StoredVerdict
 from feedback_app.domain.votes import Outcome, Vote
 from feedback_app.errors import Conflict, NotFound, VerdictStands
@@ -22,26 +23,6 @@ from feedback_app.store.export import judgement_values, stored
 from feedback_app.store.reviews import offer_corrections
 from feedback_app.store.tables import Completion, JudgementRow, Person, Task, Ticket
 from feedback_app.store.tasks import candidates_of
-
-
-class PersonCount(TypedDict):
-    """How many live judgements one person gave."""
-
-    name: str
-    scripted: bool
-    count: int
-
-
-class JudgementCounts(TypedDict):
-    """Live judgements, as `status` and exports show them; see `Judgements.counts`."""
-
-    total: int
-    scripted: int
-    by_kind: dict[str, int]
-    scripted_by_kind: dict[str, int]
-    by_person: list[PersonCount]
-    by_version: dict[str, int]
-    scripted_by_version: dict[str, int]
 
 
 class Judgements:
