@@ -145,24 +145,25 @@ class Exported:
             yield from self._stream.rows(kinds[name], split)
 
     def _verdicts(self, split: str) -> Iterator[Judgement]:
-        from alignment.dataset.compile.parts import next_record
-        from alignment.dataset.compile.plain import judgement_of
+        from alignment.dataset.compile.spool import Spool
+        from alignment.dataset.judgement import Judgement
 
+        kept = Spool(Judgement)
         with self._said.open("rb") as file:
-            while (record := next_record(file)) is not None:
-                judgement = judgement_of(record)
+            while (judgement := kept.next(file)) is not None:
                 if self._stream.side(judgement) == split:
                     yield judgement
 
 
 def _kept(judgements: Iterable[Judgement], file: BinaryIO) -> Iterator[Judgement]:
     """The same judgements; those that may be exported are written down on their way."""
-    from alignment.dataset.compile.parts import write_record
-    from alignment.dataset.compile.plain import plain_judgement
+    from alignment.dataset.compile.spool import Spool
+    from alignment.dataset.judgement import Judgement
 
+    kept = Spool(Judgement)
     for judgement in judgements:
         if judgement.trains:
-            write_record(file, plain_judgement(judgement))
+            kept.write(file, judgement)
         yield judgement
 
 
