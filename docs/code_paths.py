@@ -28,9 +28,9 @@ class Step:
 
 
 DISLIKE = (
-    Step("feedback_app/ui/chat_ratings.py", "rate", "the page's act becomes the whole verdict", "dict (JSON)"),
+    Step("feedback_app/ui/chat_ratings.py", "rate", "the page's act becomes the whole verdict", "Verdict (Pydantic)"),
     Step("feedback_app/collect/judge.py", "judge", "may this person judge this ticket now?", "Verdict (Pydantic)"),
-    Step("feedback_app/collect/judge.py", "fitting", "does it fit the task? ranks without gaps", "dict (JSON)"),
+    Step("feedback_app/collect/judge.py", "fitting", "does it fit the task? ranks without gaps", "Verdict (Pydantic)"),
     Step(
         "feedback_app/store/judgements.py",
         "Judgements.record",
@@ -39,8 +39,7 @@ DISLIKE = (
     ),
     Step("feedback_app/loop/snapshot_round.py", "freeze", "everything up to a serial number", "JudgementRow (SQL)"),
     Step("feedback_app/store/export.py", "judgement_values", "a page at a time, with context and answers", "Judgement"),
-    Step("alignment/dataset/compile/stream.py", "_spread", "surveyed, spread over files by context", "tuple on disk"),
-    Step("alignment/dataset/compile/plain.py", "judgement_of", "read again, context by context", "Judgement"),
+    Step("alignment/dataset/compile/stream.py", "_spread", "surveyed, spread over files by context", "Judgement"),
     Step(
         "alignment/dataset/compile/labels.py", "mark_drafts", "**a mark weighs 1**, a dislike votes for share 0", "Vote"
     ),
@@ -48,9 +47,7 @@ DISLIKE = (
         "alignment/dataset/compile/shares.py", "opinion_of", "**times reliability**; several people: one row", "Opinion"
     ),
     Step("alignment/dataset/compile/labels.py", "mark_drafts", "label, target, weight, age weight", "MarkRow"),
-    Step(
-        "alignment/dataset/compile/stream.py", "_draft_part", "kept until everybody's total is known", "tuple on disk"
-    ),
+    Step("alignment/dataset/compile/stream.py", "_draft_part", "kept until everybody's total is known", "MarkRow"),
     Step(
         "alignment/dataset/compile/drafting.py",
         "Scale.rows",
@@ -100,7 +97,7 @@ ADAPTER = (
     Step("feedback_app/store/versions.py", "Versions.publish", "the alias `policy` is this row", "Publication (SQL)"),
     Step("feedback_app/collect/generate.py", "served", "read at every request", "Served"),
     Step(
-        "feedback_app/collect/generate.py", "Sampling.payload", "the request to vLLM names the adapter", "dict (JSON)"
+        "feedback_app/collect/generate.py", "Sampling.payload", "the request to vLLM names the adapter", "ChatRequest"
     ),
 )
 

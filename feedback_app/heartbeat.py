@@ -20,6 +20,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from feedback_app.domain.beats import BeatState, ProcessState
 from feedback_app.store.database import Store
 from feedback_app.store.tables import Beat
 from serving.group import start_time
@@ -31,7 +32,6 @@ BEAT_S = 1.0
 LATE_S = 10.0  # silence after which a process is late
 STOPPED_S = 60.0  # and after which one that cannot be looked at has stopped; machines' clocks differ by less
 END_S = 2.0  # how long an end waits for a beat that is being written
-_PROCESS = "process"  # in a beat's state
 
 
 class Life(StrEnum):
@@ -46,7 +46,7 @@ def life(beat: Beat | None, now: float) -> Life:
     """The rule. `now` is the reader's clock, seconds; no beat at all means that it has never run."""
     if beat is None:
         return Life.STOPPED
-    runs = _runs(beat.state.get(_PROCESS))
+    runs = _runs(beat.state.get("process"))
     silent_s = now - beat.at
     if runs is False or (runs is None and silent_s >= STOPPED_S):
         return Life.STOPPED
@@ -65,16 +65,14 @@ def last(store: Store, name: str) -> Beat | None:
 
 def written_by(beat: Beat, pid: int) -> bool:
     """Whether the beat is that of a process of this machine with this number."""
-    process = beat.state.get(_PROCESS)
+    process = beat.state.get("process")
     return isinstance(process, Mapping) and process.get("pid") == pid and process.get("place") == _place()
 
 
 class Heart:
     """Beats from `start` to `end`. A database that is away is waited for; `state` is asked in the heart's thread."""
 
-    def __init__(
-        self, store: Store, name: str, state: Callable[[], Mapping[str, Any]], *, every_s: float = BEAT_S
-    ) -> None:
+    def __init__(self, store: Store, name: str, state: Callable[[], BeatState], *, every_s: float = BEAT_S) -> None:
         self._store, self._name, self._state, self._every_s = store, name, state, every_s
         self._writing = threading.Lock()
         self._last_word = False
@@ -89,7 +87,7 @@ class Heart:
         """Beat now, besides. Raises `Unavailable` when the database does not answer."""
         self._write(self._state())
 
-    def end(self, last_state: Mapping[str, Any] | None = None) -> None:
+    def end(self, last_state: BeatState | None = None) -> None:
         """Beat no more, but for `last_state` as the last word: it is tried until it is written, or the process ends."""
         if last_state is not None:
             self._state = lambda: last_state
@@ -117,9 +115,9 @@ class Heart:
             else:
                 self._ended.wait(self._every_s)
 
-    def _write(self, state: Mapping[str, Any]) -> None:
+    def _write(self, state: BeatState) -> None:
         with self._writing:
-            self._store.heartbeats.beat(self._name, {**state, _PROCESS: _this_process()})
+            self._store.heartbeats.beat(self._name, {**state, "process": _this_process()})
 
 
 def _runs(process: Any) -> bool | None:
@@ -130,7 +128,7 @@ def _runs(process: Any) -> bool | None:
     return isinstance(pid, int) and start_time(pid) == process.get("started")
 
 
-def _this_process() -> dict[str, Any]:
+def _this_process() -> ProcessState:
     return {"place": _place(), "pid": os.getpid(), "started": start_time(os.getpid())}
 
 

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from alignment.terms import Setting
     from feedback_app.collect.answer import Answers
     from feedback_app.collect.tasks import Comparing
     from feedback_app.domain.lineage import PersonLineage, VersionLineage
+    from feedback_app.domain.reports import RoundFigures
     from feedback_app.settings import Settings
     from feedback_app.store.database import Store
     from feedback_app.store.tables import Person, Publication, Round
@@ -56,7 +57,7 @@ class Loop(Protocol):
         """The version that a rollback leads to; None when there is none."""
         ...
 
-    def over_rounds(self) -> Sequence[Mapping[str, Any]]:
+    def over_rounds(self) -> Sequence[RoundFigures]:
         """The numbers of the evaluated rounds, oldest first."""
         ...
 

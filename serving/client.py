@@ -14,7 +14,7 @@ import math
 import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 
 from serving.errors import VllmError, VllmUnreachable
 
@@ -200,7 +200,7 @@ class VllmClient:
             async for chunk in reply.chunks:
                 yield chunk
 
-    async def events(self, payload: Mapping[str, Any]) -> AsyncGenerator[ChatChunk, None]:
+    async def events(self, payload: ChatRequest) -> AsyncGenerator[ChatChunk, None]:
         """A streamed answer, read: text as it comes, then finish reason and token counts."""
         options = {"include_usage": True}
         lines = SseLines()
@@ -310,6 +310,26 @@ class VllmClient:
         if isinstance(error, TimeoutError):
             return VllmUnreachable(f"vLLM at {self.base_url} did not answer in time.")
         return VllmUnreachable(f"vLLM at {self.base_url} cannot be reached. Is it running, and is the address right?")
+
+
+class StreamOptions(TypedDict, total=False):
+    """Whether token counts come at the end, and whether in every chunk."""
+
+    include_usage: bool
+    continuous_usage_stats: bool
+
+
+class ChatRequest(TypedDict):
+    """A request for one streamed answer, as vLLM's chat completions take it; a smaller `priority` goes first."""
+
+    model: str
+    messages: list[dict[str, str]]
+    temperature: float
+    max_tokens: int
+    seed: int
+    stream: bool
+    stream_options: StreamOptions
+    priority: NotRequired[int]
 
 
 class SseLines:

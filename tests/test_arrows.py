@@ -14,7 +14,10 @@ OURS = ("feedback_app", "serving", "alignment")
 
 # What everybody may import, `serving` too: the ground floor of `alignment`; and the product's words and errors, which
 # `serving` and `alignment` may not. All of it is the standard library alone, and takes milliseconds.
-FLOOR = {"alignment.errors", "alignment.files", "alignment.processes", "alignment.stats", "alignment.terms"}
+FLOOR = {
+    *("alignment.errors", "alignment.files", "alignment.processes"),
+    *("alignment.records", "alignment.stats", "alignment.terms"),
+}
 GROUND = FLOOR | {"feedback_app.domain", "feedback_app.errors"}
 CLIENT = {"serving.client", "serving.errors", "serving.model_check"}
 METHOD = {"alignment.methods.card", "alignment.methods.shared_training", "alignment.dataset", "alignment.stage"}
@@ -28,6 +31,7 @@ ALLOWED: dict[str, set[str]] = {
     "alignment.errors": set(),
     "alignment.files": set(),
     "alignment.processes": set(),
+    "alignment.records": set(),
     "alignment.stats": set(),
     "alignment.terms": set(),
     "alignment.run": {"alignment.methods.registry", "alignment.stage"},

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import cast
+
+from alignment.records import SnapshotCounts
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,6 @@ class Counts(Heard):
     capped: Mapping[str, int]
     skipped: Mapping[str, int]
 
-    def to_record(self) -> dict[str, Any]:
+    def to_record(self) -> SnapshotCounts:
         """As it stands in a manifest."""
-        return asdict(self)
+        return cast(SnapshotCounts, asdict(self))

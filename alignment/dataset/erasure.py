@@ -15,6 +15,7 @@ from alignment.dataset.snapshot import MANIFEST, Manifest, read_manifest
 from alignment.dataset.tables import TABLES, TableWriter
 from alignment.errors import SnapshotProblem
 from alignment.files import fingerprint, json_lines, write_whole
+from alignment.records import TableFile
 
 _NEW = ".new"  # behind the name of what is being written
 
@@ -27,7 +28,7 @@ def erase_judgements(folder: Path, gone: Set[str]) -> Manifest:
     """
     manifest = read_manifest(folder)
     before = {name: facts["sha256"] for name, facts in manifest.files.items()}
-    files: dict[str, dict[str, Any]] = {}
+    files: dict[str, TableFile] = {}
     try:
         for name in TABLES:
             rows = manifest.files[f"{name}.jsonl"]["rows"]

@@ -18,13 +18,14 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, cast
 
 from alignment.dataset.left_out import LeftOut
 from alignment.dataset.row_files import completion, messages, rows_of
 from alignment.dataset.rows import GroupRow, MarkRow, PairRow, SftRow
 from alignment.errors import SnapshotProblem
 from alignment.files import fingerprint
+from alignment.records import SnapshotCounts, SnapshotFilters, SnapshotRecord, TableFile
 
 MANIFEST = "manifest.json"
 Use = Literal["policy", "reward"]
@@ -36,14 +37,14 @@ class Manifest:
     """What a snapshot holds. `files` maps a name to `sha256`, `bytes` and `rows`; `hash` is of manifest.json."""
 
     hash: str
-    counts: dict[str, Any]
-    filters: dict[str, Any]
+    counts: SnapshotCounts
+    filters: SnapshotFilters
     watermark: int
-    files: dict[str, dict[str, Any]]
+    files: dict[str, TableFile]
 
-    def to_record(self) -> dict[str, Any]:
+    def to_record(self) -> SnapshotRecord:
         """As a JSON object, `hash` included."""
-        return asdict(self)
+        return cast(SnapshotRecord, asdict(self))
 
 
 def read_manifest(folder: Path) -> Manifest:

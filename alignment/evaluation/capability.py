@@ -12,16 +12,30 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from alignment.files import BrokenLine, made_of_lines
 
-CHECK_KEYS = frozenset({"any", "all", "none", "items", "at_least", "min_sentences"})
 _SENTENCE = re.compile(r"[^.!?]*\w[^.!?]*[.!?]+")
 
 
 class QuestionFileError(ValueError):
     """A question file cannot be read: the message names the file, the line and what is wrong."""
+
+
+class Check(TypedDict, total=False):
+    """What an answer must hold; every condition that is given counts.
+
+    Regular expressions without regard to case: one of `any`, each of `all`, none of `none`. `at_least` so many of
+    `items` as whole words, and so many sentences.
+    """
+
+    any: list[str]
+    all: list[str]
+    none: list[str]
+    items: list[str]
+    at_least: int
+    min_sentences: int
 
 
 @dataclass(frozen=True)
@@ -32,7 +46,7 @@ class Question:
     category: str
     source: str
     prompt: str
-    check: Mapping[str, Any]
+    check: Check
 
     def right(self, answer: str) -> bool:
         """Whether the answer is right."""
@@ -66,17 +80,16 @@ def _question(raw: Any) -> Question:
     return question
 
 
-def _validate(check: Mapping[str, Any]) -> None:
-    unknown = sorted(set(check) - CHECK_KEYS)
+def _validate(check: Check) -> None:
+    unknown = sorted(set(check) - Check.__annotations__.keys())
     if unknown:
         raise ValueError(f"unknown check {', '.join(unknown)}")
     if not check:
         raise ValueError("a check that checks nothing")
     if ("items" in check) != ("at_least" in check):
         raise ValueError("items and at_least belong together")
-    for key in ("any", "all", "none"):
-        for pattern in check.get(key, ()):
-            re.compile(pattern)
+    for pattern in (*check.get("any", ()), *check.get("all", ()), *check.get("none", ())):
+        re.compile(pattern)
 
 
 def sentences(text: str) -> int:
@@ -84,7 +97,7 @@ def sentences(text: str) -> int:
     return len(_SENTENCE.findall(text))
 
 
-def check(answer: str, check: Mapping[str, Any]) -> bool:
+def check(answer: str, check: Check) -> bool:
     """Return whether ``answer`` passes ``check``; every condition that is given must hold."""
 
     def found(pattern: str) -> bool:

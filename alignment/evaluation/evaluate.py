@@ -7,11 +7,11 @@ here: importing torch, or judging.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from statistics import fmean
-from typing import Any
+from typing import TypedDict, cast
 
 from alignment.dataset.judgement import Message
 from alignment.evaluation.capability import Question
@@ -23,6 +23,7 @@ from alignment.evaluation.guards import (
     length_ratio,
     text_facts,
 )
+from alignment.records import PairedLossRecord
 from alignment.stage.sampler import Sample, Sampler, Sampling
 from alignment.stats import Tally
 
@@ -155,6 +156,33 @@ def collect_evidence(
     )
 
 
+class ComparedCapability(TypedDict):
+    """Shares of questions answered right by both, and what the first lost."""
+
+    n: int
+    model: float
+    against: float
+    by_category: dict[str, float]
+    loss: PairedLossRecord
+
+
+class Comparison(TypedDict):
+    """A `WinRate` between two named models, without votes where there was no judge, and their capability."""
+
+    model: str
+    against: str
+    judge: str | None
+    n: int
+    decided: int
+    wins: int
+    losses: int
+    ties: int
+    win_rate: float | None
+    interval: list[float] | None
+    length_ratio: float
+    capability: ComparedCapability | None
+
+
 def evaluate_models(
     sampler: Sampler,
     model: str,
@@ -166,12 +194,11 @@ def evaluate_models(
     sampling: Sampling,
     questions: Sequence[Question] = (),
     tie_within: float = 0.0,
-) -> dict[str, Any]:
+) -> Comparison:
     """One model against another, as `alignloop evaluate` prints it.
 
     Uses the first `n` prompts, one sample per model at `sampling`; `judge` is a name and its scorer, or
-    None to measure capability alone. Keys: `model`, `against`, `judge`, `n`, `decided`, `wins`, `losses`,
-    `ties`, `win_rate`, `interval`, `length_ratio`, `capability` (None without questions).
+    None to measure capability alone; there is no `capability` without questions.
     """
     chosen = list(prompts[:n])
     # Seeds of their own: with shared ones two nearly equal models would tie by giving the same answer.
@@ -181,25 +208,29 @@ def evaluate_models(
         else []
         for name, seed in ((model, sampling.seed), (against, sampling.seed + len(chosen)))
     )
-    result: dict[str, Any] = {
+    compared = win_rate(mine, theirs, judge[1] if judge else _no_opinion, tie_within=tie_within)
+    result: Comparison = {
         "model": model,
         "against": against,
         "judge": judge[0] if judge else None,
-        "n": len(chosen),
+        "n": compared.n,
+        "decided": compared.decided,
+        "wins": compared.wins,
+        "losses": compared.losses,
+        "ties": compared.ties,
+        "win_rate": compared.win_rate,
+        "interval": list(compared.interval),
+        "length_ratio": compared.length_ratio,
+        "capability": _capability_record(sampler, model, against, questions, sampling.max_tokens),
     }
-    compared = win_rate(mine, theirs, judge[1] if judge else _no_opinion, tie_within=tie_within)
-    facts = asdict(compared)
-    facts["interval"] = list(compared.interval)
     if judge is None:
-        facts.update(decided=0, wins=0, losses=0, ties=0, win_rate=None, interval=None)
-    result.update(facts)
-    result["capability"] = _capability_record(sampler, model, against, questions, sampling.max_tokens)
+        result |= {"decided": 0, "wins": 0, "losses": 0, "ties": 0, "win_rate": None, "interval": None}
     return result
 
 
 def _capability_record(
     sampler: Sampler, model: str, against: str, questions: Sequence[Question], max_tokens: int
-) -> dict[str, Any] | None:
+) -> ComparedCapability | None:
     if not questions:
         return None
     mine = ask_capability(sampler, model, questions, max_tokens=max_tokens)
@@ -210,7 +241,7 @@ def _capability_record(
         "model": measured.challenger,
         "against": measured.incumbent,
         "by_category": measured.by_category,
-        "loss": asdict(measured.vs_incumbent),
+        "loss": cast(PairedLossRecord, asdict(measured.vs_incumbent)),
     }
 
 
@@ -226,7 +257,7 @@ class _Timer:
         self._step = step
 
     @contextmanager
-    def part(self, name: str) -> Any:
+    def part(self, name: str) -> Iterator[None]:
         """Time one part and say that it begins."""
         self._step(name)
         started = time.perf_counter()

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from statistics import fmean
-from typing import Any
+from typing import cast
 
 from alignment.evaluation.refusals import is_refusal
+from alignment.records import EvidenceRecord, SampleRecord
 from alignment.stage.sampler import Sample
 from alignment.stats import paired_loss_upper
 
@@ -65,7 +66,7 @@ class LanguageLoss:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Everything the guards know about a challenger; `to_record` makes it JSON.
+    """Everything the guards know about a challenger; `to_record` makes it JSON, but for the samples.
 
     `kl` (to the incumbent) and `kl_base` are in nats per answer, None when they were not measured, and so is
     `language`. `samples` are answers before and after, for people to read. `seconds` is the time of each part.
@@ -79,14 +80,16 @@ class Evidence:
     length_ratio: float
     before: TextFacts
     after: TextFacts
-    samples: tuple[dict[str, str], ...] = ()
+    samples: tuple[SampleRecord, ...] = ()
     seconds: dict[str, float] = field(default_factory=dict)
     kl_base: float | None = None
     language: LanguageLoss | None = None
 
-    def to_record(self) -> dict[str, Any]:
+    def to_record(self) -> EvidenceRecord:
         """As a JSON object."""
-        return asdict(self)
+        record = asdict(self)
+        del record["samples"]
+        return cast(EvidenceRecord, record)
 
 
 def paired_loss(right_after: Sequence[bool], right_before: Sequence[bool]) -> PairedLoss:
@@ -170,7 +173,7 @@ def mean_kl(challenger_logps: Sequence[float], incumbent_logps: Sequence[float])
 
 def before_and_after(
     prompts: Sequence[str], before: Sequence[Sample], after: Sequence[Sample], count: int
-) -> tuple[dict[str, str], ...]:
+) -> tuple[SampleRecord, ...]:
     """The first `count` answers side by side, for people to read."""
     return tuple(
         {"prompt": prompt, "before": old.text, "after": new.text}

@@ -6,10 +6,9 @@ What may not be done here: knowing anything about a method that does not stand o
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from types import MappingProxyType
-from typing import Any
 
 from alignment.dataset.counts import Counts
 from alignment.errors import StageError
@@ -26,7 +25,7 @@ from alignment.methods.rloo.card import RLOO
 from alignment.methods.sft.card import SFT
 from alignment.stage import runner
 from alignment.stage.artifact import Manifest
-from alignment.stage.runner import Outside
+from alignment.stage.runner import Outside, Train
 from alignment.stage.spec import Progress, Setting, StageSpec
 
 CARDS: Mapping[str, Card] = MappingProxyType(
@@ -78,10 +77,10 @@ def lacking(method: str, counts: Counts, settings: Mapping[str, Setting]) -> str
     return look(counts, stage_settings(settings, method, first)) if look else None
 
 
-def stage_function(stage: str) -> Callable[..., dict[str, Any]]:
+def stage_function(stage: str) -> Train:
     """The function that trains. Raises `StageError` naming the stages that exist."""
     module, function = card_of(stage).train.split(":")
-    found: Callable[..., dict[str, Any]] = getattr(importlib.import_module(module), function)
+    found: Train = getattr(importlib.import_module(module), function)
     return found
 
 

@@ -15,10 +15,13 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import cast
 
+from alignment.dataset.left_out import LeftOut
 from alignment.errors import ArtifactProblem
 from alignment.files import Fingerprint, fingerprint, sha256_of, write_durably
+from alignment.records import StageMetrics
+from alignment.stage.spec import SpecRecord
 
 MANIFEST, COMPLETE = "manifest.json", "COMPLETE"
 _NOT_HASHED = {MANIFEST, COMPLETE, "spec.json", "progress.jsonl", "error.json", "log.txt"}
@@ -31,13 +34,13 @@ class Manifest:
 
     hash: str
     stage: str
-    spec: dict[str, Any]
-    metrics: dict[str, Any]
+    spec: SpecRecord
+    metrics: StageMetrics
     files: dict[str, Fingerprint]
     libraries: dict[str, str]
 
 
-def finish(folder: Path, spec: Mapping[str, Any], metrics: Mapping[str, Any], libraries: Mapping[str, str]) -> Manifest:
+def finish(folder: Path, spec: SpecRecord, metrics: StageMetrics, libraries: Mapping[str, str]) -> Manifest:
     """Write the manifest and then `COMPLETE`. Raises `ArtifactProblem` when the folder holds pickled weights."""
     files = {str(path.relative_to(folder)): fingerprint(path) for path in _artifact_files(folder)}
     body = {
@@ -52,6 +55,11 @@ def finish(folder: Path, spec: Mapping[str, Any], metrics: Mapping[str, Any], li
     write_durably(folder / MANIFEST, text)
     write_durably(folder / COMPLETE, hashlib.sha256(text.encode()).hexdigest() + "\n")
     return read_manifest(folder)
+
+
+def left_out(left: LeftOut) -> StageMetrics:
+    """The part of a stage's metrics that says which rows it could not use."""
+    return cast(StageMetrics, left.to_record())
 
 
 def is_complete(folder: Path) -> bool:

@@ -13,17 +13,31 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from alignment.files import ended_lines, sync, write_whole
+from alignment.records import StageMetrics
 from alignment.stage.spec import StageSpec
 
 CHECKPOINTS, WHOLE, PROGRESS = "checkpoints", "whole.json", "progress.jsonl"
 LIBRARIES = ("torch", "transformers", "trl", "peft", "tokenizers", "safetensors")
+
+
+class Notes(TypedDict, total=False):
+    """What a stage notes beside the files of a checkpoint; each fills in its own.
+
+    Reward: the `members` that are trained, with their `accuracies`, `scores` and `ends`. TRL's online trainers: the
+    `unit` of the rewards.
+    """
+
+    members: int
+    accuracies: list[float]
+    scores: list[float]
+    ends: StageMetrics
+    unit: dict[str, float] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +46,7 @@ class Checkpoint:
 
     folder: Path
     step: int
-    notes: Mapping[str, Any] = field(default_factory=dict)
+    notes: Notes = field(default_factory=lambda: Notes())
 
 
 def trainer_folder(out: Path, part: int = 0) -> Path:
@@ -57,12 +71,12 @@ def newest(spec: StageSpec) -> Checkpoint | None:
     return max((one for one in found if one is not None), key=lambda one: one.step, default=None)
 
 
-def whole(folder: Path, spec: StageSpec, step: int, notes: Mapping[str, Any] | None = None) -> None:
+def whole(folder: Path, spec: StageSpec, step: int, notes: Notes | None = None) -> None:
     """Call the checkpoint in `folder` whole, after its files have reached the disk, and remove all others."""
     for path in sorted(folder.rglob("*")):
         if path.is_file():
             sync(path)
-    write_whole(folder / WHOLE, json.dumps({"same": _same(spec), "step": step, "notes": dict(notes or {})}))
+    write_whole(folder / WHOLE, json.dumps({"same": _same(spec), "step": step, "notes": notes or {}}))
     for other in list((spec.out / CHECKPOINTS).rglob(WHOLE)):
         if other.parent != folder:
             other.unlink()  # first, so that one that is half removed is not taken for whole

@@ -14,18 +14,21 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 from alignment.dataset.snapshot import verify_snapshot
 from alignment.errors import SnapshotProblem, StageError
 from alignment.files import lines_of
+from alignment.records import StageMetrics, StepRecord
 from alignment.stage.artifact import Manifest, finish, is_complete
 from alignment.stage.checkpoints import PROGRESS, Checkpoint, clear, fetch, library_versions
 from alignment.stage.continuing import check_continuing
 from alignment.stage.sampler import Elsewhere
 from alignment.stage.spec import PROCESS, Progress, StageSpec
 from alignment.stage.world import check_alone
+
+Train = Callable[..., StageMetrics]
+"""A method's `train(spec, progress)`; one that samples also takes `sampler`."""
 
 Outside = Callable[[StageSpec], Elsewhere]
 """Opens the sampler of a stage whose setting `rollouts_from` is not `process`."""
@@ -35,7 +38,7 @@ _CANNOT_WRITE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES}
 
 
 def run_stage(
-    run: Callable[..., dict[str, Any]],
+    run: Train,
     spec: StageSpec,
     progress: Progress | None = None,
     *,
@@ -67,10 +70,10 @@ def run_stage(
         with _ProgressFile(spec, progress, checkpoint) as record:
             metrics = _with_rollouts(run, spec, outside)(spec, record)
         clear(spec.out)
-        metrics = {**metrics, "seconds": round(time.perf_counter() - started, 3)}
+        metrics["seconds"] = round(time.perf_counter() - started, 3)
         if checkpoint is not None:
             metrics["resumed_at"] = checkpoint.step
-        return finish(spec.out, json.loads(spec.to_json()), metrics, library_versions())
+        return finish(spec.out, spec.to_record(), metrics, library_versions())
     except OSError as error:
         if error.errno not in _CANNOT_WRITE:
             raise
@@ -85,8 +88,8 @@ def rolls_out_elsewhere(spec: StageSpec) -> bool:
 
 
 def _with_rollouts(
-    run: Callable[..., dict[str, Any]], spec: StageSpec, outside: Outside | None
-) -> Callable[[StageSpec, Progress], dict[str, Any]]:
+    run: Train, spec: StageSpec, outside: Outside | None
+) -> Callable[[StageSpec, Progress], StageMetrics]:
     """The stage's function, with a sampler elsewhere where the spec asks for one."""
     if not rolls_out_elsewhere(spec):
         return run
@@ -96,7 +99,7 @@ def _with_rollouts(
             "round or with alignloop train, or set rollouts_from=process."
         )
 
-    def sampling(spec: StageSpec, progress: Progress) -> dict[str, Any]:
+    def sampling(spec: StageSpec, progress: Progress) -> StageMetrics:
         try:
             with contextlib.closing(outside(spec)) as sampler:
                 return run(spec, progress, sampler=sampler)
@@ -131,7 +134,7 @@ class _ProgressFile:
     def __exit__(self, *_: object) -> None:
         self._file.close()
 
-    def __call__(self, record: Mapping[str, Any]) -> None:
+    def __call__(self, record: StepRecord) -> None:
         loss = record.get("loss")
         if isinstance(loss, float) and not math.isfinite(loss):
             raise StageError(
@@ -139,7 +142,7 @@ class _ProgressFile:
                 "Use a smaller learning rate or look for broken rows in the dataset."
             )
         self._number += 1
-        numbered = {"number": self._number, **record}
+        numbered: StepRecord = {"number": self._number, **record}
         self._file.write(json.dumps(numbered) + "\n")
         self._file.flush()
         if self._listener is not None:

@@ -9,15 +9,32 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
+from alignment.records import StepRecord
 from alignment.terms import Setting as Setting
 
-Progress = Callable[[Mapping[str, Any]], None]
+Progress = Callable[[StepRecord], None]
 """Takes one record, for instance {"step": 3, "steps": 30, "loss": 0.61, "seconds_left": 4.2}."""
 PROCESS = "process"  # rollouts from the very model that is trained
 VLLM = "vllm"  # or from vLLM, which is handed the policy before each step
 CHECKPOINT_S = 20.0  # seconds between two checkpoints at least: a short run writes none
+
+
+class SpecRecord(TypedDict, total=False):
+    """A `StageSpec` as JSON; paths are texts."""
+
+    stage: str
+    data: str
+    model: str | None
+    out: str
+    settings: dict[str, Setting]
+    seed: int
+    adapter: str | None
+    data_hash: str
+    reward: str | None
+    resume: str | None
+    checkpoint_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,25 +61,25 @@ class StageSpec:
     resume: Path | None = None
     checkpoint_s: float = CHECKPOINT_S
 
+    def to_record(self) -> SpecRecord:
+        """As a JSON object."""
+        return {
+            "stage": self.stage,
+            "data": str(self.data),
+            "model": self.model,
+            "out": str(self.out),
+            "settings": dict(self.settings),
+            "seed": self.seed,
+            "adapter": str(self.adapter) if self.adapter else None,
+            "data_hash": self.data_hash,
+            "reward": str(self.reward) if self.reward else None,
+            "resume": str(self.resume) if self.resume else None,
+            "checkpoint_s": self.checkpoint_s,
+        }
+
     def to_json(self) -> str:
         """The file's text; keys sorted so that equal specs are equal bytes."""
-        return json.dumps(
-            {
-                "stage": self.stage,
-                "data": str(self.data),
-                "model": self.model,
-                "out": str(self.out),
-                "settings": dict(self.settings),
-                "seed": self.seed,
-                "adapter": str(self.adapter) if self.adapter else None,
-                "data_hash": self.data_hash,
-                "reward": str(self.reward) if self.reward else None,
-                "resume": str(self.resume) if self.resume else None,
-                "checkpoint_s": self.checkpoint_s,
-            },
-            sort_keys=True,
-            indent=1,
-        )
+        return json.dumps(self.to_record(), sort_keys=True, indent=1)
 
     @classmethod
     def from_json(cls, text: str) -> StageSpec:

@@ -23,7 +23,7 @@ from feedback_app.store.tables import Completion, Excluded, Version
 from serving.errors import ServingError, VllmError
 
 if TYPE_CHECKING:
-    from serving.client import VllmClient
+    from serving.client import ChatRequest, VllmClient
 
 POLICY = "policy"
 
@@ -62,7 +62,7 @@ class Sampling:
     temperature: float
     max_tokens: int
 
-    def payload(self, model: str, messages: Sequence[ChatMessage], seed: int) -> dict[str, Any]:
+    def payload(self, model: str, messages: Sequence[ChatMessage], seed: int) -> ChatRequest:
         """The request to vLLM, streamed, with token counts in every chunk so that a stopped answer has them too."""
         return {
             "model": model,

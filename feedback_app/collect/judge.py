@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, cast, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
@@ -17,9 +17,10 @@ from feedback_app.collect.people import require
 from feedback_app.collect.text import clean
 from feedback_app.domain.judging import Kind, Mark
 from feedback_app.domain.people import Role
+from feedback_app.domain.verdicts import WITHDRAWN, StoredVerdict
 from feedback_app.errors import Conflict, NotFound, UsageError
 from feedback_app.store.database import Store
-from feedback_app.store.judgements import WITHDRAWN, verdict_hash
+from feedback_app.store.judgements import verdict_hash
 from feedback_app.store.tables import Person, Task, Ticket
 
 Text = Annotated[str, AfterValidator(clean)]
@@ -43,6 +44,10 @@ class Verdict(BaseModel):
     corrections: dict[str, Annotated[Text, Field(min_length=1, max_length=20000)]] = Field(
         default_factory=dict, max_length=16
     )
+
+    def stored(self) -> StoredVerdict:
+        """Every field as JSON, the defaults too: equal verdicts are kept, and hashed, as the same text."""
+        return cast(StoredVerdict, self.model_dump(mode="json"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +85,7 @@ def judge(
     """
     ticket, task = _own_ticket(store, person, ticket_id)
     require(person, Role.CHATTER if task.kind == Kind.LIKE else Role.ANNOTATOR)
-    content = fitting(read_verdict(verdict), task)
+    content = fitting(read_verdict(verdict), task).stored()
     now = store.now()
     if now >= ticket.expires_at:
         live = store.judgements.live(ticket.id)
@@ -104,8 +109,8 @@ def undo(store: Store, person: Person, judgement_id: str) -> Judged:
     return Judged(undone.id, row.ticket_id)
 
 
-def fitting(verdict: Verdict, task: Task) -> dict[str, Any]:
-    """The verdict as it is stored: checked against the task, ranks counted 1, 2, 3 without gaps.
+def fitting(verdict: Verdict, task: Task) -> Verdict:
+    """The verdict as it is kept: checked against the task, ranks counted 1, 2, 3 without gaps, no reason twice.
 
     Raises `UsageError` on other candidates than the task's and on a verdict that says nothing.
     """
@@ -127,10 +132,8 @@ def fitting(verdict: Verdict, task: Task) -> dict[str, Any]:
         if verdict.strength and len(set(verdict.ranks.values())) < 2:
             raise UsageError("A tie has no strength.")
     places = {rank: place for place, rank in enumerate(sorted(set(verdict.ranks.values())), 1)}
-    stored = verdict.model_dump(mode="json")
-    stored["ranks"] = {id: places[rank] for id, rank in verdict.ranks.items()}
-    stored["reasons"] = list(dict.fromkeys(verdict.reasons))
-    return stored
+    ranks = {id: places[rank] for id, rank in verdict.ranks.items()}
+    return verdict.model_copy(update={"ranks": ranks, "reasons": list(dict.fromkeys(verdict.reasons))})
 
 
 def like(
@@ -191,11 +194,13 @@ def compare_verdict(
     )
 
 
-def rank_verdict(order: Sequence[str], ranks: Sequence[int], **more: Any) -> Verdict:
+def rank_verdict(
+    order: Sequence[str], ranks: Sequence[int], *, reasons: Sequence[str] = (), comment: str = ""
+) -> Verdict:
     """The verdict of a ranking: `ranks[i]` is the rank of the i-th answer shown, 1 is best, equal is a tie."""
     if len(ranks) != len(order):
         raise UsageError(f"This ticket shows {len(order)} answers and {len(ranks)} were ranked.")
-    return read_verdict({"ranks": dict(zip(order, ranks, strict=True)), **more})
+    return read_verdict({"ranks": dict(zip(order, ranks, strict=True)), "reasons": list(reasons), "comment": comment})
 
 
 def _own_ticket(store: Store, person: Person, ticket_id: str) -> tuple[Ticket, Task]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 
 import typer
 
@@ -12,6 +12,7 @@ from feedback_app.processes.output import AsJson, output
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from feedback_app.domain.reports import RoundReport
     from feedback_app.settings import Settings
     from feedback_app.store.database import Store
 
@@ -31,7 +32,44 @@ def status(ctx: typer.Context, as_json: AsJson = False) -> None:
     output(ctx).done(result, lambda console: _show_status(console, result))
 
 
-def read_status(settings: Settings, store: Store) -> dict[str, Any]:
+class ReplicaReport(TypedDict):
+    """One vLLM: its state, the versions that it answers for, and more in words."""
+
+    url: str
+    state: str
+    loaded: list[str]
+    detail: str
+
+
+class ReplicaReports(TypedDict):
+    """All of them."""
+
+    replicas: list[ReplicaReport]
+
+
+class CollectedReport(TypedDict):
+    """How much was judged."""
+
+    total: int
+    since_last_round: int
+    scripted: int
+    by_kind: dict[str, int]
+
+
+class StatusReport(TypedDict):
+    """What is served, what has been collected, which round runs; `processes` are seconds since each one's beat."""
+
+    ready: bool
+    version: str | None
+    versions: list[str]
+    judgements: CollectedReport
+    round: RoundReport | None
+    vllm: ReplicaReports
+    alarms: list[str]
+    processes: dict[str, float]
+
+
+def read_status(settings: Settings, store: Store) -> StatusReport:
     """What `status --json` prints. `ready`: vLLM answers with what `policy` means."""
     from feedback_app.commands.versions import listing
     from feedback_app.heartbeat import VLLM, Life, life
@@ -45,7 +83,8 @@ def read_status(settings: Settings, store: Store) -> dict[str, Any]:
     if replica["state"] != "ready" and VLLM in beats and not settings.vllm_url:
         own = beats[VLLM]
         if life(own, store.now()) is not Life.STOPPED:
-            replica |= {"state": own.state.get("name", "unreachable"), "detail": own.state.get("detail", "")}
+            replica["state"] = str(own.state.get("name", "unreachable"))
+            replica["detail"] = str(own.state.get("detail", ""))
     by_served_name = {version.served_name: version.name for version in store.versions.listing()}
     # Others may use the same vLLM: what is not ours is no version.
     replica["loaded"] = [by_served_name[name] for name in replica["loaded"] if name in by_served_name]
@@ -69,7 +108,7 @@ def read_status(settings: Settings, store: Store) -> dict[str, Any]:
     }
 
 
-async def _replica(settings: Settings) -> dict[str, Any]:
+async def _replica(settings: Settings) -> ReplicaReport:
     from feedback_app.processes.wiring import client_of
     from serving.errors import ServingError
 
@@ -81,7 +120,7 @@ async def _replica(settings: Settings) -> dict[str, Any]:
         return {"url": settings.vllm_address, "state": "ready", "loaded": loaded, "detail": ""}
 
 
-def _show_status(console: Console, result: dict[str, Any]) -> None:
+def _show_status(console: Console, result: StatusReport) -> None:
     judgements, replica = result["judgements"], result["vllm"]["replicas"][0]
     console.print(f"serving     {result['version'] or 'nothing yet'}{'' if result['ready'] else ' (not ready)'}")
     console.print(f"vLLM        {replica['state']} at {replica['url']}", markup=False)

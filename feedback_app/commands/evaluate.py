@@ -59,7 +59,7 @@ def evaluate_names(
             questions=questions,
             tie_within=0.0 if taste is None or taste.relative else taste.threshold,
         )
-    return result | {"model": names[model][0], "against": names[against][0]}
+    return {**result, "model": names[model][0], "against": names[against][0]}
 
 
 def read_prompts(path: Path) -> list[str]:

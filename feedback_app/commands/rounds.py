@@ -17,6 +17,8 @@ from feedback_app.processes.output import AsJson, Output, output
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from alignment.records import WatchRecord
+    from feedback_app.domain.reports import RoundFigures, RoundReport
     from feedback_app.store.database import Store
     from feedback_app.store.tables import Round
 
@@ -156,7 +158,7 @@ def follow(store: Store, round_: Round, out: Output) -> Round:
             time.sleep(POLL_S)
 
 
-def show_round(console: Console, report: dict[str, Any]) -> None:
+def show_round(console: Console, report: RoundReport) -> None:
     """A round in a few lines."""
     version = f", version {report['version']}" if report["version"] else ""
     console.print(f"Round {report['round']} ({report['method']}) {report['status']}{version}", markup=False)
@@ -179,7 +181,7 @@ def show_round(console: Console, report: dict[str, Any]) -> None:
         console.print(f"  {steps}", markup=False, style="dim")
 
 
-def watched(watch: dict[str, Any] | None) -> list[str]:
+def watched(watch: WatchRecord | None) -> list[str]:
     """What a watch saw on the way: why the run ended, and one line for each milestone; empty where there was none."""
     if not watch:
         return []
@@ -194,7 +196,7 @@ def watched(watch: dict[str, Any] | None) -> list[str]:
     ]
 
 
-def cost(figures: dict[str, Any] | None) -> list[str]:
+def cost(figures: RoundFigures | None) -> list[str]:
     """What a version cost against the base, in at most two lines; empty where none was evaluated."""
     if figures is None:
         return []
@@ -202,7 +204,11 @@ def cost(figures: dict[str, Any] | None) -> list[str]:
     parts = [f"capability {-capability['lost_to_base']['points']:+.1f} points against the base"]
     if language:
         parts.append(f"language-model loss {language['added']:+.3f} nats per token")
-    parts += [f"KL {nats:.1f} {where.replace('_', ' the ')}" for where, nats in kl.items() if nats is not None]
+    parts += [
+        f"KL {nats:.1f} {where.replace('_', ' the ')}"
+        for where, nats in (("to_incumbent", kl["to_incumbent"]), ("to_base", kl["to_base"]))
+        if nats is not None
+    ]
     answers = figures["answers"]
     look = [
         f"{answers['words']:.1f} words" if answers["words"] is not None else "",

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypedDict
 
 import typer
 
 from feedback_app.processes.output import AsJson, output
+
+if TYPE_CHECKING:
+    from feedback_app.store.database import Store
 
 
 def register(app: typer.Typer) -> None:
@@ -41,7 +44,21 @@ def list_(ctx: typer.Context, as_json: AsJson = False) -> None:
     output(ctx).done({"versions": versions}, show)
 
 
-def listing(store: Any) -> list[dict[str, Any]]:
+class VersionReport(TypedDict):
+    """One version; `flag` says why it should not be built on, `state` where it stands."""
+
+    name: str
+    kind: str
+    parent: str | None
+    round: int | None
+    serving: bool
+    state: str
+    form: str
+    flag: str
+    created_at: float
+
+
+def listing(store: Store) -> list[VersionReport]:
     """Every version as `version list --json` shows it, the newest first."""
     from feedback_app.loop.lineage import flag_of
 

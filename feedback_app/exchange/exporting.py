@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TextIO, TypedDict
 from alignment.dataset.reading.formats import FORMATS, Feedback, Kind, Record, llama_factory
 from alignment.dataset.reading.formats.feedback import Answer, demonstration, mark, pair
 from alignment.dataset.reading.formats.table import COLUMNS
+from alignment.records import PersonalRecord
 from feedback_app.domain.judging import Kind as TaskKind
 from feedback_app.errors import Unavailable, UsageError
 
@@ -40,7 +41,7 @@ class ExportReport(TypedDict):
     out: str
     written: dict[str, int]
     left_out: dict[str, int]
-    personal: dict[str, Any]
+    personal: PersonalRecord
     judgements: int
     set_aside: int
 
@@ -144,24 +145,25 @@ class Exported:
             yield from self._stream.rows(kinds[name], split)
 
     def _verdicts(self, split: str) -> Iterator[Judgement]:
-        from alignment.dataset.compile.parts import next_record
-        from alignment.dataset.compile.plain import judgement_of
+        from alignment.dataset.compile.spool import Spool
+        from alignment.dataset.judgement import Judgement
 
+        kept = Spool(Judgement)
         with self._said.open("rb") as file:
-            while (record := next_record(file)) is not None:
-                judgement = judgement_of(record)
+            while (judgement := kept.next(file)) is not None:
                 if self._stream.side(judgement) == split:
                     yield judgement
 
 
 def _kept(judgements: Iterable[Judgement], file: BinaryIO) -> Iterator[Judgement]:
     """The same judgements; those that may be exported are written down on their way."""
-    from alignment.dataset.compile.parts import write_record
-    from alignment.dataset.compile.plain import plain_judgement
+    from alignment.dataset.compile.spool import Spool
+    from alignment.dataset.judgement import Judgement
 
+    kept = Spool(Judgement)
     for judgement in judgements:
         if judgement.trains:
-            write_record(file, plain_judgement(judgement))
+            kept.write(file, judgement)
         yield judgement
 
 

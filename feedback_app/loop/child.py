@@ -14,16 +14,16 @@ import os
 import signal
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from alignment.files import lines_of
 from alignment.processes import signal_group
+from alignment.records import StepRecord
 from feedback_app.errors import RoundFailed, StageKilled
 
 GRACE_S = 5.0
 POLL_S = 0.3
 
-OnProgress = Callable[[list[dict[str, Any]]], Awaitable[None]]
+OnProgress = Callable[[list[StepRecord]], Awaitable[None]]
 
 
 class ProgressTail:
@@ -33,7 +33,7 @@ class ProgressTail:
         self._path = path
         self._offset = 0
 
-    def read(self) -> list[dict[str, Any]]:
+    def read(self) -> list[StepRecord]:
         """The records whose lines have ended since the last call."""
         if not self._path.is_file():
             return []

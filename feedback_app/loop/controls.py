@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from alignment.evaluation.gate import Limits
 from alignment.methods.registry import METHODS
 from alignment.terms import Setting
 from feedback_app.domain.lineage import PersonLineage, VersionLineage
+from feedback_app.domain.reports import RoundFigures
 from feedback_app.key_values import read_pairs
 from feedback_app.loop import fallback, history, lineage, publish, rounds, suspects
 from feedback_app.loop.publish import Staged
@@ -63,7 +63,7 @@ class LoopControls:
         version = publish.previous_version(self.store)
         return version.name if version else None
 
-    def over_rounds(self) -> Sequence[Mapping[str, Any]]:
+    def over_rounds(self) -> Sequence[RoundFigures]:
         """The numbers of the evaluated rounds, oldest first."""
         scripted_count = self.settings.promote.counts_scripted
         return history.over_rounds(self.store, needed=self.settings.votes, scripted_count=scripted_count)

@@ -8,7 +8,7 @@ everyone by `lineage.flag_of`. Copies that were exported before are beyond reach
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from alignment.dataset.erasure import erase_judgements
 from alignment.errors import SnapshotProblem
@@ -18,7 +18,17 @@ from feedback_app.store.database import Store
 from feedback_app.store.tables import Person
 
 
-def erase(store: Store, person: Person) -> dict[str, Any]:
+class Erased(TypedDict):
+    """What was emptied in the database, how many snapshots were rewritten, and the versions that rest on the texts."""
+
+    person: str
+    judgements: int
+    messages: int
+    snapshots: int
+    flagged: list[str]
+
+
+def erase(store: Store, person: Person) -> Erased:
     """Erase a person's texts; returns what was emptied and which versions rest on them.
 
     Raises `Conflict` for the last operator and while a round runs, `Unavailable` when a snapshot cannot be
@@ -44,4 +54,10 @@ def erase(store: Store, person: Person) -> dict[str, Any]:
     name = person.name
     versions = [version.version for version in person_lineage(store, person).versions]
     emptied = store.withdrawals.erase(person.id)
-    return {"person": name, **emptied, "snapshots": rewritten, "flagged": versions}
+    return {
+        "person": name,
+        "judgements": emptied["judgements"],
+        "messages": emptied["messages"],
+        "snapshots": rewritten,
+        "flagged": versions,
+    }

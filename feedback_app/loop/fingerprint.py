@@ -15,8 +15,8 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, TypedDict
 
 if TYPE_CHECKING:
     from serving.client import VllmClient
@@ -41,11 +41,16 @@ number formats 0.013 to 0.038; the base 0.19 to 0.37, an adapter of the opposite
 taste and another seed 0.10 to 0.12. An adapter that has hardly moved (8 pairs, one pass) is 0.004 from the base and
 cannot be told from it, nor need be."""
 
-Fingerprint = list[dict[str, Any]]
-"""Per kept prompt `context` and `tokens`, token ids, and the tokens' `logprobs`; JSON."""
+
+class Mark(TypedDict):
+    """For one kept prompt: token ids of the `context`, the likeliest next `tokens`, and their `logprobs`."""
+
+    context: list[int]
+    tokens: list[int]
+    logprobs: list[float]
 
 
-async def take(client: VllmClient, name: str, base: str = "") -> Fingerprint | None:
+async def take(client: VllmClient, name: str, base: str = "") -> list[Mark] | None:
     """The fingerprint of what answers to `name`; None where its probabilities are no numbers.
 
     `base` is the name of the base, where that is something else. Raises `ServingError`.
@@ -62,7 +67,7 @@ async def take(client: VllmClient, name: str, base: str = "") -> Fingerprint | N
     return [marks[number] for number in order[:KEPT]]
 
 
-async def distance(client: VllmClient, name: str, kept: Sequence[Mapping[str, Any]]) -> float:
+async def distance(client: VllmClient, name: str, kept: Sequence[Mark]) -> float:
     """Nats by which what answers to `name` is from a fingerprint, on average a token; infinite where it has no number.
 
     Raises `ServingError`.
@@ -71,7 +76,7 @@ async def distance(client: VllmClient, name: str, kept: Sequence[Mapping[str, An
     return sum(apart) / len(apart) if apart else 0.0
 
 
-async def _mark(client: VllmClient, name: str, other: str, prompt: str) -> dict[str, Any] | None:
+async def _mark(client: VllmClient, name: str, other: str, prompt: str) -> Mark | None:
     """The likeliest tokens where the answers of the two part, or in the middle of an answer where they do not."""
     opening, ours = await client.greedy(name, prompt, BEGINNING)
     theirs = (await client.greedy(other, prompt, BEGINNING))[1] if other else ours
@@ -83,9 +88,8 @@ async def _mark(client: VllmClient, name: str, other: str, prompt: str) -> dict[
     return {"context": context, "tokens": list(found), "logprobs": list(found.values())}
 
 
-async def _apart(client: VllmClient, name: str, mark: Mapping[str, Any]) -> float:
-    tokens: Sequence[int] = mark["tokens"]
-    kept: Sequence[float] = mark["logprobs"]
+async def _apart(client: VllmClient, name: str, mark: Mark) -> float:
+    tokens, kept = mark["tokens"], mark["logprobs"]
     found = await client.next_token(name, mark["context"], tokens=tokens)
     if not all(token in found for token in tokens):
         return math.inf

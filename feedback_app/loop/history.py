@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import cast
 
+from alignment.records import PairedLossRecord, StageMetrics
+from feedback_app.domain.reports import Evaluation, Points, Proxy, RoundFigures, VoteFigures
 from feedback_app.domain.rounds import VOTED
 from feedback_app.domain.votes import Tally, tally
 from feedback_app.loop.start_version import start_of
@@ -21,9 +23,9 @@ from feedback_app.store.tables import Round
 LAST = 24  # rounds that the page draws
 
 
-def over_rounds(store: Store, *, needed: int, scripted_count: bool, last: int = LAST) -> list[dict[str, Any]]:
+def over_rounds(store: Store, *, needed: int, scripted_count: bool, last: int = LAST) -> list[RoundFigures]:
     """`figures` of the newest rounds whose version was evaluated, oldest first; votes also while they come in."""
-    found: list[dict[str, Any]] = []
+    found: list[RoundFigures] = []
     for round_ in store.rounds.listing():
         known = figures(round_)
         if known is None or len(found) == last:
@@ -35,7 +37,7 @@ def over_rounds(store: Store, *, needed: int, scripted_count: bool, last: int = 
     return found[::-1]
 
 
-def figures(round_: Round) -> dict[str, Any] | None:
+def figures(round_: Round) -> RoundFigures | None:
     """One round's numbers; None where no version of it was evaluated, and None for each that was not measured.
 
     `capability`: shares right and `lost` points against base and incumbent, each with its one-sided 95 % bound.
@@ -44,12 +46,11 @@ def figures(round_: Round) -> dict[str, Any] | None:
     incumbent, `win_rate` with ties as half and Wilson's interval. `proxy`: mean reward by the round's reward model
     before and after, as the stage reports it. `answers`: words, and shares that repeat, refuse or do not end.
     """
-    evaluation = round_.evaluation or {}
+    evaluation = cast(Evaluation, round_.evaluation or {})
     capability = evaluation.get("capability")
     if round_.version is None or not capability:
         return None
-    started = evaluation.get("started_from") or {}
-    after = evaluation.get("after") or {}
+    started, after = evaluation.get("started_from"), evaluation.get("after") or {}
     votes = evaluation.get("votes")
     return {
         "round": round_.id,
@@ -58,7 +59,7 @@ def figures(round_: Round) -> dict[str, Any] | None:
         "status": round_.status,
         "incumbent": round_.incumbent,
         "start_from": start_of(round_.settings),
-        "started_from": started.get("version"),
+        "started_from": started["version"] if started else None,
         "capability": {
             "n": capability["n"],
             "share": capability["challenger"],
@@ -72,22 +73,28 @@ def figures(round_: Round) -> dict[str, Any] | None:
         "distance": _distance(evaluation, round_),
         "votes": None if votes is None else _votes(Tally(votes["wins"], votes["losses"], votes["ties"])),
         "proxy": _proxy(evaluation.get("chain") or {}),
-        "answers": {name: after.get(name) for name in ("words", "repetition", "refusals", "endless")},
+        "answers": {
+            "words": after.get("words"),
+            "repetition": after.get("repetition"),
+            "refusals": after.get("refusals"),
+            "endless": after.get("endless"),
+        },
         "length_ratio": evaluation.get("length_ratio"),
     }
 
 
-def _loss(paired: Mapping[str, Any]) -> dict[str, Any]:
+def _loss(paired: PairedLossRecord) -> Points:
     return {"points": paired["points"], "upper": paired["upper"]}
 
 
-def _distance(evaluation: Mapping[str, Any], round_: Round) -> float | None:
-    started = (evaluation.get("started_from") or {}).get("version")
-    kl = evaluation.get("kl" if started in (None, round_.incumbent) else "kl_base")
+def _distance(evaluation: Evaluation, round_: Round) -> float | None:
+    started = evaluation.get("started_from")
+    from_incumbent = started is None or started["version"] == round_.incumbent
+    kl = evaluation.get("kl") if from_incumbent else evaluation.get("kl_base")
     return None if kl is None else math.sqrt(max(0.0, float(kl)))  # the estimate may be a little below zero
 
 
-def _votes(counted: Tally) -> dict[str, Any] | None:
+def _votes(counted: Tally) -> VoteFigures | None:
     if not counted.n:
         return None
     return {
@@ -100,9 +107,9 @@ def _votes(counted: Tally) -> dict[str, Any] | None:
     }
 
 
-def _proxy(chain: Mapping[str, Any]) -> dict[str, float] | None:
+def _proxy(chain: Mapping[str, StageMetrics]) -> Proxy | None:
     for made in reversed(list(chain.values())):
-        first, last = (made.get(end) or {} for end in ("first", "last"))
+        first, last = made.get("first") or {}, made.get("last") or {}
         if "reward" in first and "reward" in last:
             before, after = float(first["reward"]), float(last["reward"])
             return {"before": before, "after": after, "gain": after - before}

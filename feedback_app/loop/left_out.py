@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from alignment.dataset.left_out import in_words
+from alignment.records import StageMetrics
+from feedback_app.domain.reports import RoundRows
 
 
-def with_left_out(rows: Mapping[str, Any], metrics: Mapping[str, Any]) -> dict[str, Any]:
+def with_left_out(rows: RoundRows, metrics: StageMetrics) -> RoundRows:
     """A round's `rows` with what a further stage left out, by its artifact's metrics.
 
     `left_out` counts by reason; `left_out_rows` has for each reason `words` for people and the `judgements` behind
@@ -19,10 +18,10 @@ def with_left_out(rows: Mapping[str, Any], metrics: Mapping[str, Any]) -> dict[s
     for reason, count in dict(metrics.get("left_out") or {}).items():
         if count <= counts.get(reason, 0):
             continue
-        more = dict((metrics.get("left_out_rows") or {}).get(reason) or {})
+        more = (metrics.get("left_out_rows") or {}).get(reason)
         counts[reason] = count
         found[reason] = {
-            "words": in_words(reason, count, str(more.get("words") or "")),
-            "judgements": list(more.get("judgements") or ()),
+            "words": in_words(reason, count, more["words"] if more else ""),
+            "judgements": list(more["judgements"]) if more else [],
         }
     return {**rows, "left_out": counts, "left_out_rows": found}

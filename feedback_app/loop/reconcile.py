@@ -25,8 +25,9 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from feedback_app.domain.beats import BeatState
 from feedback_app.domain.versions import VersionForm
 from feedback_app.errors import Unavailable
 from feedback_app.loop import fingerprint
@@ -174,7 +175,7 @@ class Reconcile:
         loaded = [set(replica.loaded) for replica in self.replicas]
         return sorted(set.intersection(*loaded)) if loaded else []
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> BeatState:
         """What the worker's beat says about vLLM; `looked_at` is when the look began that found it."""
         return {
             "loaded": self.loaded,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import cast
 
 from alignment.methods.registry import CARDS
+from alignment.records import StageMetrics
+from feedback_app.domain.reports import Evaluation, RoundReport, RoundRows, StageReport
 from feedback_app.domain.rounds import StageStatus
 from feedback_app.loop.history import figures
 from feedback_app.loop.start_version import start_of
@@ -14,7 +16,7 @@ from feedback_app.store.tables import Round, Stage
 SAMPLED = ("capability", "sampling")  # the parts of an evaluation that are waiting for answers
 
 
-def round_report(store: Store, round_: Round) -> dict[str, Any]:
+def round_report(store: Store, round_: Round) -> RoundReport:
     """One round.
 
     `start_from` is base or incumbent: what its training was asked to start from; `evaluation.started_from.version`
@@ -39,8 +41,8 @@ def round_report(store: Store, round_: Round) -> dict[str, Any]:
         "waiting": _waiting(store, stages),
         "stages": [_stage(stage, store.now()) for stage in stages],
         "seconds": _seconds(round_, stages, store.now()),
-        "rows": dict(round_.rows or {}),
-        "evaluation": dict(round_.evaluation or {}),
+        "rows": cast(RoundRows, dict(round_.rows or {})),
+        "evaluation": cast(Evaluation, dict(round_.evaluation or {})),
         "figures": figures(round_),
         "samples": list(round_.samples or []),
         "seed": round_.seed,
@@ -58,13 +60,11 @@ def _waiting(store: Store, stages: list[Stage]) -> str:
     return str(records[-1].record.get("waiting") or "") if records else ""
 
 
-def _stage(stage: Stage, now: float) -> dict[str, Any]:
-    return {
-        "name": stage.name,
-        "status": stage.status,
-        "seconds": round(_length(stage, now), 3),
-        **({"error": stage.error} if stage.error else {}),
-    }
+def _stage(stage: Stage, now: float) -> StageReport:
+    report: StageReport = {"name": stage.name, "status": stage.status, "seconds": round(_length(stage, now), 3)}
+    if stage.error:
+        report["error"] = stage.error
+    return report
 
 
 def _length(stage: Stage, now: float) -> float:
@@ -73,10 +73,10 @@ def _length(stage: Stage, now: float) -> float:
 
 def _seconds(round_: Round, stages: list[Stage], now: float) -> dict[str, float]:
     total = sum(_length(stage, now) for stage in stages)
-    measured = dict((round_.evaluation or {}).get("seconds", {}))
+    evaluation = cast(Evaluation, round_.evaluation or {})
+    measured = evaluation.get("seconds") or {}
     sampling = sum(float(measured.get(part, 0.0)) for part in SAMPLED)
-    evaluation = round_.evaluation or {}
-    chain = dict(evaluation.get("chain", {})) or {"": dict(evaluation.get("training", {}))}
+    chain = evaluation.get("chain") or {"": evaluation.get("training") or StageMetrics()}
     # The optimisers' own time: starting the process and loading libraries and the model are not training.
     trainer = sum(float(made.get("seconds_training") or made.get("seconds") or 0.0) for made in chain.values())
     waited = sum(float(made.get("seconds_waiting") or 0.0) for made in chain.values())

@@ -10,7 +10,7 @@ import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from alignment.dataset.compile.personal import Handling
 from alignment.evaluation.gate import Verdict, guard_verdict
@@ -18,6 +18,7 @@ from alignment.evaluation.guards import Evidence
 from alignment.methods.registry import chain_of
 from alignment.stage.artifact import is_complete, read_manifest
 from alignment.stage.sampler import Sampling
+from feedback_app.domain.reports import Evaluation, RoundRows, StartedFrom
 from feedback_app.domain.rounds import AttemptStatus, RoundStatus, StageStatus
 from feedback_app.domain.versions import VersionState
 from feedback_app.errors import Conflict, RoundFailed, Unavailable
@@ -173,7 +174,7 @@ class WorkerSteps:
         return kept
 
     def _count_left_out(self, round_: Round, artifact: Path) -> None:
-        rows = with_left_out(self._mine(round_).rows or {}, read_manifest(artifact).metrics)
+        rows = with_left_out(cast(RoundRows, self._mine(round_).rows or {}), read_manifest(artifact).metrics)
         self.store.rounds.update(round_.id or 0, rows=rows)
 
     def _incumbent(self, round_: Round) -> Version:
@@ -228,8 +229,8 @@ class WorkerSteps:
             for name, folder in artifacts(self.store, round_.id).items()
             if is_complete(folder)
         }
-        started = {"start": start_of(round_.settings), "version": parent.name}
-        evaluation = {"training": metrics, "chain": chain, "started_from": started}
+        started: StartedFrom = {"start": start_of(round_.settings), "version": parent.name}
+        evaluation: Evaluation = {"training": metrics, "chain": chain, "started_from": started}
         self.store.rounds.update(round_.id, version=version.name, evaluation=evaluation)
         return version
 
@@ -256,10 +257,9 @@ class WorkerSteps:
 
     def _keep(self, round_: Round, evidence: Evidence) -> None:
         assert round_.id is not None
-        record = evidence.to_record()
-        samples = [dict(sample) for sample in record.pop("samples")]
         before = dict(self._mine(round_).evaluation or {})
-        self.store.rounds.update(round_.id, evaluation={**before, **_plain(record)}, samples=samples)
+        evaluation = {**before, **_plain(evidence.to_record())}
+        self.store.rounds.update(round_.id, evaluation=evaluation, samples=list(evidence.samples))
 
     def _end(self, round_: Round, version: Version, status: RoundStatus, verdict: Verdict, state: VersionState) -> None:
         assert round_.id is not None

@@ -7,17 +7,19 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 from alignment.dataset.compile.drafting import Rows
 from alignment.dataset.compile.personal import Handling, PersonalFindings, handled
 from alignment.dataset.compile.snapshot_writer import write_snapshot
 from alignment.dataset.compile.stream import Stream
-from alignment.dataset.counts import Counts
+from alignment.dataset.counts import Counts, Sides
 from alignment.dataset.judgement import Judgement
 from alignment.errors import SnapshotProblem
 from alignment.methods.registry import lacking
+from alignment.records import SideCounts
 from alignment.suspects import outvoted_on
+from feedback_app.domain.reports import RoundRows, SuspectRecord
 from feedback_app.errors import RoundFailed
 from feedback_app.loop.rules import Given, heard, rules_of, set_aside, signals_of
 from feedback_app.store.database import Store
@@ -61,12 +63,9 @@ def freeze(
             judgements = _counted(heard(store.judgements.export(watermark), aside, left_out), people)
             done = _counted(heard(signals_of(store, rules), aside, Counter()), people)
             stream = Stream(judgements, Path(scratch), seed=round_.seed, rules=rules, signals=done)
-            without = {"set_aside": left_out.total()}
-            rows = {
-                **summary(stream.counts),
-                **without,
-                "suspects": [asdict(each) for each in outvoted_on(stream.ballots)],
-            }
+            rows = summary(stream.counts)
+            rows["set_aside"] = left_out.total()
+            rows["suspects"] = [cast(SuspectRecord, asdict(each)) for each in outvoted_on(stream.ballots)]
             store.rounds.update(round_.id, rows=rows)
             missing = lacking(round_.method, stream.counts, round_.settings)
             if missing:
@@ -75,7 +74,11 @@ def freeze(
             manifest = write_snapshot(
                 handled_contexts(stream.contexts(), personal, findings),
                 folder,
-                counts=lambda: {**stream.counts.to_record(), **without, "personal": findings.to_record(personal)},
+                counts=lambda: {
+                    **stream.counts.to_record(),
+                    "set_aside": left_out.total(),
+                    "personal": findings.to_record(personal),
+                },
                 filters={"rules": rules.to_record(), "seed": round_.seed},
                 watermark=rows["judgements"],
             )
@@ -109,13 +112,26 @@ def handled_contexts(
         )
 
 
-def summary(counts: Counts) -> dict[str, Any]:
+def summary(counts: Counts) -> RoundRows:
     """A round's `rows`: preference pairs by side and by the kind of judgement behind them, and the other rows."""
-    record = counts.to_record()
-    names = ("judgements", "scripted", "reward_only", "contradictions", "people", "capped", "skipped", "implicit")
+    pairs = counts.rows["pairs"]
     return {
-        **record["rows"]["pairs"],
-        "by_kind": record["pairs_by_origin"],
-        **{kind: sides for kind, sides in record["rows"].items() if kind != "pairs"},
-        **{name: record[name] for name in names},
+        "train": pairs.train,
+        "held_out": pairs.held_out,
+        "by_kind": dict(counts.pairs_by_origin),
+        "marks": _sides(counts.rows["marks"]),
+        "sft": _sides(counts.rows["sft"]),
+        "groups": _sides(counts.rows["groups"]),
+        "judgements": counts.judgements,
+        "scripted": counts.scripted,
+        "reward_only": _sides(counts.reward_only),
+        "contradictions": dict(counts.contradictions),
+        "people": counts.people,
+        "capped": dict(counts.capped),
+        "skipped": dict(counts.skipped),
+        "implicit": counts.implicit,
     }
+
+
+def _sides(sides: Sides) -> SideCounts:
+    return {"train": sides.train, "held_out": sides.held_out}

@@ -15,10 +15,10 @@ import sys
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from alignment.errors import ArtifactProblem
 from alignment.methods.registry import CARDS, stage_settings
+from alignment.records import StepRecord
 from alignment.stage.artifact import is_complete, verify
 from alignment.stage.checkpoints import clear, holds_one
 from alignment.stage.runner import rolls_out_elsewhere
@@ -122,9 +122,9 @@ class Training:
         async def started(pid: int) -> None:
             await asyncio.to_thread(self._store.rounds.update_attempt, attempt_id, pid=pid)
 
-        waiting: list[dict[str, Any]] = []
+        waiting: list[StepRecord] = []
 
-        async def progress(records: list[dict[str, Any]]) -> None:
+        async def progress(records: list[StepRecord]) -> None:
             """A database that is away for a moment does not end a training: what it missed is kept for later."""
             waiting.extend(records)
             try:
@@ -216,7 +216,7 @@ class Training:
             reward=made.get("reward"),
         )
 
-    def _keep(self, attempt_id: int, records: list[dict[str, Any]]) -> None:
+    def _keep(self, attempt_id: int, records: list[StepRecord]) -> None:
         """Write the records, which are taken off the list one by one."""
         while records:
             self._store.rounds.add_progress(attempt_id, int(records[0]["number"]), records[0])

@@ -18,8 +18,9 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, TypedDict, cast
 
+from feedback_app.domain.beats import BeatState
 from feedback_app.errors import Unavailable, UsageError
 from feedback_app.heartbeat import APP, VLLM, Heart
 
@@ -60,7 +61,14 @@ def quiet_libraries() -> None:
         os.environ.setdefault(name, value)
 
 
-def serve_vllm(settings: Settings, store: Store, facts: ModelFacts) -> dict[str, Any]:
+class Stopped(TypedDict):
+    """What a process says when it was told to stop: its name, and how often its child was started again."""
+
+    stopped: str
+    restarts: int
+
+
+def serve_vllm(settings: Settings, store: Store, facts: ModelFacts) -> Stopped:
     """Run vLLM until told to stop. Raises `Unavailable` with its last words when it never becomes ready."""
     from feedback_app.domain.versions import BASE_MODEL_NAME
     from feedback_app.loop.versions import register_model
@@ -122,8 +130,8 @@ def engine_words(arguments: Sequence[str], dtype: str) -> str:
 async def supervise(supervisor: Supervisor, store: Store, engine: str) -> None:
     """Keep vLLM running and say so in heartbeats, until a signal or a launch that cannot be kept up."""
 
-    def record() -> dict[str, Any]:  # the beat `vllm`: what pages and `alignloop status` show of our own vLLM
-        return {**asdict(supervisor.state()), "engine": engine}
+    def record() -> BeatState:  # the beat `vllm`: what pages and `alignloop status` show of our own vLLM
+        return {**cast(BeatState, asdict(supervisor.state())), "engine": engine}
 
     stopping = stop_event()
     heart = Heart(store, VLLM, record)

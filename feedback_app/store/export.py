@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from sqlmodel import Session, col, select
 
 from alignment.dataset import judgement as values
 from feedback_app.domain.conversations import FinishReason
+from feedback_app.domain.verdicts import StoredVerdict
 from feedback_app.store.conversations import load_completions, load_messages, load_path
 from feedback_app.store.tables import Completion, JudgementRow, Message, Task, Ticket
 
@@ -51,6 +52,11 @@ def judgement_values(session: Session, up_to: int | None) -> Iterator[values.Jud
         session.expunge_all()
 
 
+def stored(row: JudgementRow) -> StoredVerdict:
+    """What a row's verdict says."""
+    return cast(StoredVerdict, row.verdict)
+
+
 def _value(
     session: Session,
     row: JudgementRow,
@@ -59,8 +65,8 @@ def _value(
     messages: Mapping[str, Message],
     completions: Mapping[str, Completion],
 ) -> values.Judgement:
-    verdict = row.verdict
-    conversation = messages[task.candidates[0]].conversation_id
+    verdict = stored(row)
+    conversation, strength = messages[task.candidates[0]].conversation_id, verdict.get("strength")
     return values.Judgement(
         id=row.id,
         task=task.repeat_of or task.id,
@@ -71,7 +77,7 @@ def _value(
             _candidate(messages[id], completions.get(id), ticket.order.index(id), verdict) for id in task.candidates
         ),
         conversation=conversation,
-        strength=values.Strength(verdict["strength"]) if verdict.get("strength") else None,
+        strength=values.Strength(strength) if strength else None,
         cannot_judge=bool(verdict.get("cannot_judge")),
         scripted=row.scripted,
         at=row.at,
@@ -125,7 +131,7 @@ def excluded_of(completion: Completion | None) -> values.Excluded | None:
 
 
 def _candidate(
-    message: Message, completion: Completion | None, position: int, verdict: Mapping[str, Any]
+    message: Message, completion: Completion | None, position: int, verdict: StoredVerdict
 ) -> values.Candidate:
     mark = (verdict.get("marks") or {}).get(message.id)
     return values.Candidate(

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from sqlmodel import col, select
 
+from feedback_app.domain.beats import BeatState
 from feedback_app.store.engine import Database
 from feedback_app.store.tables import Beat
 
@@ -17,7 +15,7 @@ class Heartbeats:
     def __init__(self, database: Database) -> None:
         self._db = database
 
-    def beat(self, name: str, state: Mapping[str, Any]) -> Beat:
+    def beat(self, name: str, state: BeatState) -> Beat:
         """Process `name` (app, worker, vllm) lives now and sees `state`, JSON."""
         with self._db.write("beat") as session:
             row = session.get(Beat, name)

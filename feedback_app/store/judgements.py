@@ -13,16 +13,16 @@ from sqlmodel import Session, col, func, select
 
 from alignment.dataset.judgement import Judgement
 from feedback_app.domain.judging import Kind
+from feedback_app.domain.reports import JudgementCounts
+from feedback_app.domain.verdicts import WITHDRAWN, StoredVerdict
 from feedback_app.domain.votes import Outcome, Vote
 from feedback_app.errors import Conflict, NotFound, VerdictStands
 from feedback_app.store.conversations import load_completions
 from feedback_app.store.engine import Database
-from feedback_app.store.export import judgement_values
+from feedback_app.store.export import judgement_values, stored
 from feedback_app.store.reviews import offer_corrections
 from feedback_app.store.tables import Completion, JudgementRow, Person, Task, Ticket
 from feedback_app.store.tasks import candidates_of
-
-WITHDRAWN: Mapping[str, Any] = {"kind": "withdrawn"}
 
 
 class Judgements:
@@ -35,7 +35,7 @@ class Judgements:
         self,
         ticket_id: str,
         person_id: str,
-        verdict: Mapping[str, Any],
+        verdict: StoredVerdict,
         supersedes: str | None = None,
         seconds: float | None = None,
     ) -> JudgementRow:
@@ -47,7 +47,7 @@ class Judgements:
         person has withdrawn.
         """
         digest = verdict_hash(verdict)
-        withdrawn = dict(verdict) == dict(WITHDRAWN)
+        withdrawn = verdict == WITHDRAWN
         # One writer at a time: a serial is visible only when every smaller one is, so a watermark skips nothing.
         with self._db.write("judgement") as session:
             ticket, task, person = _ticket(session, ticket_id, person_id)
@@ -132,7 +132,7 @@ class Judgements:
         with self._db.read() as session:
             return session.exec(select(func.max(JudgementRow.serial))).one() or 0
 
-    def counts(self, since: int = 0) -> dict[str, Any]:
+    def counts(self, since: int = 0) -> JudgementCounts:
         """How many live judgements are newer than serial `since`; a repeat is nothing new and is not counted.
 
         `total` counts everybody and `scripted` those of scripted people; so do `by_kind` and
@@ -196,20 +196,20 @@ class Judgements:
             completions = load_completions(session, [id for _, task in rows for id in task.candidates])
         return [
             Vote(
-                outcome_for(challenger, row.verdict, {id: completions[id].version for id in task.candidates}),
+                outcome_for(challenger, stored(row), {id: completions[id].version for id in task.candidates}),
                 row.scripted,
             )
             for row, task in rows
         ]
 
 
-def verdict_hash(verdict: Mapping[str, Any]) -> str:
+def verdict_hash(verdict: StoredVerdict) -> str:
     """SHA-256 of the verdict as JSON with sorted keys: equal verdicts have equal hashes."""
     text = json.dumps(verdict, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def outcome_for(challenger: str, verdict: Mapping[str, Any], versions: Mapping[str, str]) -> Outcome:
+def outcome_for(challenger: str, verdict: StoredVerdict, versions: Mapping[str, str]) -> Outcome:
     """How the challenger fared against the other candidate. `versions` maps candidate ids to versions.
 
     Equal ranks are a tie, and so is a verdict without ranks (both bad); "can't judge" is none.

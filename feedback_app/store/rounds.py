@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from sqlalchemy import and_, or_
 from sqlmodel import Session, SQLModel, col, select
 
+from alignment.records import SnapshotRecord, StepRecord
 from alignment.terms import Setting
 from feedback_app.domain.rounds import ACTIVE, AttemptStatus, RoundStatus, StageStatus
 from feedback_app.errors import Conflict, NotFound
@@ -178,7 +179,7 @@ class Rounds:
         with self._db.read() as session:
             return list(session.exec(select(Attempt).where(Attempt.stage_id == stage_id).order_by(col(Attempt.id))))
 
-    def add_progress(self, attempt_id: int, number: int, record: Mapping[str, Any]) -> None:
+    def add_progress(self, attempt_id: int, number: int, record: StepRecord) -> None:
         """Keep one numbered record; the same number again changes nothing."""
         with self._db.write("progress") as session:
             known = select(Progress.id).where(Progress.attempt_id == attempt_id, Progress.number == number)
@@ -195,7 +196,7 @@ class Rounds:
             return list(session.exec(statement.order_by(col(Progress.number))))
 
     def add_snapshot(
-        self, folder: str, hash: str, manifest: Mapping[str, Any], people: Mapping[str, int] | None = None
+        self, folder: str, hash: str, manifest: SnapshotRecord, people: Mapping[str, int] | None = None
     ) -> Snapshot:
         """Register a snapshot that lies complete in its folder; `people` counts judgements by person."""
         snapshot = Snapshot(folder=folder, hash=hash, manifest=dict(manifest), created_at=self._db.now())
@@ -213,7 +214,7 @@ class Rounds:
         with self._db.read() as session:
             return list(session.exec(select(Snapshot).order_by(col(Snapshot.created_at), col(Snapshot.id))))
 
-    def set_snapshot(self, snapshot_id: str, hash: str, manifest: Mapping[str, Any]) -> Snapshot:
+    def set_snapshot(self, snapshot_id: str, hash: str, manifest: SnapshotRecord) -> Snapshot:
         """Name a snapshot anew after texts were erased from it. Raises `NotFound`."""
         with self._db.write() as session:
             snapshot = session.get(Snapshot, snapshot_id)

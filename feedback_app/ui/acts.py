@@ -7,7 +7,7 @@ of the types that the pages' scripts send. Whether a value makes sense (a ticket
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypedDict, cast
 
 from feedback_app.errors import UsageError
 
@@ -21,23 +21,74 @@ class Malformed(UsageError):
     """No page of ours sends this."""
 
 
-class Received(dict[str, Any]):
+class Act(TypedDict, total=False):
+    """What the pages' scripts send, all of them in one list; `do` names the act.
+
+    Numbers of `WHOLE` come as digits. `a_mark` and `b_mark`, `corrections` of `a` and `b`, belong to a pair; `ranks`
+    to a ranking, in the ticket's order.
+    """
+
+    do: str
+    # What it is about
+    conversation: str | None
+    message: str
+    of: str | None
+    ticket: str
+    judgement: str
+    saw: str | None
+    request: str | int | None
+    version: str | None
+    round: str | int
+    name: str
+    # What somebody wrote
+    text: str
+    title: str
+    prompt: str | None
+    comment: str | None
+    correction: str
+    note: str | None
+    # What somebody chose
+    mark: str | None
+    reason: str
+    reasons: list[str] | None
+    choice: str
+    chosen: str | bool | None
+    a_mark: str | None
+    b_mark: str | None
+    corrections: Mapping[str, str] | None
+    ranks: list[int] | None
+    cannot_judge: bool | None
+    size: str | int | None
+    # What an operator sets
+    method: str | None
+    start: str | None
+    settings: str | None
+    enabled: bool | None
+    every_judgements: str | float | None
+    every_hours: str | float | None
+    role: str
+    revoke_keys: bool | None
+    disabledNow: str
+    asideNow: str
+
+
+class _Received(dict[str, Any]):
     """An act as it came; asking it for something that it does not hold is the sender's fault, not ours."""
 
     def __missing__(self, key: str) -> Any:
         raise Malformed(f"This page sent no {key}. Reload it.")
 
 
-def read_act(data: object) -> Received:
+def read_act(data: object) -> Act:
     """An act of a page. Raises `Malformed` that names what no page of ours sends."""
     if not isinstance(data, Mapping) or len(data) > MOST_ITEMS:
         raise Malformed("This page sent no act. Reload it.")
-    act = Received()
+    act = _Received()
     for key, value in data.items():
         if not isinstance(key, str) or len(key) > LONGEST_NAME or not _fits(key, value):
             raise Malformed(f"This page sent {str(key)[:LONGEST_NAME]!r} in a form that is not read. Reload it.")
         act[key] = value
-    return act
+    return cast(Act, act)
 
 
 def _fits(key: str, value: object) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from markupsafe import Markup
 
@@ -45,6 +45,16 @@ def read_examples(parts: Parts) -> tuple[str, ...]:
     if not parts.settings.embedded or not path.is_file():
         return EXAMPLES
     return tuple(str(text) for text in json.loads(path.read_text("utf-8")))
+
+
+class LiveAnswer(TypedDict):
+    """An answer that is being written: `html` so far, or that it waits, in words; `error` and `done` end it."""
+
+    conversation: str
+    html: Markup
+    waiting: str
+    error: str
+    done: bool
 
 
 class ChatEvents:
@@ -88,7 +98,7 @@ class ChatEvents:
         answer: Answer = await do(person, act)
         return answer
 
-    async def listen(self, person: Person, act: Act) -> AsyncIterator[dict[str, Any]]:
+    async def listen(self, person: Person, act: Act) -> AsyncIterator[LiveAnswer]:
         """The answer that is being written in one of this person's conversations, as HTML so far."""
         conversation_id = str(act.get("conversation"))
         owner = await asyncio.to_thread(self.store.conversations.conversation, conversation_id)
@@ -96,8 +106,13 @@ class ChatEvents:
             return
         async for live in self.streams.follow(conversation_id):
             waits = "" if live.place is None else waiting_line(live.place)
-            said = {"html": prose(live.text), "waiting": waits, "error": live.failed, "done": live.done}
-            yield {"conversation": conversation_id, **said}
+            yield {
+                "conversation": conversation_id,
+                "html": prose(live.text),
+                "waiting": waits,
+                "error": live.failed,
+                "done": live.done,
+            }
 
     # Conversations
 

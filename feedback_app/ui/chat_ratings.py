@@ -7,19 +7,19 @@ other changes nothing (`VerdictStands`). Synchronous: called in a thread.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from feedback_app.collect.judge import judge, undo
+from feedback_app.collect.judge import Verdict, judge, read_verdict, undo
 from feedback_app.domain.judging import Kind, Mark
 from feedback_app.errors import NotFound, UsageError, VerdictStands
+from feedback_app.ui.acts import Act
 
 if TYPE_CHECKING:
     from feedback_app.store.database import Store
     from feedback_app.store.tables import Person
 
 
-def rate(store: Store, person: Person, act: Mapping[str, Any]) -> None:
+def rate(store: Store, person: Person, act: Act) -> None:
     """Apply a mark, a reason, a comment or a correction to this person's like-ticket.
 
     Raises what `collect.judge` raises, `NotFound` on a ticket that is not this person's, and `VerdictStands` when
@@ -35,7 +35,9 @@ def rate(store: Store, person: Person, act: Mapping[str, Any]) -> None:
     if seen is not None and seen.ticket_id != ticket.id:
         raise NotFound("This rating is about another answer. Reload the page.")
     answer = store.conversations.message(candidate)
-    changed = change(seen.verdict if seen else {}, candidate, answer.content if answer else "", act)
+    changed = change(
+        read_verdict(seen.verdict) if seen else Verdict(), candidate, answer.content if answer else "", act
+    )
     if changed is not None:
         judge(store, person, ticket.id, changed, saw)
     elif saw is not None:
@@ -44,40 +46,40 @@ def rate(store: Store, person: Person, act: Mapping[str, Any]) -> None:
         raise VerdictStands("Another rating stands on this answer. Reload the page to see it.", ticket.id, live.id)
 
 
-def change(stands: Mapping[str, Any], candidate: str, answer: str, act: Mapping[str, Any]) -> dict[str, Any] | None:
+def change(stands: Verdict, candidate: str, answer: str, act: Act) -> Verdict | None:
     """The verdict after one click, given the one that was shown (empty when none was); None takes it back.
 
     An empty mark takes a mark back, and with it what was said about it; a correction stays. The other thumb keeps
     comment and correction, but not the reasons, which were about the first; the same thumb changes nothing.
     """
-    verdict = dict(stands)
+    said = stands.model_dump()
     match act.get("do"):
         case "mark":
             mark = act.get("mark")
             if mark not in (*Mark, ""):
                 raise UsageError("An answer is marked good or bad, or its mark is taken back. Reload the page.")
-            if verdict.get("marks", {}).get(candidate, "") != mark:
-                verdict["marks"] = {candidate: mark} if mark else {}
-                verdict["reasons"] = []
+            if stands.marks.get(candidate, "") != mark:
+                said |= {"marks": {candidate: mark} if mark else {}, "reasons": []}
                 if not mark:
-                    verdict["comment"] = ""
+                    said["comment"] = ""
         case "reason":
             _needs_a_mark(stands)
-            said, reason = list(verdict.get("reasons", [])), str(act["reason"])
-            verdict["reasons"] = [other for other in said if other != reason] if reason in said else [*said, reason]
+            reason = str(act["reason"])
+            others = [other for other in stands.reasons if other != reason]
+            said["reasons"] = others if reason in stands.reasons else [*others, reason]
         case "comment":
             _needs_a_mark(stands)
-            verdict["comment"] = str(act.get("comment", "")).strip()
+            said["comment"] = str(act.get("comment", "")).strip()
         case "correct":
             text = str(act.get("correction", "")).strip()
             if not text or text == answer.strip():
                 raise UsageError("The correction says the same as the answer. Change the text, then save it.")
-            verdict["corrections"] = {candidate: text}
+            said["corrections"] = {candidate: text}
         case _:
             raise UsageError("There is no such rating. Reload the page.")
-    return verdict if verdict.get("marks") or verdict.get("corrections") else None
+    return read_verdict(said) if said["marks"] or said["corrections"] else None
 
 
-def _needs_a_mark(stands: Mapping[str, Any]) -> None:
-    if not stands.get("marks"):
+def _needs_a_mark(stands: Verdict) -> None:
+    if not stands.marks:
         raise UsageError("There is no rating to say more about. Like or dislike the answer first.")

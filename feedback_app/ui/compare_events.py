@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, TypedDict, cast
 
 from feedback_app.collect.judge import Choice, Verdict, compare_verdict
 from feedback_app.collect.tasks import PairDelta, PairReady, PairStarted, PairWaiting
@@ -33,15 +33,29 @@ WORDS = {
 }
 
 
+class LivePair(TypedDict, total=False):
+    """A pair that is being written: both sides as HTML so far; with its `ticket`, as texts too, once it is whole."""
+
+    request: str | int | None
+    prompt: str
+    a: str
+    b: str
+    ticket: str
+    a_text: str
+    b_text: str
+    waiting: str
+    error: str
+
+
 class CompareEvents(JudgingEvents):
     """Acts of the compare page, for every annotator and tab."""
 
     kind = Kind.COMPARE
 
-    async def listen(self, person: Person, act: Act) -> AsyncIterator[dict[str, Any]]:
+    async def listen(self, person: Person, act: Act) -> AsyncIterator[LivePair]:
         """The next pair while it is written: whole texts so far, ten times a second, then the ticket."""
         typed = str(act.get("prompt") or "").strip() or None
-        shown: dict[str, Any] = {"request": act.get("request"), "prompt": "", "a": "", "b": "", "ticket": ""}
+        shown: LivePair = {"request": act.get("request"), "prompt": "", "a": "", "b": "", "ticket": ""}
         texts = {"a": "", "b": ""}
         loop = asyncio.get_running_loop()
         last = 0.0
@@ -52,15 +66,16 @@ class CompareEvents(JudgingEvents):
                 elif isinstance(event, PairStarted):
                     texts = {"a": "", "b": ""}
                     shown["prompt"] = event.prompt
-                    yield dict(shown)
+                    yield {**shown}
                 elif isinstance(event, PairDelta):
                     texts[event.side] += event.text
                     if loop.time() - last >= TICK_S:
                         last = loop.time()
                         yield {**shown, "a": prose(texts["a"]), "b": prose(texts["b"])}
                 elif isinstance(event, PairReady):
-                    ready = {"ticket": event.ticket_id, "a_text": event.a_text, "b_text": event.b_text}
-                    yield {**shown, **ready, "a": prose(event.a_text), "b": prose(event.b_text)}
+                    a, b = prose(event.a_text), prose(event.b_text)
+                    shown |= {"ticket": event.ticket_id, "a_text": event.a_text, "b_text": event.b_text}
+                    yield {**shown, "a": a, "b": b}
         except AlignloopError as error:
             yield {**shown, "error": error.outside}
             return
@@ -68,20 +83,22 @@ class CompareEvents(JudgingEvents):
 
     def read(self, act: Act, order: list[str]) -> Verdict:
         """One of seven choices, perhaps with marks and corrected answers."""
-        marks = {side: _mark(act.get(f"{side}_mark")) for side in ("a", "b")}
+        marks = {"a": _mark(act.get("a_mark")), "b": _mark(act.get("b_mark"))}
         choice = str(act.get("choice"))
         if choice == "tie" and marks == {"a": Mark.BAD, "b": Mark.BAD}:
             choice = "both_bad"
         if choice == "cant":
             marks = {"a": None, "b": None}
         corrections = act.get("corrections") or {}
+        reasons, comment = why(act)
         return compare_verdict(
             order,
             cast(Choice, choice),
             a_mark=marks["a"],
             b_mark=marks["b"],
             corrections={order["ab".index(side)]: str(text) for side, text in corrections.items() if text},
-            **why(act),
+            reasons=reasons,
+            comment=comment,
         )
 
     def words(self, verdict: Verdict, order: list[str]) -> str:

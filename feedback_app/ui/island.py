@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
@@ -19,13 +19,12 @@ from markupsafe import Markup
 
 from feedback_app.errors import AlignloopError, NotSignedIn
 from feedback_app.parts import Parts
+from feedback_app.ui.acts import Act as Act
 from feedback_app.ui.acts import Malformed, read_act
 from feedback_app.ui.theme import asset
 
 log = logging.getLogger(__name__)
 SORRY = "Something went wrong here; the log says what. Reload the page and try again."
-
-Act = Mapping[str, Any]
 
 
 @dataclass
@@ -46,7 +45,7 @@ if TYPE_CHECKING:
     from feedback_app.store.tables import Person
 
     Acts = Callable[[Person, Act], Awaitable[Answer]]
-    Listens = Callable[[Person, Act], AsyncIterator[dict[str, Any]]]
+    Listens = Callable[[Person, Act], AsyncIterator[object]]
 
 
 def caller(parts: Parts, request: Any) -> Person:
@@ -91,7 +90,7 @@ def island(
     )
     if listens is not None:
 
-        async def listen(event: gr.EventData, request: gr.Request) -> AsyncIterator[dict[str, Any]]:
+        async def listen(event: gr.EventData, request: gr.Request) -> AsyncIterator[object]:
             try:
                 person = await asyncio.to_thread(caller, parts, request)
                 async for value in listens(person, read_act(event._data or {})):

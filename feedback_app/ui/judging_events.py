@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Coroutine, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, ClassVar
 
 from markupsafe import Markup
 
@@ -126,9 +126,6 @@ class JudgingEvents(ABC):
         return Answer({**regions, **more}, {"person": person.id, "ready": state.ready})
 
 
-def why(act: Mapping[str, Any]) -> dict[str, Any]:
+def why(act: Act) -> tuple[list[str], str]:
     """The reasons and the comment that an act carries."""
-    return {
-        "reasons": [str(reason) for reason in act.get("reasons") or []],
-        "comment": str(act.get("comment") or "").strip(),
-    }
+    return [str(reason) for reason in act.get("reasons") or []], str(act.get("comment") or "").strip()

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
 from markupsafe import Markup
 
+from alignment.records import StepRecord
+from feedback_app.domain.reports import JudgementCounts
 from feedback_app.domain.rounds import ACTIVE, RoundStatus, StageStatus
 from feedback_app.domain.votes import Tally, tally
 from feedback_app.ui.markup import EMPTY, ago, count, duration, html, icon
@@ -32,12 +34,12 @@ class LoopState:
     """Where the loop stands now."""
 
     now: float
-    fresh: Mapping[str, Any]  # counts since the last snapshot
-    total: Mapping[str, Any]  # counts since the beginning
+    fresh: JudgementCounts  # counts since the last snapshot
+    total: JudgementCounts  # counts since the beginning
     rounds: Sequence[Round]  # newest first
     active: Round | None
     stages: Sequence[Stage]  # of the active round, else of the newest
-    progress: Sequence[Mapping[str, Any]] = ()  # records of the running stage, else of the last training
+    progress: Sequence[StepRecord] = ()  # records of the running stage, else of the last training
     versions: Sequence[Version] = ()
     published: Publication | None = None
     challenger: Version | None = None
@@ -72,7 +74,7 @@ def read_loop(parts: Parts) -> LoopState:
         rounds=rounds,
         active=active,
         stages=stages,
-        progress=[dict(record.record) for record in records],
+        progress=[cast(StepRecord, record.record) for record in records],
         versions=store.versions.listing(),
         published=store.versions.published(),
         challenger=challenger,
@@ -175,11 +177,8 @@ def evaluate(loop: LoopState) -> Markup:
             "stage": "loading it",
             "gate": "deciding",
         }.get(stage.name, "asking questions")
-        parts = [str(record["part"]) for record in loop.progress if record.get("part")]
         took = duration(loop.now - (stage.started_at or loop.now))
-        return station(
-            "scales", "Evaluate", took, parts[-1] if parts else said, "now", Markup('<span class="spin"></span>')
-        )
+        return station("scales", "Evaluate", took, said, "now", Markup('<span class="spin"></span>'))
     capability = ((loop.shown.evaluation or {}) if loop.shown else {}).get("capability") or {}
     if not capability or loop.active:
         return station("scales", "Evaluate", "–", "questions right", state)

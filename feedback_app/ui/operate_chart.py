@@ -7,17 +7,19 @@ from `parts.loop.over_rounds`, oldest first.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Generic, Literal, TypeVar
 
 from markupsafe import Markup
 
+from feedback_app.domain.reports import RoundFigures
 from feedback_app.ui.markup import html
 
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 320, 152, 52, 12, 12, 28  # px of every picture
 LABEL = 44  # px that a version's number needs below the picture
-Point = Mapping[str, Any]
+Reading = tuple[float, float | None, float | None]  # a value, and the ends of its interval where it has one
+Point = TypeVar("Point")
 
 
 @dataclass(frozen=True)
@@ -31,17 +33,17 @@ class Mark:
 
 
 @dataclass(frozen=True)
-class Measure:
+class Measure(Generic[Point]):
     """What a picture shows: its title, how a value is read off a point and said, and a level to compare with."""
 
     title: str
-    read: Callable[[Point], tuple[float, float | None, float | None] | None]
+    read: Callable[[Point], Reading | None]
     say: Callable[[float], str]
     level: float | None = None
     level_name: str = ""
 
 
-def over_rounds(points: Sequence[Point]) -> Markup:
+def over_rounds(points: Sequence[RoundFigures]) -> Markup:
     """Cost and gain of every version that was evaluated."""
     head = Markup("<h2>Over the rounds</h2>")
     if not points:
@@ -58,8 +60,8 @@ def over_rounds(points: Sequence[Point]) -> Markup:
             '<h3>The reward model against people</h3><p class="small">What the reward model says a round '
             "gained, and what blind votes say, over how far training moved (√KL). A reward that rises while "
             'votes fall is over-optimised.</p><div class="pictures">{}{}</div>',
-            scatter(PROXY, proxies),
-            scatter(VOTES, proxies),
+            scatter(PROXY, proxies, _version, _moved),
+            scatter(VOTES, proxies, _version, _moved),
         )
     return html(
         '{}<p class="small">Each point is one version, the oldest first, against the base; votes are '
@@ -90,18 +92,18 @@ def ticks(low: float, high: float, about: int = 3) -> list[float]:
     return [round(number * step, 10) for number in range(first, last + 1)]
 
 
-def _marks(measure: Measure, points: Sequence[Point]) -> list[Mark]:
+def _marks(measure: Measure[Point], points: Sequence[Point], name: Callable[[Point], object]) -> list[Mark]:
     found = []
     for point in points:
         seen = measure.read(point)
         if seen is not None:
-            found.append(Mark(short(point["version"]), *seen))
+            found.append(Mark(short(name(point)), *seen))
     return found
 
 
-def _picture(measure: Measure, points: Sequence[Point]) -> Markup:
+def _picture(measure: Measure[RoundFigures], points: Sequence[RoundFigures]) -> Markup:
     """A measure over the versions, in their order."""
-    marks = _marks(measure, points)
+    marks = _marks(measure, points, _version)
     if not marks:
         return Markup()
     places = [LEFT + (WIDTH - LEFT - RIGHT) * (at + 0.5) / len(marks) for at in range(len(marks))]
@@ -115,21 +117,28 @@ def _picture(measure: Measure, points: Sequence[Point]) -> Markup:
     return _figure(measure, marks, places, below, line)
 
 
-def scatter(measure: Measure, points: Sequence[Point]) -> Markup:
-    """A measure over √KL, which a point holds as `distance`."""
-    shown = [point for point in points if measure.read(point) is not None]
-    if not shown:
+def scatter(
+    measure: Measure[Point],
+    points: Sequence[Point],
+    name: Callable[[Point], object],
+    moved: Callable[[Point], float | None],
+) -> Markup:
+    """A measure over √KL. `name` and `moved` say what a point is called and how far it is; None where not known."""
+    far = [(point, how) for point in points if measure.read(point) is not None and (how := moved(point)) is not None]
+    if not far:
         return Markup()
-    marks, moved = _marks(measure, shown), [float(point["distance"]) for point in shown]
-    axis = ticks(0.0, max(*moved, 0.1))
-    places = [LEFT + (WIDTH - LEFT - RIGHT) * value / axis[-1] for value in moved]
+    marks = _marks(measure, [point for point, _ in far], name)
+    axis = ticks(0.0, max(*(how for _, how in far), 0.1))
+    places = [LEFT + (WIDTH - LEFT - RIGHT) * how / axis[-1] for _, how in far]
     below = Markup().join(
         _text(LEFT + (WIDTH - LEFT - RIGHT) * value / axis[-1], HEIGHT - 8, f"{value:g}") for value in axis
     )
     return _figure(replace(measure, title=f"{measure.title}, over √KL"), marks, places, below, Markup())
 
 
-def _figure(measure: Measure, marks: Sequence[Mark], places: Sequence[float], below: Markup, line: Markup) -> Markup:
+def _figure(
+    measure: Measure[Any], marks: Sequence[Mark], places: Sequence[float], below: Markup, line: Markup
+) -> Markup:
     ends = [end for mark in marks for end in (mark.value, mark.low, mark.high, measure.level) if end is not None]
     scale = ticks(min(ends), max(ends))
 
@@ -187,35 +196,45 @@ def _text(x: float, y: float, text: str, anchor: str = "middle") -> Markup:
 # How each measure is read off a point, and said
 
 
-def _capability(point: Point) -> tuple[float, float | None, float | None] | None:
+def _version(point: RoundFigures) -> str:
+    return point["version"]
+
+
+def _moved(point: RoundFigures) -> float | None:
+    return point["distance"]
+
+
+def _capability(point: RoundFigures) -> Reading | None:
     capability = point["capability"]
     lost = capability["lost_to_base"]
     return (-float(lost["points"]), -float(lost["upper"]), None) if capability["n"] else None
 
 
-def _language(point: Point) -> tuple[float, float | None, float | None] | None:
+def _language(point: RoundFigures) -> Reading | None:
     loss = point.get("language")
     return None if not loss else (float(loss["added"]), None, None)
 
 
-def _votes(point: Point) -> tuple[float, float | None, float | None] | None:
+def _votes(point: RoundFigures) -> Reading | None:
     votes = point.get("votes")
     return None if not votes else (float(votes["win_rate"]), float(votes["interval"][0]), float(votes["interval"][1]))
 
 
-def _from_base(point: Point) -> tuple[float, float | None, float | None] | None:
-    kl = (point.get("kl") or {}).get("to_base")
-    return None if kl is None else (math.sqrt(max(0.0, float(kl))), None, None)
+def _from_base(point: RoundFigures) -> Reading | None:
+    kl = point.get("kl")
+    nats = kl["to_base"] if kl else None
+    return None if nats is None else (math.sqrt(max(0.0, float(nats))), None, None)
 
 
-def _gain(point: Point) -> tuple[float, float | None, float | None] | None:
+def _gain(point: RoundFigures) -> Reading | None:
     proxy = point.get("proxy")
     return None if not proxy else (float(proxy["gain"]), None, None)
 
 
-def _answers(name: str) -> Callable[[Point], tuple[float, float | None, float | None] | None]:
-    def read(point: Point) -> tuple[float, float | None, float | None] | None:
-        value = (point.get("answers") or {}).get(name)
+def _answers(name: Literal["words", "repetition", "refusals"]) -> Callable[[RoundFigures], Reading | None]:
+    def read(point: RoundFigures) -> Reading | None:
+        answers = point.get("answers")
+        value = answers[name] if answers else None
         return None if value is None else (float(value), None, None)
 
     return read
@@ -246,7 +265,7 @@ MEASURES = (
 )
 
 
-def _table(points: Sequence[Point]) -> Markup:
+def _table(points: Sequence[RoundFigures]) -> Markup:
     """The same numbers for people who read rather than look."""
     shown = (*MEASURES, PROXY)
     heads = Markup().join(html('<th class="number">{}</th>', measure.title) for measure in shown)

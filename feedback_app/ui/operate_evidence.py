@@ -10,11 +10,13 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Literal
 
 from markupsafe import Markup
 
+from alignment.records import SampleRecord
 from alignment.stats import wilson_interval
+from feedback_app.domain.reports import Evaluation
 from feedback_app.domain.rounds import RoundStatus
 from feedback_app.domain.votes import Tally
 from feedback_app.ui.markup import count, html, icon
@@ -84,13 +86,15 @@ def win_rate(tally: Tally, needed: int) -> Markup:
     )
 
 
-def guards(evaluation: Mapping[str, Any], limits: Mapping[str, float]) -> list[Guard]:
+def guards(evaluation: Evaluation, limits: Mapping[str, float]) -> list[Guard]:
     """The guards that were measured, each against its limit; amber from three quarters of the way."""
     found: list[Guard] = []
     capability = evaluation.get("capability") or {}
-    for key, other in (("vs_incumbent", "the version before"), ("vs_base", "the base")):
-        loss = capability.get(key) or {}
-        if loss.get("n"):
+    for loss, other in (
+        (capability.get("vs_incumbent"), "the version before"),
+        (capability.get("vs_base"), "the base"),
+    ):
+        if loss and loss.get("n"):
             points, upper = float(loss["points"]), float(loss["upper"])
             change = "lost" if points > 0 else "gained" if points < 0 else "kept; lost"
             found.append(
@@ -102,18 +106,19 @@ def guards(evaluation: Mapping[str, Any], limits: Mapping[str, float]) -> list[G
                     _worst(_kind(points, limits.get("capability_loss")), _kind(upper, limits.get("capability_upper"))),
                 )
             )
-    if isinstance(evaluation.get("kl"), int | float):
-        kl = float(evaluation["kl"])
+    kl, kl_base = evaluation.get("kl"), evaluation.get("kl_base")
+    if kl is not None:
         number = f"{kl:.1f} nats per answer"
-        if isinstance(evaluation.get("kl_base"), int | float):
-            number += f", {float(evaluation['kl_base']):.1f} to the base"
+        if kl_base is not None:
+            number += f", {kl_base:.1f} to the base"
         found.append(Guard("How far it moved (KL)", number, _at_most(limits, "kl"), _kind(kl, limits.get("kl"))))
     language = evaluation.get("language") or {}
-    if isinstance(language.get("added"), int | float):
+    if language.get("added") is not None:
         number = f"{float(language['challenger']):.3f} nats per token, {float(language['base']):.3f} for the base"
         found.append(Guard("Predicting texts it never saw", number, "decides nothing", ""))
-    if isinstance(evaluation.get("length_ratio"), int | float):
-        ratio, low, high = float(evaluation["length_ratio"]), limits.get("length_low"), limits.get("length_high")
+    ratio = evaluation.get("length_ratio")
+    if ratio is not None:
+        low, high = limits.get("length_low"), limits.get("length_high")
         kind = "" if low is None or high is None else "good"
         if low is not None and high is not None:
             near = (
@@ -125,11 +130,12 @@ def guards(evaluation: Mapping[str, Any], limits: Mapping[str, float]) -> list[G
         between = f"{low:g} to {high:g}" if low is not None and high is not None else ""
         found.append(Guard("Length of its answers", f"{ratio:.2f} times as long", between, kind))
     before, after = evaluation.get("before") or {}, evaluation.get("after") or {}
-    for key, name, limit in (
+    shares: tuple[tuple[Literal["repetition", "empty", "endless"], str, str], ...] = (
         ("repetition", "Repeating itself", "repetition_rise"),
         ("empty", "Empty answers", "empty_rise"),
         ("endless", "Answers that do not end", "endless_rise"),
-    ):
+    )
+    for key, name, limit in shares:
         if key in after and key in before:
             rise, allowed = float(after[key]) - float(before[key]), limits.get(limit)
             top = f"at most {float(before[key]) + allowed:.0%}" if allowed is not None else ""
@@ -191,7 +197,7 @@ def marked(before: str, after: str) -> tuple[Markup, Markup]:
     return Markup().join(out[0]), Markup().join(out[1])
 
 
-def samples(pairs: Iterable[Mapping[str, Any]], before_name: str, after_name: str, shown: int = 6) -> Markup:
+def samples(pairs: Iterable[SampleRecord], before_name: str, after_name: str, shown: int = 6) -> Markup:
     """Answers to the same prompts before and after, side by side."""
     blocks = []
     for pair in list(pairs)[:shown]:

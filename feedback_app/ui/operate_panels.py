@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
 from markupsafe import Markup
 
 from alignment.methods.registry import CARDS
+from alignment.records import LeftOutRows
+from feedback_app.domain.reports import Evaluation
 from feedback_app.domain.rounds import ACTIVE, RoundStatus
 from feedback_app.domain.versions import PublicationReason, VersionForm, VersionState
 from feedback_app.domain.votes import Tally
@@ -92,7 +94,7 @@ def evidence(
     title = round_.version or f"Round {round_.id}"
     against = f" against {round_.incumbent}" if round_.version and round_.incumbent else ""
     reasons = Markup().join(html("<li>{}</li>", reason) for reason in round_.reasons or [])
-    evaluation = round_.evaluation or {}
+    evaluation = cast(Evaluation, round_.evaluation or {})
     found = guard_rows(guards(evaluation, limits))
     shown = samples(round_.samples or [], round_.incumbent or "before", round_.version or "after")
     fold = Markup('<details class="fold" id="samples"><summary>Sample answers, before and after</summary>')
@@ -124,12 +126,12 @@ def _to_look_at(flagged: Sequence[str]) -> Markup:
     return note(f"{count(len(flagged), 'account')} to look at: {'; '.join(flagged)}", "warn", "warn")
 
 
-def _left_out(found: Mapping[str, Mapping[str, Any]]) -> Markup:
+def _left_out(found: Mapping[str, LeftOutRows]) -> Markup:
     words = [str(each.get("words", "")) for each in found.values()]
     return html('<p class="small">Rows left out of the training: {}.</p>', ", ".join(words)) if words else Markup()
 
 
-def _held_out(evaluation: Mapping[str, Any]) -> Markup:
+def _held_out(evaluation: Evaluation) -> Markup:
     accuracy = (evaluation.get("training") or {}).get("held_out_accuracy")
     if not isinstance(accuracy, int | float):
         return Markup()

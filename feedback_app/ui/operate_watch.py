@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
-
 from markupsafe import Markup
 
+from alignment.records import SeenMilestone, WatchRecord
 from alignment.stats import wilson_interval
 from feedback_app.ui.markup import count, html
-from feedback_app.ui.operate_chart import Measure, Point, scatter
+from feedback_app.ui.operate_chart import Measure, Reading, scatter
 
 
-def watched(watch: Mapping[str, Any] | None) -> Markup:
+def watched(watch: WatchRecord | None) -> Markup:
     """Both pictures and the same as a table, with why the run ended; empty where there was no watch."""
     if not watch:
         return Markup()
     scripted = f", {watch['scripted']} of them scripted" if watch["scripted"] else ""
     said = f"{watch['why']} People gave {count(int(watch['judged']), 'blind judgement')}{scripted}."
     head = html('<h3>On the way</h3><p class="small">{}</p>', said)
-    milestones: Sequence[Mapping[str, Any]] = watch["milestones"]
+    milestones = watch["milestones"]
     if not milestones:
         return head
-    points = [{**seen, "version": str(seen["step"])} for seen in milestones]
     rows = Markup().join(_row(seen, chosen=seen["step"] == watch["chosen"]) for seen in milestones)
     return html(
         '{}<div class="pictures">{}{}</div><details class="fold" id="watch-table"><summary>The milestones '
@@ -31,24 +28,32 @@ def watched(watch: Mapping[str, Any] | None) -> Markup:
         'class="number">For it, ties as half</th><th></th></tr></thead><tbody>{}</tbody></table></div>'
         "</details>",
         head,
-        scatter(REWARD, points),
-        scatter(VOTES, points),
+        scatter(REWARD, milestones, _step, _distance),
+        scatter(VOTES, milestones, _step, _distance),
         rows,
     )
 
 
-def _row(seen: Mapping[str, Any], *, chosen: bool) -> Markup:
+def _row(seen: SeenMilestone, *, chosen: bool) -> Markup:
     tag = Markup('<span class="tag good">handed on</span>') if chosen else ""
     numbers = (f"{seen['distance']:.2f}", f"{seen['reward']:.2f}", f"{seen['judged']}", f"{seen['wins']:g}")
     cells = Markup().join(html('<td class="number">{}</td>', number) for number in numbers)
     return html('<tr><th scope="row" class="number">{}</th>{}<td>{}</td></tr>', seen["step"], cells, tag)
 
 
-def _reward(point: Point) -> tuple[float, float | None, float | None] | None:
+def _step(seen: SeenMilestone) -> int:
+    return seen["step"]
+
+
+def _distance(seen: SeenMilestone) -> float:
+    return seen["distance"]
+
+
+def _reward(point: SeenMilestone) -> Reading:
     return float(point["reward"]), None, None
 
 
-def _votes(point: Point) -> tuple[float, float | None, float | None] | None:
+def _votes(point: SeenMilestone) -> Reading | None:
     judged = int(point["judged"])
     if not judged:
         return None

@@ -71,9 +71,11 @@ class RankEvents(JudgingEvents):
 
     def read(self, act: Act, order: list[str]) -> Verdict:
         """Ranks in the ticket's order, or that it cannot be judged."""
+        reasons, comment = why(act)
         if act.get("cannot_judge"):
-            return read_verdict({"cannot_judge": True, **why(act)})
-        return rank_verdict(order, [int(rank) for rank in act.get("ranks") or []], **why(act))
+            return read_verdict({"cannot_judge": True, "reasons": reasons, "comment": comment})
+        ranks = [int(rank) for rank in act.get("ranks") or []]
+        return rank_verdict(order, ranks, reasons=reasons, comment=comment)
 
     def words(self, verdict: Verdict, order: list[str]) -> str:
         """That there is an order, or that there is none."""

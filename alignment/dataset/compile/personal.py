@@ -20,6 +20,7 @@ from enum import StrEnum
 from typing import Any, TypeVar, cast
 
 from alignment.dataset.compile.personal_kinds import RECOGNISERS
+from alignment.records import PersonalRecord
 
 _Value = TypeVar("_Value")
 
@@ -58,7 +59,7 @@ class PersonalFindings:
     kinds: Counter[str] = field(default_factory=Counter)
     rows: int = 0
 
-    def to_record(self, handling: Handling) -> dict[str, Any]:
+    def to_record(self, handling: Handling) -> PersonalRecord:
         """As manifests and commands show it."""
         return {"handling": handling.value, "rows": self.rows, "found": dict(sorted(self.kinds.items()))}
 

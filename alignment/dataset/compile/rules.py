@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Any
 
+from alignment.records import RulesRecord
 from alignment.terms import Signal as Signal
 
 
@@ -39,7 +39,7 @@ class Rules:
     implicit: frozenset[Signal] = frozenset()
     reliability: bool = True
 
-    def to_record(self) -> dict[str, Any]:
+    def to_record(self) -> RulesRecord:
         """As JSON, for a manifest. Whom it trusts is left out: a manifest names nobody."""
         return {
             "contradictions": self.contradictions.value,

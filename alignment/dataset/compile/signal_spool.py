@@ -12,7 +12,7 @@ from pathlib import Path
 
 from alignment.dataset.compile.drafts import Draft
 from alignment.dataset.compile.implicit import ImplicitSignal, Item, Said, signal_drafts, weights_of
-from alignment.dataset.compile.parts import Parts, Plain, messages_of, plain_context
+from alignment.dataset.compile.parts import Parts
 from alignment.dataset.compile.rules import Rules, Signal
 from alignment.dataset.compile.survey import context_digest
 from alignment.dataset.judgement import Judgement
@@ -24,7 +24,7 @@ class SignalSpool:
 
     def __init__(self, signals: Iterable[ImplicitSignal], scratch: Path, rules: Rules) -> None:
         self._rules = rules
-        self._parts = Parts(scratch, "signals")
+        self._parts = Parts(scratch, "signals", ImplicitSignal)
         self._done: set[tuple[Signal, Item]] = set()
         self._marks: dict[Item, bool] = {}
         self._weights: dict[Signal, float] = {}
@@ -34,7 +34,7 @@ class SignalSpool:
                 if signal.excluded is not None and signal.signal in rules.implicit:
                     self.skipped[signal.excluded.value] += 1
                 if signal.counts and signal.signal in rules.implicit:
-                    self._parts.add(context_digest(signal.context), _plain(signal))
+                    self._parts.add(context_digest(signal.context), signal)
                     self._done.add((signal.signal, signal.item))
         finally:
             self._parts.close()
@@ -61,24 +61,7 @@ class SignalSpool:
         if number not in self.numbers:
             return {}
         drafted = {
-            digest: signal_drafts(map(_signal, plain), self._marks, self._weights, self._rules)
-            for digest, plain in self._parts.read(number).items()
+            digest: signal_drafts(given, self._marks, self._weights, self._rules)
+            for digest, given in self._parts.read(number).items()
         }
         return {digest: drafts for digest, drafts in drafted.items() if drafts}
-
-
-def _plain(signal: ImplicitSignal) -> Plain:
-    return (
-        signal.id,
-        signal.person,
-        signal.signal.value,
-        plain_context(signal.context),
-        signal.text,
-        signal.version,
-        signal.amount,
-    )
-
-
-def _signal(plain: Plain) -> ImplicitSignal:
-    id, person, kind, context, text, version, amount = plain
-    return ImplicitSignal(id, person, Signal(kind), messages_of(context), text, version, amount)

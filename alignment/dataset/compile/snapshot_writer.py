@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +15,15 @@ from alignment.dataset.snapshot import MANIFEST, Manifest, read_manifest
 from alignment.dataset.tables import TABLES, TableWriter
 from alignment.errors import SnapshotProblem
 from alignment.files import fingerprint
+from alignment.records import SnapshotCounts, SnapshotFilters, TableFile
 
 
 def write_snapshot(
     contexts: Iterable[tuple[list[Judgement], Rows]],
     folder: Path,
     *,
-    counts: Callable[[], Mapping[str, Any]],
-    filters: Mapping[str, Any],
+    counts: Callable[[], SnapshotCounts],
+    filters: SnapshotFilters,
     watermark: int,
 ) -> Manifest:
     """Write a dataset folder from judgements and rows that come context by context, as `Stream.contexts` has them.
@@ -43,7 +44,7 @@ def write_snapshot(
                 for name in TABLES[1:]:
                     for row in getattr(rows, name):
                         tables[name].add(to_record(row))
-        files: dict[str, dict[str, Any]] = {}
+        files: dict[str, TableFile] = {}
         for name, table in tables.items():
             for path in (folder / f"{name}.jsonl", folder / f"{name}.parquet"):
                 files[path.name] = {**fingerprint(path), "rows": table.rows}

@@ -14,22 +14,23 @@ verdict, some two hundred for each signal) and one part.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from alignment.dataset.compile.drafting import KINDS, Drafted, Rows, Scale, Totals, draft
 from alignment.dataset.compile.drafts import AnyRow, Draft
 from alignment.dataset.compile.implicit import ImplicitSignal
-from alignment.dataset.compile.parts import Parts, Plain, messages_of, next_record, plain_context, write_record
-from alignment.dataset.compile.plain import judgement_of, plain_judgement
+from alignment.dataset.compile.parts import Parts
 from alignment.dataset.compile.rules import Rules
 from alignment.dataset.compile.signal_spool import SignalSpool
+from alignment.dataset.compile.spool import Spool
 from alignment.dataset.compile.survey import Survey, Surveyed
-from alignment.dataset.judgement import Judgement, Message
-from alignment.dataset.rows import GroupRow, MarkRow, PairRow, Row, SftRow
+from alignment.dataset.judgement import Judgement
+from alignment.dataset.rows import GroupRow, MarkRow, PairRow, SftRow
 
 _DEFAULT = Rules()
+_JUDGEMENTS, _DRAFTED = Spool(list[Judgement]), Spool(Drafted)  # for each context, the one behind the other
 _ROWS: tuple[type[Any], ...] = (PairRow, MarkRow, SftRow, GroupRow)  # in the order of `KINDS`
 
 
@@ -73,11 +74,8 @@ class Stream:
     def contexts(self) -> Iterator[tuple[list[Judgement], Rows]]:
         """Every context's judgements, in the order of their ids, and its rows; contexts in a canonical order."""
         with self._spool.open("rb") as spool:
-            while (record := next_record(spool)) is not None:
-                plain, split, kinds, context = record
-                judgements = [judgement_of(each) for each in plain]
-                prompt = judgements[0].context if judgements else messages_of(context)
-                yield judgements, self._scale.finish(_drafted(split, kinds, prompt))
+            while (judgements := _JUDGEMENTS.next(spool)) is not None:
+                yield judgements, self._scale.finish(_drafted(spool))
 
     def side(self, judgement: Judgement) -> str:
         """`train` or `held_out`: where the rows of a judgement lie."""
@@ -85,29 +83,35 @@ class Stream:
 
     def rows(self, make: type[AnyRow], split: str) -> Iterator[AnyRow]:
         """The rows of one kind and side, in the order of `contexts`."""
-        place = _ROWS.index(make)
+        kind = KINDS[_ROWS.index(make)]
         with self._spool.open("rb") as spool:
-            while (record := next_record(spool)) is not None:
-                plain, side, kinds, context = record
-                if side == split and kinds[place]:
-                    prompt = judgement_of(plain[0]).context if plain else messages_of(context)
-                    yield from self._scale.rows(KINDS[place], _back(make, kinds[place], prompt), split)
+            while _JUDGEMENTS.skip(spool):
+                drafted = _drafted(spool)
+                if drafted.split == split:
+                    yield from self._scale.rows(kind, getattr(drafted, kind), split)
 
 
-def _spread(source: Iterable[Judgement], survey: Survey, done: SignalSpool, scratch: Path) -> Parts:
+def _drafted(spool: BinaryIO) -> Drafted:
+    """What stands behind a context's judgements."""
+    drafted = _DRAFTED.next(spool)
+    assert drafted is not None
+    return drafted
+
+
+def _spread(source: Iterable[Judgement], survey: Survey, done: SignalSpool, scratch: Path) -> Parts[Judgement]:
     """Survey every judgement and write it to its part."""
-    parts = Parts(scratch, "part")
+    parts = Parts(scratch, "part", Judgement)
     try:
         for judgement in source:
             done.see(judgement)
-            parts.add(survey.see(judgement), plain_judgement(judgement))
+            parts.add(survey.see(judgement), judgement)
     finally:
         parts.close()
     return parts
 
 
 def _draft_part(
-    contexts: Mapping[bytes, list[Plain]],
+    contexts: Mapping[bytes, list[Judgement]],
     signals: Mapping[bytes, list[Draft[MarkRow]]],
     spool: BinaryIO,
     surveyed: Surveyed,
@@ -115,31 +119,9 @@ def _draft_part(
     totals: Totals,
 ) -> None:
     for digest in sorted({*contexts, *signals}):
-        plain = sorted(contexts.get(digest, []), key=lambda each: str(each[0]))
-        judgements, done = [judgement_of(each) for each in plain], signals.get(digest, [])
+        judgements = sorted(contexts.get(digest, []), key=lambda judgement: judgement.id)
+        done = signals.get(digest, [])
         context = judgements[0].context if judgements else done[0].row.prompt
         drafted = draft(judgements, surveyed.side(context), surveyed.reliability, rules, totals, done)
-        listed: tuple[Sequence[Draft[Any]], ...] = (drafted.pairs, drafted.marks, drafted.sft, drafted.groups)
-        kinds = tuple(tuple((_row(each.row), each.parts) for each in drafts) for drafts in listed)
-        alone = () if judgements else plain_context(context)  # no judgement beside it that has the context
-        write_record(spool, (tuple(plain), drafted.split, kinds, alone))
-
-
-def _row(row: Row) -> Plain:
-    """A row's values in their order, but for the prompt, which is its context's."""
-    return tuple(getattr(row, name) for name in row.__slots__[1:])
-
-
-def _drafted(split: str, kinds: Any, prompt: tuple[Message, ...]) -> Drafted:
-    pairs, marks, sft, groups = kinds
-    return Drafted(
-        split,
-        _back(PairRow, pairs, prompt),
-        _back(MarkRow, marks, prompt),
-        _back(SftRow, sft, prompt),
-        _back(GroupRow, groups, prompt),
-    )
-
-
-def _back(make: type[AnyRow], drafts: Any, prompt: tuple[Message, ...]) -> list[Draft[AnyRow]]:
-    return [Draft(make(prompt, *values), parts) for values, parts in drafts]
+        _JUDGEMENTS.write(spool, judgements)
+        _DRAFTED.write(spool, drafted)

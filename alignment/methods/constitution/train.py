@@ -16,7 +16,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from alignment.dataset.compile.text import same_answer
 from alignment.dataset.judgement import Message
@@ -27,6 +27,8 @@ from alignment.errors import StageError
 from alignment.files import lines_of
 from alignment.methods.constitution.settings import ConstitutionSettings
 from alignment.methods.online.prompts import Prompt, prompts_for, usable_prompts
+from alignment.records import StageMetrics
+from alignment.stage.artifact import left_out
 from alignment.stage.sampler import Sample, Sampler, Sampling
 from alignment.stage.spec import Progress, StageSpec
 
@@ -41,7 +43,7 @@ def train(
     sampler: Sampler | None = None,
     adviser: Sampler | None = None,
     key: str = "",
-) -> dict[str, Any]:
+) -> StageMetrics:
     """Write `pairs.jsonl`, `sft.jsonl` and an empty `marks.jsonl` into `spec.out`.
 
     Progress records: `step`, `steps` (prompts), `pairs`, `revised`, `seconds_left`. `sampler` answers and
@@ -68,7 +70,7 @@ def train(
     council = Council(adviser, advisers_name, principles, settings, spec.seed)
     pairs: list[PairRow] = []
     revised: list[SftRow] = []
-    checkpoints = LoopCheckpoints(spec)
+    checkpoints = LoopCheckpoints[_Advised](spec)
     if state := checkpoints.state():
         council.rng.setstate(state["order"])
         pairs = [PairRow(**_with_turns(record)) for record in state["pairs"]]
@@ -76,7 +78,7 @@ def train(
     else:
         progress({"step": 0, "steps": len(prompts)})
 
-    def so_far() -> dict[str, Any]:
+    def so_far() -> _Advised:
         return {
             "order": council.rng.getstate(),
             "pairs": [asdict(row) for row in pairs],
@@ -123,7 +125,7 @@ def train(
         "kind": "dataset",
         "principles": len(principles),
         "prompts": len(prompts),
-        **left.to_record(),
+        **left_out(left),
         "rows": {"pairs": len(pairs), "sft": len(revised), "people": len(from_people[0]) + len(from_people[1])},
         "adviser": settings.adviser if settings.url else "itself",
         "seconds_training": round(time.perf_counter() - began, 3),
@@ -145,6 +147,14 @@ def read_principles(path: str) -> list[str]:
     if not found:
         raise StageError(f"constitution needs at least one principle; {path} has 0.")
     return found
+
+
+class _Advised(TypedDict):
+    """A checkpoint: the state of chance, and the rows so far as `asdict` has them."""
+
+    order: Any
+    pairs: list[dict[str, Any]]
+    revised: list[dict[str, Any]]
 
 
 class Council:

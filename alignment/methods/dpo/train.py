@@ -24,13 +24,15 @@ from alignment.methods.shared_training.adapters import save_adapter
 from alignment.methods.shared_training.few_pairs import check_pairs
 from alignment.methods.shared_training.loading import load_tokenizer, window
 from alignment.methods.shared_training.tokenized import TokenizedAnswer, TokenizedPair, tokenize_answers, tokenize_pairs
+from alignment.records import StageMetrics
+from alignment.stage.artifact import left_out
 from alignment.stage.spec import Progress, StageSpec
 
 if TYPE_CHECKING:
     from alignment.methods.dpo.trainer import WeightedDpoTrainer
 
 
-def train(spec: StageSpec, progress: Progress) -> dict[str, Any]:
+def train(spec: StageSpec, progress: Progress) -> StageMetrics:
     """Train an adapter on the snapshot's pairs and save it into `spec.out`.
 
     Progress records: `step`, `steps`, `epoch`, `loss`, `margin` (mean reward margin), `accuracy` (pairs in
@@ -64,19 +66,20 @@ def train(spec: StageSpec, progress: Progress) -> dict[str, Any]:
     ready = time.perf_counter()
     train_on(trainer, spec)
     trained = time.perf_counter()
-    metrics: dict[str, Any] = {
+    metrics: StageMetrics = {
         "rows": {"train": len(pairs), "held_out": len(held_out)},
-        **left.to_record(),
+        **left_out(left),
         "tokens": sum(2 * len(pair.prompt) + len(pair.chosen) + len(pair.rejected) for pair in pairs),
         **run_metrics(trainer, spec, settings, len(pairs)),
         "loss": settings.loss,
         "beta": settings.beta,
         "flips": settings.flips,
         "margin_scale": settings.margin,
-        **({"sft": settings.sft, "sft_rows": len(answers), "sft_rows_left_out": answers_left} if settings.sft else {}),
         "layers": _trained_layers(trainer),
         **ends(trainer, ("loss", "margin", "accuracy", "logps_chosen", "logps_rejected", "nll")),
     }
+    if settings.sft:
+        metrics |= {"sft": settings.sft, "sft_rows": len(answers), "sft_rows_left_out": answers_left}
     if held_out:
         metrics["held_out_accuracy"] = _accuracy(trainer.logps(_dataset(held_out)), reference)
     save_adapter(trainer.model, spec.out)
@@ -99,9 +102,18 @@ def build_trainer(
     from alignment.methods.dpo.trainer import WeightedDpoTrainer
     from alignment.methods.shared_training.rows_trainer import set_up
 
-    told, given = set_up(spec, settings, tokenizer, len(pairs), progress)
-    config = DPOConfig(beta=settings.beta, **told)
-    return WeightedDpoTrainer(config=config, pairs=pairs, answers=answers, settings=settings, **given)
+    ready = set_up(spec, settings, len(pairs), progress)
+    return WeightedDpoTrainer(
+        model=ready.model,
+        config=DPOConfig(beta=settings.beta, **ready.told),
+        pairs=pairs,
+        answers=answers,
+        settings=settings,
+        cycle=ready.cycle,
+        processing_class=tokenizer,
+        peft_config=ready.lora,
+        callbacks=[ready.callback],
+    )
 
 
 def found_bad(data: Path) -> set[tuple[tuple[Message, ...], str]]:

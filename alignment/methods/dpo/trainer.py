@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final, NotRequired, TypedDict
 
 import torch
 from datasets import Dataset
@@ -27,8 +27,21 @@ from alignment.methods.shared_training.preference_losses import Pairs, preferenc
 from alignment.methods.shared_training.rows_trainer import RowsTrainer
 from alignment.methods.shared_training.tokenized import TokenizedAnswer, TokenizedPair
 
-NUMBERS = ("weight", "margin", "target", "imitate")  # of a row, beside its token ids
+NUMBERS: Final = ("weight", "margin", "target", "imitate")  # of a row, beside its token ids
 COLUMNS = ("prompt_ids", "chosen_ids", "rejected_ids", *NUMBERS, "answers")
+
+
+class PairExample(TypedDict):
+    """One row as the trainer hands it to the collator: token ids, `NUMBERS`, and the answers that travel with it."""
+
+    prompt_ids: list[int]
+    chosen_ids: list[int]
+    rejected_ids: list[int]
+    weight: float
+    margin: float
+    target: float
+    imitate: float
+    answers: NotRequired[list[int]]
 
 
 @dataclass
@@ -37,12 +50,12 @@ class WeightedCollator(DataCollatorForPreference):  # type: ignore[misc]  # TRL 
 
     answers: Sequence[TokenizedAnswer] = ()
 
-    def torch_call(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
+    def torch_call(self, examples: list[PairExample]) -> dict[str, torch.Tensor]:
         """B rows to `input_ids`, `attention_mask`, `completion_mask`, (2B, T), chosen first, and `NUMBERS`, (B,).
 
         Where answers travel with the rows, also `sft_…` of the first three, (K, U), and `sft_weight`, (K,).
         """
-        batch: dict[str, Any] = super().torch_call(examples)
+        batch: dict[str, torch.Tensor] = super().torch_call(examples)
         for name in NUMBERS:
             batch[name] = torch.tensor([float(example[name]) for example in examples])
         answers = [self.answers[number] for example in examples for number in example.get("answers", ())]
@@ -127,7 +140,7 @@ class WeightedDpoTrainer(RowsTrainer, DPOTrainer):  # type: ignore[misc]  # TRL 
         self.model.train()
         return chosen, rejected
 
-    def _compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool) -> torch.Tensor:
+    def _compute_loss(self, model: Any, inputs: dict[str, torch.Tensor], return_outputs: bool) -> torch.Tensor:
         chosen, rejected = self.answer_logps(inputs).chunk(2)  # (B,), (B,)
         chosen_tokens, rejected_tokens = inputs["completion_mask"].sum(dim=1).chunk(2)
         pairs = Pairs(
@@ -159,7 +172,9 @@ class WeightedDpoTrainer(RowsTrainer, DPOTrainer):  # type: ignore[misc]  # TRL 
             seen["nll"].append(nll.item())
         return loss
 
-    def imitation(self, inputs: dict[str, Any], chosen: torch.Tensor, chosen_tokens: torch.Tensor) -> torch.Tensor:
+    def imitation(
+        self, inputs: dict[str, torch.Tensor], chosen: torch.Tensor, chosen_tokens: torch.Tensor
+    ) -> torch.Tensor:
         """The mean negative log-likelihood per token of what is worth imitating in a batch, a scalar.
 
         An answer of weight w counts as w of them: sum of w · −log π(y) over the number of tokens.

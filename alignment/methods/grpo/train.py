@@ -7,15 +7,14 @@ equation 4), where RLOO takes it off the reward; TRL's own default has no such t
 
 from __future__ import annotations
 
-from typing import Any
-
 from alignment.methods.grpo.settings import GrpoSettings
 from alignment.methods.online.trl_training import train_with_trl
+from alignment.records import StageMetrics
 from alignment.stage.sampler import Sampler
 from alignment.stage.spec import Progress, StageSpec
 
 
-def train(spec: StageSpec, progress: Progress, *, sampler: Sampler | None = None) -> dict[str, Any]:
+def train(spec: StageSpec, progress: Progress, *, sampler: Sampler | None = None) -> StageMetrics:
     """Train an adapter against `spec.reward` and save it into `spec.out`: `train_with_trl` by GRPO.
 
     The record's `reward` is the reward model's alone, in spreads of the starting model's.

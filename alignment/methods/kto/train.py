@@ -18,13 +18,15 @@ from alignment.methods.kto.settings import MOVED, KtoSettings, check_marks
 from alignment.methods.shared_training.adapters import save_adapter
 from alignment.methods.shared_training.loading import load_tokenizer, window
 from alignment.methods.shared_training.tokenized_labels import TokenizedMark, tokenize_marks
+from alignment.records import StageMetrics
+from alignment.stage.artifact import left_out
 from alignment.stage.spec import Progress, StageSpec
 
 if TYPE_CHECKING:
     from alignment.methods.kto.trainer import WeightedKtoTrainer
 
 
-def train(spec: StageSpec, progress: Progress) -> dict[str, Any]:
+def train(spec: StageSpec, progress: Progress) -> StageMetrics:
     """Train an adapter on the snapshot's marks and save it into `spec.out`.
 
     Progress records: `step`, `steps`, `epoch`, `loss`, `margin` (mean reward of likes minus that of
@@ -60,9 +62,9 @@ def train(spec: StageSpec, progress: Progress) -> dict[str, Any]:
     ready = time.perf_counter()
     train_on(trainer, spec)
     trained = time.perf_counter()
-    metrics: dict[str, Any] = {
+    metrics: StageMetrics = {
         "rows": {"train": len(marks), "held_out": len(held_out), "likes": likes, "dislikes": len(marks) - likes},
-        **left.to_record(),
+        **left_out(left),
         "tokens": sum(len(mark.prompt) + len(mark.completion) for mark in marks),
         **run_metrics(trainer, spec, settings, len(marks)),
         "beta": settings.beta,
@@ -87,9 +89,16 @@ def build_trainer(
     from alignment.methods.kto.trainer import WeightedKtoTrainer
     from alignment.methods.shared_training.rows_trainer import set_up
 
-    told, given = set_up(spec, settings, tokenizer, len(marks), progress)
-    config = KTOConfig(beta=settings.beta, train_sampling_strategy="sequential", **told)
-    return WeightedKtoTrainer(config=config, marks=balanced(marks, settings), **given)
+    ready = set_up(spec, settings, len(marks), progress)
+    return WeightedKtoTrainer(
+        model=ready.model,
+        config=KTOConfig(beta=settings.beta, train_sampling_strategy="sequential", **ready.told),
+        marks=balanced(marks, settings),
+        cycle=ready.cycle,
+        processing_class=tokenizer,
+        peft_config=ready.lora,
+        callbacks=[ready.callback],
+    )
 
 
 def balanced(marks: Sequence[TokenizedMark], settings: KtoSettings) -> list[TokenizedMark]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final, NotRequired, TypedDict
 
 import torch
 from datasets import Dataset
@@ -25,16 +25,27 @@ from alignment.errors import StageError
 from alignment.methods.shared_training.rows_trainer import RowsTrainer
 from alignment.methods.shared_training.tokenized_labels import TokenizedMark
 
-NUMBERS = ("weight", "target")  # of a row, beside its token ids
+NUMBERS: Final = ("weight", "target")  # of a row, beside its token ids
 COLUMNS = ("prompt_ids", "completion_ids", "KL_completion_ids", "label", *NUMBERS, "ref_logps", "ref_KL_logps")
+
+
+class MarkExample(TypedDict):
+    """One row as the trainer hands it to the collator: token ids, those of a neighbour's answer, and `NUMBERS`."""
+
+    prompt_ids: list[int]
+    completion_ids: list[int]
+    KL_completion_ids: NotRequired[list[int]]
+    label: bool
+    weight: float
+    target: float
 
 
 class WeightedCollator(DataCollatorForUnpairedPreference):  # type: ignore[misc]  # TRL is not typed
     """TRL's padding, with the rows' weights and targets as tensors, (B,)."""
 
-    def torch_call(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
+    def torch_call(self, examples: list[MarkExample]) -> dict[str, torch.Tensor]:
         """B rows to TRL's tensors, those of the mismatched answers (`KL_…`), `weight` and `target`, (B,)."""
-        batch: dict[str, Any] = super().torch_call(examples)
+        batch: dict[str, torch.Tensor] = super().torch_call(examples)
         for name in NUMBERS:
             batch[name] = torch.tensor([float(example[name]) for example in examples])
         return batch
@@ -95,7 +106,7 @@ class WeightedKtoTrainer(RowsTrainer, KTOTrainer):  # type: ignore[misc]  # TRL 
         self.model.train()
         return found
 
-    def _compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool) -> torch.Tensor:
+    def _compute_loss(self, model: Any, inputs: dict[str, torch.Tensor], return_outputs: bool) -> torch.Tensor:
         with torch.no_grad():
             drift = (self.answer_logps(inputs, "KL_") - inputs["ref_KL_logps"]).mean().clamp(min=0)  # z / β
         logps = self.answer_logps(inputs)  # (B,)

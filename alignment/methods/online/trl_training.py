@@ -21,6 +21,8 @@ from alignment.methods.online.settings import GroupSettings
 from alignment.methods.online.setup import asked_prompts, folders
 from alignment.methods.shared_training.adapters import save_adapter, start_policy, trainer_arguments, wants_bf16
 from alignment.methods.shared_training.loading import load_model, load_tokenizer
+from alignment.records import StageMetrics, StepRecord
+from alignment.stage.artifact import left_out
 from alignment.stage.checkpoints import newest
 from alignment.stage.sampler import Sampler
 from alignment.stage.spec import Progress, StageSpec
@@ -35,7 +37,7 @@ def train_with_trl(
     trainer: type[Any],
     sampler: Sampler | None,
     **method: Any,
-) -> dict[str, Any]:
+) -> StageMetrics:
     """Train an adapter against `spec.reward` and save it into `spec.out`.
 
     `config` and `trainer` are TRL's, `method` what only this method's config takes; with a `sampler` elsewhere
@@ -85,8 +87,8 @@ def train_with_trl(
         **method,
     )
     rewards = RewardFunction(judge, tokenizer, clip=settings.reward_clip, missing_end=settings.missing_end)
-    if found := newest(spec):
-        rewards.unit = Unit(**found.notes["unit"])
+    if (found := newest(spec)) and (unit := found.notes["unit"]):
+        rewards.unit = Unit(**unit)
     outside = {} if sampler is None else {"sampler": sampler, "publish": publisher(sampler, spec)}
     run = trainer(
         model=model,
@@ -113,7 +115,7 @@ def train_with_trl(
     save_adapter(run.model, spec.out)
     return {
         "prompts": len(prompts),
-        **left.to_record(),
+        **left_out(left),
         "rollouts": settings.rollouts * settings.steps,
         "steps": run.state.global_step,
         "rate": run.args.learning_rate,
@@ -128,7 +130,7 @@ def train_with_trl(
     }
 
 
-def _rounded(entry: Mapping[str, Any]) -> dict[str, float]:
-    from alignment.methods.shared_training.progress_callback import figures
+def _rounded(entry: Mapping[str, float]) -> StepRecord:
+    from alignment.methods.shared_training.progress_callback import figures, rounded
 
-    return {name: round(value, 4) for name, value in figures(entry).items()}
+    return rounded(figures(entry))

@@ -8,10 +8,10 @@ from __future__ import annotations
 import math
 import random
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, TypedDict
 
 import torch
 from torch.nn.functional import logsigmoid
@@ -27,7 +27,9 @@ from alignment.methods.online.setup import asked_prompts, folders, one_base
 from alignment.methods.online_dpo.settings import OnlineDpoSettings
 from alignment.methods.shared_training.adapters import save_adapter
 from alignment.methods.shared_training.loading import load_tokenizer
-from alignment.methods.shared_training.resuming import LoopCheckpoints
+from alignment.methods.shared_training.resuming import LoopCheckpoints, LoopState
+from alignment.records import StageMetrics, StepRecord
+from alignment.stage.artifact import left_out
 from alignment.stage.sampler import Sampler, Sampling
 from alignment.stage.spec import Progress, StageSpec
 
@@ -40,7 +42,7 @@ class Contest:
     worse: int
 
 
-def train(spec: StageSpec, progress: Progress, *, sampler: Sampler | None = None) -> dict[str, Any]:
+def train(spec: StageSpec, progress: Progress, *, sampler: Sampler | None = None) -> StageMetrics:
     """Train an adapter against `spec.reward` and save it into `spec.out`.
 
     Progress records: `step`, `steps`, `loss`, `margin` and `accuracy` (of the implicit rewards, before each
@@ -58,7 +60,7 @@ def train(spec: StageSpec, progress: Progress, *, sampler: Sampler | None = None
     run = OnlineDpoRun(model, settings, spec.seed)
     asked = drawn(prompts, spec.seed)
     inside, publish = sampler or BatchSampler(model, tokenizer), publisher(sampler, spec)
-    checkpoints = LoopCheckpoints(spec)
+    checkpoints = LoopCheckpoints[LoopState[OnlineDpoState]](spec)
     history = checkpoints.take_up(run, asked, settings.pairs, checkpoints.state())
     if not history:
         progress({"step": 0, "steps": settings.steps})
@@ -75,7 +77,7 @@ def train(spec: StageSpec, progress: Progress, *, sampler: Sampler | None = None
     save_adapter(model.model, spec.out)
     return {
         "prompts": len(prompts),
-        **left.to_record(),
+        **left_out(left),
         "pairs": sum(record["pairs"] for record in history),
         "rollouts": 2 * settings.pairs * settings.steps,
         "steps": settings.steps,
@@ -91,6 +93,15 @@ def train(spec: StageSpec, progress: Progress, *, sampler: Sampler | None = None
     }
 
 
+class OnlineDpoState(TypedDict):
+    """All that the next step depends on: the policy's parameters, the optimiser, the rewards' unit, chance."""
+
+    policy: list[torch.Tensor]
+    optimiser: dict[str, Any]
+    unit: tuple[float, float] | None
+    order: Any
+
+
 class OnlineDpoRun:
     """Takes two answers to each prompt, leaves a changed policy. One per run."""
 
@@ -102,8 +113,8 @@ class OnlineDpoRun:
         self._rate = settings.rate_for(model.hidden_size)
         self._optimiser = torch.optim.AdamW(model.policy, lr=self._rate, betas=(0.9, 0.95), weight_decay=0.0)
 
-    def state(self) -> dict[str, Any]:
-        """All that the next step depends on, for a checkpoint."""
+    def state(self) -> OnlineDpoState:
+        """For a checkpoint."""
         return {
             "policy": [parameter.detach() for parameter in self.model.policy],
             "optimiser": self._optimiser.state_dict(),
@@ -111,14 +122,14 @@ class OnlineDpoRun:
             "order": self._rng.getstate(),
         }
 
-    def load_state(self, state: Mapping[str, Any]) -> None:
+    def load_state(self, state: OnlineDpoState) -> None:
         """Go on where `state` was taken; this run has taken no step yet."""
         self.model.load_policy(state["policy"])
         self._optimiser.load_state_dict(state["optimiser"])
         self.unit = Unit(*state["unit"]) if state["unit"] else None
         self._rng.setstate(state["order"])
 
-    def step(self, rollouts: Sequence[Rollout], number: int) -> dict[str, Any]:
+    def step(self, rollouts: Sequence[Rollout], number: int) -> StepRecord:
         """Learn from one step's rollouts, two of each prompt side by side; `number` counts from 0."""
         settings = self.settings
         for group in self._optimiser.param_groups:
@@ -136,7 +147,7 @@ class OnlineDpoRun:
                 losses.append(loss)
                 margins += gaps
                 right += [float(gap > 0) for gap in gaps]
-        return {
+        figures: StepRecord = {
             "loss": sum(losses) / max(1, len(losses) - 1),
             "margin": round(sum(margins) / max(1, len(margins) - 1), 4),
             "accuracy": round(sum(right) / max(1, len(right) - 1), 4),
@@ -145,8 +156,10 @@ class OnlineDpoRun:
             "kl": round(kl_per_answer(scored.old, scored.reference, scored.mask), 4),
             "entropy": round(scored.entropy, 4),
             "length": round(float(scored.mask.sum(dim=1).float().mean()), 2),
-            **({} if scored.gap is None else {"sampler_gap": round(scored.gap, 6)}),
         }
+        if scored.gap is not None:
+            figures["sampler_gap"] = round(scored.gap, 6)
+        return figures
 
     def _update(
         self, rollouts: Sequence[Rollout], scored: Scored, contests: Sequence[Contest], number: int

@@ -6,10 +6,9 @@ import json
 import math
 import shutil
 import time
-from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import TypedDict, cast
 
 import torch
 from safetensors.torch import load_file
@@ -18,8 +17,29 @@ from alignment.files import write_whole
 from alignment.methods.online.model import OneBase
 from alignment.methods.ppo.overoptimization import Milestone, Watch
 from alignment.methods.shared_training.adapters import POLICY, save_adapter
+from alignment.records import StepRecord, WatchRecord
 
 FOLDER, LIST = "milestones", "milestones.jsonl"
+
+
+class KeptMilestone(TypedDict):
+    """A `Milestone` in a checkpoint."""
+
+    step: int
+    kl: float
+    proxy: float
+    wins: float
+    judged: int
+    scripted: int
+    adapter: str
+
+
+class MilestonesState(TypedDict):
+    """What `Milestones.begin` goes on from."""
+
+    last: float
+    unasked: bool
+    kept: list[KeptMilestone]
 
 
 class Milestones:
@@ -41,7 +61,7 @@ class Milestones:
         self.waited_s = 0.0  # for people
         self.kept: list[Milestone] = watch.milestones if watch is not None else []
 
-    def begin(self, state: Mapping[str, Any] | None) -> None:
+    def begin(self, state: MilestonesState | None) -> None:
         """Begin where `state` was taken; None is the beginning. What a dead attempt left beyond that goes."""
         if state is not None:
             self._last, self._unasked = float(state["last"]), bool(state["unasked"])
@@ -52,9 +72,9 @@ class Milestones:
                 shutil.rmtree(left)
         self._write()
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> MilestonesState:
         """What `begin` goes on from."""
-        kept = [asdict(milestone) for milestone in self.kept]
+        kept = [cast(KeptMilestone, asdict(milestone)) for milestone in self.kept]
         return {"last": self._last, "unasked": self._unasked, "kept": kept}
 
     def before(self) -> None:
@@ -62,7 +82,7 @@ class Milestones:
         if self._spacing:
             self._policy = [parameter.detach().clone() for parameter in self._model.policy]
 
-    def after(self, step: int, record: Mapping[str, Any]) -> bool:
+    def after(self, step: int, record: StepRecord) -> bool:
         """Keep that policy if it is far enough from the last one that was; whether it was kept."""
         distance = math.sqrt(max(0.0, float(record["kl"])))
         if not self._spacing or abs(distance - self._last) < self._spacing:
@@ -114,7 +134,7 @@ class Milestones:
             f"after {watch.spent} blind judgements."
         )
 
-    def evidence(self, stopped: str) -> dict[str, Any] | None:
+    def evidence(self, stopped: str) -> WatchRecord | None:
         """What the watch saw, for the stage's metrics; None without one. `stopped` is what `go_back` said."""
         watch = self._watch
         if watch is None:

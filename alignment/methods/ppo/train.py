@@ -8,10 +8,10 @@ from __future__ import annotations
 import math
 import random
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, TypedDict
 
 import torch
 
@@ -26,7 +26,7 @@ from alignment.methods.online.scoring import PART, Scored, batch_of, by_length, 
 from alignment.methods.online.setup import asked_prompts, folders, one_base
 from alignment.methods.ppo.kl import controller
 from alignment.methods.ppo.losses import policy_loss, value_loss
-from alignment.methods.ppo.milestones import Milestones
+from alignment.methods.ppo.milestones import Milestones, MilestonesState
 from alignment.methods.ppo.mix import Mix, read_mix
 from alignment.methods.ppo.overoptimization import Watch
 from alignment.methods.ppo.people import watched_by_people
@@ -34,14 +34,16 @@ from alignment.methods.ppo.settings import PpoSettings
 from alignment.methods.shared_training.adapters import save_adapter
 from alignment.methods.shared_training.allocator import keep_freed_memory
 from alignment.methods.shared_training.loading import load_tokenizer
-from alignment.methods.shared_training.resuming import LoopCheckpoints
+from alignment.methods.shared_training.resuming import LoopCheckpoints, LoopState
+from alignment.records import StageMetrics, StepRecord
+from alignment.stage.artifact import left_out
 from alignment.stage.sampler import Sampler, Sampling
 from alignment.stage.spec import Progress, StageSpec
 
 
 def train(
     spec: StageSpec, progress: Progress, *, sampler: Sampler | None = None, watch: Watch | None = None
-) -> dict[str, Any]:
+) -> StageMetrics:
     """Train an adapter against `spec.reward` and save it into `spec.out`.
 
     Progress records: `step`, `steps`, `loss` (policy), `value_loss`, `reward` (mean over answers, in spreads of
@@ -66,10 +68,12 @@ def train(
     inside, publish = sampler or BatchSampler(model, tokenizer), publisher(sampler, spec)
     sampling_s = 0.0
     stopped = ""
-    checkpoints = LoopCheckpoints(spec)
+    checkpoints = LoopCheckpoints[_Kept](spec)
     state = checkpoints.state()
     history = checkpoints.take_up(run, asked, settings.rollouts, state)
-    latest = {"step": len(history), "steps": settings.steps, **(history[-1] if history else {})}
+    latest: StepRecord = {"step": len(history), "steps": settings.steps}
+    if history:
+        latest |= history[-1]
     if not history:
         progress(latest)
     watch = watch or watched_by_people(
@@ -109,9 +113,9 @@ def train(
     save_adapter(model.model, spec.out)
     trained = time.perf_counter()
     evidence = milestones.evidence(stopped)
-    return {
+    metrics: StageMetrics = {
         "prompts": len(prompts),
-        **left.to_record(),
+        **left_out(left),
         "rollouts": settings.rollouts * len(history),
         "steps": len(history),
         "stopped": stopped,
@@ -125,8 +129,10 @@ def train(
         "seconds_set_up": round(set_up - began, 3),
         "seconds_training": round(trained - set_up - milestones.waited_s, 3),
         "seconds_sampling": round(sampling_s, 3),
-        **({"watch": evidence, "seconds_waiting": round(milestones.waited_s, 3)} if evidence else {}),
     }
+    if evidence is not None:
+        metrics |= {"watch": evidence, "seconds_waiting": round(milestones.waited_s, 3)}
+    return metrics
 
 
 @dataclass(slots=True)
@@ -142,6 +148,22 @@ class _Sums:
 
     def mean(self, name: str) -> float:
         return float(getattr(self, name)) / max(1, self.updates)
+
+
+class PpoState(TypedDict):
+    """All that the next step depends on: parameters, optimisers, the KL's weight, the rewards' unit, chance, texts."""
+
+    policy: list[torch.Tensor]
+    value_head: dict[str, torch.Tensor]
+    optimisers: list[dict[str, Any]]
+    beta: float
+    unit: tuple[float, float] | None
+    order: Any
+    texts: int
+
+
+class _Kept(LoopState[PpoState]):
+    milestones: MilestonesState
 
 
 class PpoRun:
@@ -160,8 +182,8 @@ class PpoRun:
         self._values = torch.optim.AdamW(self.value_head.parameters(), lr=settings.value_rate, weight_decay=0.0)
         self._rates = [(self._policy, rate), (self._values, settings.value_rate)]
 
-    def state(self) -> dict[str, Any]:
-        """All that the next step depends on, for a checkpoint."""
+    def state(self) -> PpoState:
+        """For a checkpoint."""
         return {
             "policy": [parameter.detach() for parameter in self.model.policy],
             "value_head": self.value_head.state_dict(),
@@ -172,7 +194,7 @@ class PpoRun:
             "texts": self._mix.drawn if self._mix else 0,
         }
 
-    def load_state(self, state: Mapping[str, Any]) -> None:
+    def load_state(self, state: PpoState) -> None:
         """Go on where `state` was taken; this run has taken no step yet."""
         self.model.load_policy(state["policy"])
         self.value_head.load_state_dict(state["value_head"])
@@ -184,7 +206,7 @@ class PpoRun:
         if self._mix is not None:
             self._mix.skip(state["texts"])
 
-    def step(self, rollouts: Sequence[Rollout], number: int) -> dict[str, Any]:
+    def step(self, rollouts: Sequence[Rollout], number: int) -> StepRecord:
         """Learn from one step's rollouts; `number` counts from 0. Returns the record's figures."""
         settings = self.settings
         for optimiser, rate in self._rates:
@@ -207,7 +229,7 @@ class PpoRun:
         used = self.controller.beta
         self.controller.saw(kl)
         lengths = scored.mask.sum(dim=1).float()
-        return {
+        figures: StepRecord = {
             "loss": sums.mean("loss"),
             "value_loss": round(sums.mean("value"), 5),
             "reward": round(float(answers.mean()), 4),
@@ -219,8 +241,10 @@ class PpoRun:
             "updates": sums.updates,
             "length": round(float(lengths.mean()), 2),
             "finished": round(float(scored.finished.float().mean()), 4),
-            **({} if scored.gap is None else {"sampler_gap": round(scored.gap, 6)}),
         }
+        if scored.gap is not None:
+            figures["sampler_gap"] = round(scored.gap, 6)
+        return figures
 
     def _value(self, states: torch.Tensor) -> torch.Tensor:
         """Values in the reward's unit."""

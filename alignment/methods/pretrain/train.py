@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,12 +22,14 @@ from alignment.methods.pretrain.packing import PackedRow, batches, pack
 from alignment.methods.pretrain.settings import PretrainSettings
 from alignment.methods.pretrain.tokenizer import MAX_LENGTH, ROLES, encode_chats, train_tokenizer
 from alignment.methods.shared_training.chat_template import SAME_AS, as_turns
+from alignment.records import StageMetrics
+from alignment.stage.artifact import left_out
 
 if TYPE_CHECKING:
     import torch
     from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
-    from alignment.stage.spec import StageSpec
+    from alignment.stage.spec import Progress, StageSpec
 
 TOKENIZER_ROWS = 40_000  # conversations the tokenizer is trained on; more change nothing in so small a language
 
@@ -160,7 +162,7 @@ def save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, out: Path)
     tokenizer.save_pretrained(out)
 
 
-def train(spec: StageSpec, progress: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+def train(spec: StageSpec, progress: Progress) -> StageMetrics:
     """Pretrain from nothing on ``spec.data`` and write the model to ``spec.out``; return its metrics.
 
     A tokenizer is taken from ``spec.model`` when given and trained otherwise. An interrupted run with the same
@@ -235,6 +237,6 @@ def train(spec: StageSpec, progress: Callable[[dict[str, Any]], None]) -> dict[s
         "tokens": settings.steps * settings.batch_rows * settings.row_length,
         "parameters": sum(p.numel() for p in model.parameters()),
         "rows": len(rows),
-        **left.to_record(),
+        **left_out(left),
         "seconds": time.monotonic() - started,
     }

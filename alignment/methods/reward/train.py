@@ -10,7 +10,7 @@ from __future__ import annotations
 import shutil
 import statistics
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +24,9 @@ from alignment.methods.shared_training.adapters import lora_config, tidy, traine
 from alignment.methods.shared_training.few_pairs import check_pairs
 from alignment.methods.shared_training.loading import load_tokenizer, window
 from alignment.methods.shared_training.reward_model import RewardFacts, base_for_scores, member
-from alignment.stage.checkpoints import newest
+from alignment.records import StageMetrics, StepRecord
+from alignment.stage.artifact import left_out
+from alignment.stage.checkpoints import Notes, newest
 from alignment.stage.spec import Progress, StageSpec
 
 if TYPE_CHECKING:
@@ -35,7 +37,7 @@ _FINISHED = "finished"  # in a checkpoint: not right beside the adapter, or the 
 _MEMBER_STRIDE = 7919  # member k is trained from seed + k · this
 
 
-def train(spec: StageSpec, progress: Progress) -> dict[str, Any]:
+def train(spec: StageSpec, progress: Progress) -> StageMetrics:
     """Train a reward model on the snapshot's pairs and ranked groups and save it into `spec.out`.
 
     Progress records: `step`, `steps`, `epoch`, `loss`, `margin` (reward of the best minus that of the worst
@@ -78,7 +80,7 @@ def train(spec: StageSpec, progress: Progress) -> dict[str, Any]:
     )
     facts.write(spec.out)
     pairs = sum(ranking.ties == [1, 1] for ranking in rankings)
-    return {
+    metrics: StageMetrics = {
         "kind": "reward",
         "rows": {
             "train": len(rankings),
@@ -86,7 +88,7 @@ def train(spec: StageSpec, progress: Progress) -> dict[str, Any]:
             "pairs": pairs,
             "rankings": len(rankings) - pairs,
         },
-        **left.to_record(),
+        **left_out(left),
         "steps": trainer.state.global_step * settings.members,
         "epochs": settings.epochs_for(len(rankings)),
         "rate": trainer.args.learning_rate,
@@ -96,10 +98,12 @@ def train(spec: StageSpec, progress: Progress) -> dict[str, Any]:
         "score_mean": round(facts.mean, 4),
         "score_std": round(facts.std, 4),
         **done.ends,
-        **({"held_out_accuracy": round(statistics.fmean(done.accuracies), 4)} if done.accuracies else {}),
         "seconds_set_up": round(time.perf_counter() - began - spent, 3),
         "seconds_training": round(spent, 3),
     }
+    if done.accuracies:
+        metrics["held_out_accuracy"] = round(statistics.fmean(done.accuracies), 4)
+    return metrics
 
 
 @dataclass
@@ -110,7 +114,7 @@ class _Done:
     members: int = 0
     accuracies: list[float] = field(default_factory=list)
     scores: list[float] = field(default_factory=list)
-    ends: dict[str, Any] = field(default_factory=dict)
+    ends: StageMetrics = field(default_factory=lambda: StageMetrics())
 
     @classmethod
     def of(cls, spec: StageSpec) -> _Done:
@@ -118,12 +122,13 @@ class _Done:
         found = newest(spec)
         if found is None:
             return cls(spec.out)
-        done = cls(spec.out, **found.notes)
+        notes = found.notes
+        done = cls(spec.out, notes["members"], notes["accuracies"], notes["scores"], notes["ends"])
         for number in range(done.members):
             shutil.copytree(member(found.folder / _FINISHED, number), member(spec.out, number), dirs_exist_ok=True)
         return done
 
-    def carried(self, folder: Path) -> dict[str, Any]:
+    def carried(self, folder: Path) -> Notes:
         """The notes for a checkpoint, whose folder gets a copy of every finished member."""
         for number in range(self.members):
             shutil.copytree(member(self.out, number), member(folder / _FINISHED, number), dirs_exist_ok=True)
@@ -237,9 +242,9 @@ def _save(trainer: RankingTrainer, settings: RewardSettings, folder: Path) -> No
 def _part_of(progress: Progress, number: int, members: int) -> Progress:
     """Records of one member as part of the whole: steps and the time left go on through all of them."""
 
-    def report(record: Mapping[str, Any]) -> None:
+    def report(record: StepRecord) -> None:
         steps = int(record.get("steps") or 0)
-        whole = {**record, "step": number * steps + int(record.get("step") or 0), "steps": members * steps}
+        whole: StepRecord = {**record, "step": number * steps + int(record.get("step") or 0), "steps": members * steps}
         if number and not record.get("step"):
             return  # a further member begins: the run does not
         if "seconds_left" in record and record.get("step"):
@@ -250,13 +255,8 @@ def _part_of(progress: Progress, number: int, members: int) -> Progress:
     return report
 
 
-def _ends(trainer: RankingTrainer) -> dict[str, Any]:
+def _ends(trainer: RankingTrainer) -> StageMetrics:
     """Loss, margin and so on at the first and at the last logged step."""
-    history: list[Mapping[str, Any]] = [entry for entry in trainer.state.log_history if "loss" in entry]
-    if not history:
-        return {}
-    names = ("loss", "margin", "accuracy", "reward")
-    return {
-        "first": {name: round(float(history[0][name]), 4) for name in names},
-        "last": {name: round(float(history[-1][name]), 4) for name in names},
-    }
+    from alignment.methods.shared_training.rows_trainer import ends
+
+    return ends(trainer, ("loss", "margin", "accuracy", "reward"))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, TypedDict
 
 import torch
 from datasets import Dataset
@@ -24,13 +24,34 @@ from alignment.methods.shared_training.ranking_loss import bradley_terry, placke
 COLUMNS = ("sequences", "ties", "weight", "margin", "target")
 
 
+class RankingExample(TypedDict):
+    """One row as the trainer hands it to the collator: a `TokenizedRanking`."""
+
+    sequences: list[list[int]]
+    ties: list[int]
+    weight: float
+    margin: float
+    target: float
+
+
+class RankingBatch(TypedDict):
+    """B rows of N answers in all: token ids and mask, (N, T); tie-groups as B lists; numbers, (B,)."""
+
+    input_ids: torch.Tensor
+    attention_mask: torch.Tensor
+    ties: list[list[int]]
+    weight: torch.Tensor
+    margin: torch.Tensor
+    target: torch.Tensor
+
+
 @dataclass
 class RankingCollator:
     """Pads all answers of B rows into `input_ids` and `attention_mask` (N, T), N ≥ 2B; the rest stays in lists."""
 
     pad_token_id: int
 
-    def __call__(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
+    def __call__(self, examples: list[RankingExample]) -> RankingBatch:
         """A batch; `weight`, `margin`, `target` are (B,), `ties` a list of B lists."""
         rows = [sequence for example in examples for sequence in example["sequences"]]
         width = max(map(len, rows))
@@ -38,7 +59,9 @@ class RankingCollator:
             "input_ids": torch.tensor([row + [self.pad_token_id] * (width - len(row)) for row in rows]),
             "attention_mask": torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in rows]),
             "ties": [list(example["ties"]) for example in examples],
-            **{name: torch.tensor([float(e[name]) for e in examples]) for name in ("weight", "margin", "target")},
+            "weight": torch.tensor([float(example["weight"]) for example in examples]),
+            "margin": torch.tensor([float(example["margin"]) for example in examples]),
+            "target": torch.tensor([float(example["target"]) for example in examples]),
         }
 
 
@@ -60,14 +83,14 @@ class RankingTrainer(RewardTrainer):  # type: ignore[misc]  # TRL is not typed
     def _set_signature_columns_if_needed(self) -> None:
         self._signature_columns = list(COLUMNS)
 
-    def scores(self, model: Any, batch: dict[str, Any]) -> torch.Tensor:
+    def scores(self, model: Any, batch: RankingBatch) -> torch.Tensor:
         """The rewards of a batch's answers, (N,), in float32."""
         outputs = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], use_cache=False)
         scores: torch.Tensor = outputs.logits.squeeze(-1).float()
         return scores
 
     def compute_loss(
-        self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
+        self, model: Any, inputs: RankingBatch, return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> torch.Tensor:
         """The batch's loss; see the class."""
         scores = self.scores(model, inputs)
@@ -109,9 +132,9 @@ class RankingTrainer(RewardTrainer):  # type: ignore[misc]  # TRL is not typed
         return found
 
 
-def ranking_losses(scores: torch.Tensor, batch: dict[str, Any]) -> torch.Tensor:
+def ranking_losses(scores: torch.Tensor, batch: RankingBatch) -> torch.Tensor:
     """The unweighted losses of a batch's rows, (B,), from all its answers' scores, (N,)."""
-    all_ties: list[list[int]] = batch["ties"]
+    all_ties = batch["ties"]
     starts = [0]
     for ties in all_ties:
         starts.append(starts[-1] + sum(ties))

@@ -6,15 +6,14 @@ the others, so no value head is needed.
 
 from __future__ import annotations
 
-from typing import Any
-
 from alignment.methods.online.trl_training import train_with_trl
 from alignment.methods.rloo.settings import RlooSettings
+from alignment.records import StageMetrics
 from alignment.stage.sampler import Sampler
 from alignment.stage.spec import Progress, StageSpec
 
 
-def train(spec: StageSpec, progress: Progress, *, sampler: Sampler | None = None) -> dict[str, Any]:
+def train(spec: StageSpec, progress: Progress, *, sampler: Sampler | None = None) -> StageMetrics:
     """Train an adapter against `spec.reward` and save it into `spec.out`: `train_with_trl` by RLOO.
 
     The record's `reward` is less the KL penalty.

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from alignment.dataset.judgement import Message
 from alignment.dataset.left_out import LeftOut
@@ -17,6 +17,8 @@ from alignment.errors import StageError
 from alignment.methods.sft.settings import SftSettings
 from alignment.methods.shared_training.chat_template import as_turns
 from alignment.methods.shared_training.tokenized import Laying
+from alignment.records import StageMetrics
+from alignment.stage.artifact import left_out
 from alignment.stage.checkpoints import trainer_folder
 from alignment.stage.spec import Progress, StageSpec
 
@@ -74,7 +76,15 @@ def _conversation(value: Any) -> Conversation:
     return Conversation(turns, tuple(learned))
 
 
-def laid_out(rows: Sequence[Conversation], laying: Laying) -> list[dict[str, Any]]:
+class SftExample(TypedDict, total=False):
+    """A row for TRL: a conversation whose every answer is learned, or a prompt and the one answer to learn."""
+
+    messages: list[dict[str, str]]
+    prompt: list[dict[str, str]]
+    completion: list[dict[str, str]]
+
+
+def laid_out(rows: Sequence[Conversation], laying: Laying) -> list[SftExample]:
     """The rows for TRL: whole conversations where every answer is learned, else one row an answer to learn."""
     kept = []
     for row in rows:
@@ -82,13 +92,16 @@ def laid_out(rows: Sequence[Conversation], laying: Laying) -> list[dict[str, Any
         if turns is not None:
             kept.append((as_turns(turns), row.learned))
     if all(len(learned) == sum(turn["role"] == "assistant" for turn in turns) for turns, learned in kept):
-        return [{"messages": turns} for turns, _ in kept]
+        return [SftExample(messages=turns) for turns, _ in kept]
     return [
-        {"prompt": turns[:place], "completion": [turns[place]]} for turns, learned in kept for place in learned if place
+        SftExample(prompt=turns[:place], completion=[turns[place]])
+        for turns, learned in kept
+        for place in learned
+        if place
     ]
 
 
-def train(spec: StageSpec, progress: Progress) -> dict[str, Any]:
+def train(spec: StageSpec, progress: Progress) -> StageMetrics:
     """Finetune ``spec.model`` on ``spec.data`` and write the whole model to ``spec.out``; return its metrics.
 
     Rows that cannot be used, or are longer than ``max_length`` tokens, are left out and counted, never cut.
@@ -154,6 +167,6 @@ def train(spec: StageSpec, progress: Progress) -> dict[str, Any]:
         "loss": result.training_loss,
         "steps": trainer.state.global_step,
         "rows": len(kept),
-        **left.to_record(),
+        **left_out(left),
         "seconds": time.monotonic() - started,
     }

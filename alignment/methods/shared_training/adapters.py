@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 from alignment.methods.shared_training.loading import linear_names
 from alignment.methods.shared_training.scale import layers_for, threads_for
@@ -78,6 +78,29 @@ def start_policy(spec: StageSpec, model: Any, settings: PolicySettings) -> tuple
     return model, policy_lora(model, settings.rank, settings.alpha, settings.layers)
 
 
+class TrainerArguments(TypedDict):
+    """Keywords of transformers' `TrainingArguments`, and `max_length`, which not every trainer's config has."""
+
+    output_dir: str
+    learning_rate: float
+    lr_scheduler_type: str
+    max_steps: int
+    per_device_train_batch_size: int
+    gradient_checkpointing: bool
+    use_cpu: bool
+    bf16: bool
+    seed: int
+    data_seed: int
+    max_length: NotRequired[None]
+    logging_steps: int
+    logging_nan_inf_filter: bool
+    save_strategy: str
+    report_to: list[str]
+    disable_tqdm: bool
+    dataloader_pin_memory: bool
+    remove_unused_columns: bool
+
+
 def trainer_arguments(
     out: Path,
     *,
@@ -90,7 +113,7 @@ def trainer_arguments(
     threads: int,
     records: int,
     part: int = 0,
-) -> dict[str, Any]:
+) -> TrainerArguments:
     """What all our Hugging Face trainers are told alike, and the number of threads set for this process.
 
     `records` is about how many log lines a run writes; `hidden` is the model's hidden size;

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 from transformers import TrainerCallback
 
+from alignment.records import StepRecord
 from alignment.stage.spec import Progress
 
 NAMES = (
@@ -26,14 +27,19 @@ NAMES = (
 LENGTH = "completions/mean_length"  # what TRL's online trainers call it
 
 
-def figures(logs: Mapping[str, Any]) -> dict[str, float]:
+def figures(logs: Mapping[str, float]) -> StepRecord:
     """A log line's figures under our names. A KL that TRL's online trainers logged per token is per answer here."""
-    found = {name: float(logs[name]) for name in NAMES if name in logs}
+    found = cast(StepRecord, {name: float(logs[name]) for name in NAMES if name in logs})
     if LENGTH in logs:
         found["length"] = float(logs[LENGTH])
         if "kl" in found:
             found["kl"] *= found["length"]
     return found
+
+
+def rounded(found: StepRecord) -> StepRecord:
+    """The same to four places, for the metrics."""
+    return cast(StepRecord, {name: round(value, 4) for name, value in cast(Mapping[str, float], found).items()})
 
 
 class ProgressCallback(TrainerCallback):  # type: ignore[misc]  # transformers ships no types
@@ -47,7 +53,7 @@ class ProgressCallback(TrainerCallback):  # type: ignore[misc]  # transformers s
         self._first = 0
         # Some are not logged every time: of the last rollouts once for all updates on them, the margin of likes
         # over dislikes only when a batch held both. They stay until they are logged again.
-        self._last: dict[str, float] = {}
+        self._last: StepRecord = {}
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Start the clock, and say how many steps there will be; a run that goes on has said so before."""
@@ -56,7 +62,7 @@ class ProgressCallback(TrainerCallback):  # type: ignore[misc]  # transformers s
         if not self._first:
             self._progress({"step": 0, "steps": self._steps(state)})
 
-    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
+    def on_log(self, args: Any, state: Any, control: Any, logs: Mapping[str, float] | None = None, **_: Any) -> None:
         """One record per logged step; the summary at the end is not one."""
         if not logs or "loss" not in logs:
             return

@@ -11,25 +11,36 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypedDict, TypeVar, cast
 
 import torch
 from transformers import TrainerCallback
 
-from alignment.stage.checkpoints import CHECKPOINTS, Checkpoint, newest, whole
+from alignment.records import StepRecord
+from alignment.stage.checkpoints import CHECKPOINTS, Checkpoint, Notes, newest, whole
 from alignment.stage.spec import StageSpec
 
 STATE, CHANCE = "state.pt", "chance.pt"
 _SHARE = 20  # one part of so many of the time may go into checkpoints
 
-State = Mapping[str, Any]
-"""Tensors, numbers, texts, and lists, tuples and dicts of them: what is read back without running code."""
+RunState = TypeVar("RunState", bound=Mapping[str, object])
+"""A TypedDict of tensors, numbers, texts, and lists, tuples and dicts of them: read back without running code."""
+
+Kept = TypeVar("Kept", bound=Mapping[str, object])
+TakenUp = TypeVar("TakenUp", contravariant=True)
 
 
-class Resumable(Protocol):
+class LoopState(TypedDict, Generic[RunState]):
+    """What a loop of steps goes on from: its run's state, and the figures of the steps so far."""
+
+    run: RunState
+    history: list[StepRecord]
+
+
+class Resumable(Protocol[TakenUp]):
     """The optimiser's side of a loop."""
 
-    def load_state(self, state: Mapping[str, Any]) -> None: ...
+    def load_state(self, state: TakenUp) -> None: ...
 
 
 class Pace:
@@ -49,7 +60,7 @@ class Pace:
         self._next = time.monotonic() + max(self._every_s, _SHARE * seconds if self._every_s else 0.0)
 
 
-class LoopCheckpoints:
+class LoopCheckpoints(Generic[Kept]):
     """For a loop of our own: hands over the state to begin with, and takes the state after each step."""
 
     def __init__(self, spec: StageSpec) -> None:
@@ -62,17 +73,17 @@ class LoopCheckpoints:
         """The step to go on from; 0 is the beginning."""
         return self.found.step if self.found else 0
 
-    def state(self) -> dict[str, Any] | None:
+    def state(self) -> Kept | None:
         """What `offer` was given at that step, on the CPU; None at the beginning."""
         if self.found is None:
             return None
-        read: dict[str, Any] = torch.load(self.found.folder / STATE, map_location="cpu", weights_only=True)
+        read = torch.load(self.found.folder / STATE, map_location="cpu", weights_only=True)
         torch.set_rng_state(read["chance"])
-        return read
+        return cast(Kept, read)
 
     def take_up(
-        self, run: Resumable, asked: Iterator[Any], each: int, state: Mapping[str, Any] | None
-    ) -> list[dict[str, Any]]:
+        self, run: Resumable[RunState], asked: Iterator[Any], each: int, state: LoopState[RunState] | None
+    ) -> list[StepRecord]:
         """The records so far; `run`, and `asked` with `each` prompts a step, are then where they were after those.
 
         `state` is what `state()` gave.
@@ -81,10 +92,9 @@ class LoopCheckpoints:
             return []
         run.load_state(state["run"])
         next(islice(asked, self.step * each - 1, None))
-        history: list[dict[str, Any]] = state["history"]
-        return history
+        return state["history"]
 
-    def offer(self, step: int, state: Callable[[], State], *, now: bool = False) -> None:
+    def offer(self, step: int, state: Callable[[], Kept], *, now: bool = False) -> None:
         """Write the state after a step if one is due; with `now` unless checkpoints are switched off."""
         if not (self._pace.due() or (now and self._spec.checkpoint_s >= 0)):
             return
@@ -102,7 +112,7 @@ def train_on(
     *,
     every: int = 1,
     before: int = 0,
-    notes: Callable[[Path], Mapping[str, Any]] = lambda folder: {},
+    notes: Callable[[Path], Notes] = lambda folder: {},
 ) -> Any:
     """`trainer.train()`, from the stage's last checkpoint where there is one, with new ones on the way.
 
@@ -129,7 +139,7 @@ class TrainerCheckpoints(TrainerCallback):  # type: ignore[misc]  # transformers
         *,
         every: int,
         before: int,
-        notes: Callable[[Path], Mapping[str, Any]],
+        notes: Callable[[Path], Notes],
         found: Checkpoint | None,
     ) -> None:
         self._spec = spec

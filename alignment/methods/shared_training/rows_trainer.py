@@ -6,19 +6,22 @@ What may not be done here: a loss, or reading rows.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
+import torch
 from datasets import Dataset
 from transformers import PrinterCallback
 from trl.trainer.utils import add_fused_lm_head
 
-from alignment.methods.shared_training.adapters import start_policy, trainer_arguments, wants_bf16
+from alignment.methods.shared_training.adapters import TrainerArguments, start_policy, trainer_arguments, wants_bf16
 from alignment.methods.shared_training.completion_logprobs import answer_logps
 from alignment.methods.shared_training.loading import load_model
 from alignment.methods.shared_training.progress_callback import ProgressCallback
 from alignment.methods.shared_training.settings import RowsSettings
 from alignment.methods.shared_training.top_up_schedule import planned, sawtooth, travelled
+from alignment.records import StageMetrics, StepRecord
 from alignment.stage.spec import Progress, StageSpec
 
 RECORDS = 200  # progress records of a cycle, about
@@ -49,18 +52,25 @@ class RowsTrainer:
     def _prepare_dataset(self, dataset: Dataset, *_: Any) -> Dataset:
         return dataset  # tokenized already, by the model's own template, with nothing cut
 
-    def answer_logps(self, batch: dict[str, Any], prefix: str = "") -> Any:
+    def answer_logps(self, batch: Mapping[str, torch.Tensor], prefix: str = "") -> Any:
         """Summed log-probabilities of the answers of a padded batch, (B,), of those columns that begin so."""
         return answer_logps(self.model, batch, prefix)
 
 
-def set_up(
-    spec: StageSpec, settings: RowsSettings, tokenizer: Any, rows: int, progress: Progress
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """For a run over so many rows: what TRL's config is told, and what the trainer is given.
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """What a trainer of rows is given: the loaded `model`, the shape of a new adapter (`lora`, None where one is
+    continued), `cycle` in steps, what TRL's config is told, and what reports its steps."""
 
-    The model is loaded, with the adapter that training continues from or the shape of a new one.
-    """
+    model: Any
+    lora: Any
+    cycle: int
+    told: TrainerArguments
+    callback: ProgressCallback
+
+
+def set_up(spec: StageSpec, settings: RowsSettings, rows: int, progress: Progress) -> Ready:
+    """For a run over so many rows."""
     bf16 = wants_bf16(settings.dtype)
     model = load_model(str(spec.model), bf16=bf16)
     hidden = int(model.config.get_text_config().hidden_size)
@@ -77,17 +87,10 @@ def set_up(
         threads=settings.threads,
         records=RECORDS * settings.cycles,
     )
-    given = {
-        "model": model,
-        "cycle": cycle,
-        "processing_class": tokenizer,
-        "peft_config": lora,
-        "callbacks": [ProgressCallback(progress, partial(planned, cycle=cycle))],
-    }
-    return told, given
+    return Ready(model, lora, cycle, told, ProgressCallback(progress, partial(planned, cycle=cycle)))
 
 
-def run_metrics(trainer: Any, spec: StageSpec, settings: RowsSettings, rows: int) -> dict[str, Any]:
+def run_metrics(trainer: Any, spec: StageSpec, settings: RowsSettings, rows: int) -> StageMetrics:
     """What both report of a finished run over so many rows, beside what only one of them knows."""
     return {
         "steps": trainer.state.global_step,
@@ -99,12 +102,13 @@ def run_metrics(trainer: Any, spec: StageSpec, settings: RowsSettings, rows: int
     }
 
 
-def ends(trainer: Any, names: Sequence[str]) -> dict[str, dict[str, float]]:
+def ends(trainer: Any, names: Sequence[str]) -> StageMetrics:
     """These figures at the `first` and at the `last` logged step; nothing where none was logged."""
-    history: list[Mapping[str, Any]] = [entry for entry in trainer.state.log_history if "loss" in entry]
+    history: list[Mapping[str, float]] = [entry for entry in trainer.state.log_history if "loss" in entry]
     if not history:
         return {}
-    return {
-        end: {name: round(float(entry[name]), 4) for name in names if name in entry}
-        for end, entry in (("first", history[0]), ("last", history[-1]))
-    }
+    first, last = (
+        cast(StepRecord, {name: round(float(entry[name]), 4) for name in names if name in entry})
+        for entry in (history[0], history[-1])
+    )
+    return {"first": first, "last": last}

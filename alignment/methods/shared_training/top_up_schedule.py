@@ -13,6 +13,8 @@ from typing import Any
 from torch.optim.lr_scheduler import LambdaLR
 from transformers import TrainerCallback
 
+from alignment.records import StageMetrics
+
 Logps = tuple[Sequence[float], Sequence[float]]  # of the chosen and of the rejected answers
 
 
@@ -53,7 +55,7 @@ def moved(changes: Sequence[float]) -> float:
     return math.sqrt(sum(change * change for change in changes) / len(changes))
 
 
-def travelled(state: Any, cycle: int, epochs: float) -> dict[str, Any]:
+def travelled(state: Any, cycle: int, epochs: float) -> StageMetrics:
     """For the metrics of a run that has ended: its passes in all, its top-ups, and how far it went in nats.
 
     `state` is the trainer's, `epochs` are the passes of a first cycle of `cycle` steps.
@@ -67,7 +69,7 @@ def travelled(state: Any, cycle: int, epochs: float) -> dict[str, Any]:
 
 
 class UntilMoved(TrainerCallback):  # type: ignore[misc]  # transformers ships no types
-    """Ends the run after the cycle or top-up in which `distance` reached `enough`.
+    """StageMetrics the run after the cycle or top-up in which `distance` reached `enough`.
 
     The distances are in the trainer's log, under `distance`: what is continued from a checkpoint still has them.
     """

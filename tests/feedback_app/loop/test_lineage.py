@@ -12,6 +12,7 @@ from sqlmodel import SQLModel
 from alignment.dataset.erasure import erase_judgements
 from alignment.dataset.snapshot import verify_snapshot
 from feedback_app.domain.lineage import PersonLineage, UsedIn, VersionLineage
+from feedback_app.domain.verdicts import WITHDRAWN
 from feedback_app.errors import Conflict, NotFound, UsageError
 from feedback_app.loop.erasure import erase
 from feedback_app.loop.lineage import check_start, flag_of, lineage, nearest_clean, person_lineage
@@ -19,7 +20,6 @@ from feedback_app.loop.rounds import start_round
 from feedback_app.loop.rules import promotions_since, rules_of
 from feedback_app.loop.snapshot_round import freeze
 from feedback_app.store.database import Store
-from feedback_app.store.judgements import WITHDRAWN
 from feedback_app.store.tables import Person, Round, Snapshot, Version
 from tests.feedback_app.builders import completion, show
 from tests.feedback_app.loop.parts import compared, made_by, serve_base

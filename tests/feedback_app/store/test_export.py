@@ -7,9 +7,9 @@ from collections.abc import Callable
 import pytest
 
 from alignment.dataset.judgement import Candidate, Kind, Mark, Message, Strength
+from feedback_app.domain.verdicts import WITHDRAWN
 from feedback_app.store import export
 from feedback_app.store.database import Store
-from feedback_app.store.judgements import WITHDRAWN
 from feedback_app.store.tables import Person, Task
 from tests.feedback_app.builders import HOUR_S, completion, show
 

@@ -10,9 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlmodel import col, select
 
+from feedback_app.domain.verdicts import WITHDRAWN
 from feedback_app.errors import Conflict, NotFound
 from feedback_app.store.database import Store
-from feedback_app.store.judgements import WITHDRAWN, outcome_for
+from feedback_app.store.judgements import outcome_for
 from feedback_app.store.tables import JudgementRow, Person
 from tests.fakes import Clock
 from tests.feedback_app.builders import add_version, show

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
+from feedback_app.domain.verdicts import WITHDRAWN
 from feedback_app.errors import NotFound
 from feedback_app.store.database import Store
-from feedback_app.store.judgements import WITHDRAWN
 from feedback_app.store.tables import Person
 from tests.fakes import Clock
 from tests.feedback_app.builders import HOUR_S, show

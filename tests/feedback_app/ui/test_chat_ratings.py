@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from feedback_app.collect.judge import Verdict
+from feedback_app.domain.judging import Mark
 from feedback_app.errors import NotFound, UsageError, VerdictStands
 from feedback_app.ui.chat_ratings import change, rate
 from tests.feedback_app.builders import Shown, show
@@ -15,11 +17,12 @@ if TYPE_CHECKING:
     from feedback_app.store.database import Store
     from feedback_app.store.tables import Person
 
-GOOD = {"marks": {"m": "good"}, "reasons": ["Clear"], "comment": "nice", "corrections": {}}
+GOOD = Verdict(marks={"m": Mark.GOOD}, reasons=["Clear"], comment="nice")
+NONE = Verdict()
 
 
 def test_a_first_thumb_is_a_mark() -> None:
-    assert change({}, "m", "Paris.", {"do": "mark", "mark": "bad"}) == {"marks": {"m": "bad"}, "reasons": []}
+    assert change(NONE, "m", "Paris.", {"do": "mark", "mark": "bad"}) == Verdict(marks={"m": Mark.BAD})
 
 
 def test_an_empty_mark_takes_everything_back() -> None:
@@ -33,41 +36,41 @@ def test_the_same_thumb_again_changes_nothing() -> None:
 @pytest.mark.parametrize("act", [{}, {"mark": None}, {"mark": False}, {"mark": "Good"}])
 def test_what_is_no_mark_is_refused_and_never_a_dislike(act: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match="good or bad"):
-        change({}, "m", "Paris.", {"do": "mark", **act})
+        change(NONE, "m", "Paris.", {"do": "mark", **act})
 
 
 def test_the_other_thumb_drops_reasons_that_were_about_the_first() -> None:
     changed = change(GOOD, "m", "Paris.", {"do": "mark", "mark": "bad"})
     assert changed is not None
-    assert (changed["marks"], changed["reasons"], changed["comment"]) == ({"m": "bad"}, [], "nice")
+    assert (changed.marks, changed.reasons, changed.comment) == ({"m": "bad"}, [], "nice")
 
 
 def test_taking_a_mark_back_keeps_a_correction() -> None:
-    stands = {**GOOD, "corrections": {"m": "It is Paris."}}
+    stands = GOOD.model_copy(update={"corrections": {"m": "It is Paris."}})
     changed = change(stands, "m", "Paris.", {"do": "mark", "mark": ""})
     assert changed is not None
-    assert (changed["marks"], changed["corrections"]) == ({}, {"m": "It is Paris."})
+    assert (changed.marks, changed.corrections) == ({}, {"m": "It is Paris."})
 
 
 def test_a_reason_switches_on_and_off() -> None:
     on = change(GOOD, "m", "", {"do": "reason", "reason": "Friendly"})
     assert on is not None
-    assert on["reasons"] == ["Clear", "Friendly"]
+    assert on.reasons == ["Clear", "Friendly"]
     off = change(on, "m", "", {"do": "reason", "reason": "Clear"})
     assert off is not None
-    assert off["reasons"] == ["Friendly"]
+    assert off.reasons == ["Friendly"]
 
 
 @pytest.mark.parametrize("act", [{"do": "reason", "reason": "Clear"}, {"do": "comment", "comment": "x"}])
 def test_saying_more_needs_a_mark(act: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match="Like or dislike"):
-        change({}, "m", "", act)
+        change(NONE, "m", "", act)
 
 
 @pytest.mark.parametrize("text", ["", "  ", "Paris. "])
 def test_a_correction_must_change_something(text: str) -> None:
     with pytest.raises(UsageError, match="same as the answer"):
-        change({}, "m", "Paris.", {"do": "correct", "correction": text})
+        change(NONE, "m", "Paris.", {"do": "correct", "correction": text})
 
 
 class Tab:

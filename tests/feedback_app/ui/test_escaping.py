@@ -191,7 +191,9 @@ BUILDERS: dict[str, Builder] = {
     "loop_strip.strip, active": lambda x: loop_strip.strip(loop(x, active=True)),
     "loop_strip.station": lambda x: loop_strip.station("flag", x, x, x, x),
     "operate_chart.over_rounds": lambda x: operate_chart.over_rounds([point(x), point(x)]),
-    "operate_chart.scatter": lambda x: operate_chart.scatter(operate_chart.PROXY, [point(x), point(x)]),
+    "operate_chart.scatter": lambda x: operate_chart.scatter(
+        operate_chart.PROXY, [point(x), point(x)], lambda one: one["version"], lambda one: one["distance"]
+    ),
     "operate_evidence.status_tag": operate_evidence.status_tag,
     "operate_evidence.guard_rows": lambda x: operate_evidence.guard_rows([operate_evidence.Guard(x, x, x, "good")]),
     "operate_evidence.samples": lambda x: operate_evidence.samples(round_(x).samples, x, x),
