@@ -39,6 +39,7 @@ LABELS = "ABCD"
 FORMS = {"alone": ("first", "sum", "mean"), "listed": ("label",)}  # the question's form, and what is read of it
 WAYS = ("label", "first", "sum", "mean")
 LEAD = "Answer:"
+AT_ONCE = 16  # items
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def read_suite(path: Path) -> dict[str, list[Item]]:
 
 
 class Scorer:
-    """A model that tells how probable continuations of a question are."""
+    """A model that tells how probable continuations of questions are."""
 
     def __init__(self, folder: Path) -> None:
         import torch
@@ -78,40 +79,56 @@ class Scorer:
         torch.set_num_threads(1)
         self._tokenizer = AutoTokenizer.from_pretrained(folder)
         self._model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
-        # What the template puts before every question is read once. The last token may merge with the question's first.
+        # What the template puts before every question is read once. Its last token may merge with a question's first.
         self._opening = self._ids(self._asked("?").partition("?")[0])[:-1]
-        self._opened = self._read(self._opening).past_key_values
+        with torch.inference_mode():
+            self._opened = self._model(torch.tensor([self._opening]), use_cache=True).past_key_values
 
-    def logprobs(self, question: str, continuations: Sequence[str]) -> list[list[float]]:
-        """The log-probability of each token of each continuation after the question and the lead, in nats.
+    def logprobs(self, asked: Sequence[tuple[str, Sequence[str]]]) -> list[list[list[float]]]:
+        """The log-probability of each token of each continuation of each question after the lead, in nats.
 
-        Raises `ValueError` where a continuation's first token swallows the end of the prompt.
+        Raises `ValueError` where tokens reach over the end of what the template opens with, or of the prompt.
         """
+        rows: list[list[int]] = []
+        spots: list[list[list[tuple[int, int, int]]]] = []  # question, continuation, token: row, place before it, id
+        for question, continuations in asked:
+            prompt = self._asked(question) + LEAD
+            before = self._ids(prompt)
+            if before[: len(self._opening)] != self._opening:
+                raise ValueError(f"the tokens of {question!r} cannot be told from the template's")
+            bare, at = len(rows), len(before) - 1
+            rows.append(before)
+            spots.append([])
+            for text in continuations:
+                whole = self._ids(f"{prompt} {text}")
+                if whole[: len(before)] != before:
+                    raise ValueError(f"the tokens of {text!r} cannot be told from the prompt's")
+                row = bare  # a single token is read off the prompt; more of them need a row of their own
+                if len(whole) > len(before) + 1:
+                    row = len(rows)
+                    rows.append(whole[:-1])
+                spots[-1].append([(row, at + step, token) for step, token in enumerate(whole[len(before) :])])
+        flat = iter(self._read(rows, [spot for texts in spots for text in texts for spot in text]))
+        return [[[next(flat) for _ in text] for text in texts] for texts in spots]
+
+    def _read(self, rows: Sequence[Sequence[int]], spots: Sequence[tuple[int, int, int]]) -> list[float]:
+        """The log-probability of an id after the token at a place of a row, for each (row, place, id)."""
         import torch
 
-        prompt = self._asked(question) + LEAD
-        before = self._ids(prompt)
-        tails = []
-        for text in continuations:
-            whole = self._ids(f"{prompt} {text}")
-            if whole[: len(before)] != before:
-                raise ValueError(f"the tokens of {text!r} cannot be told from the prompt's")
-            tails.append(whole[len(before) :])
-        begun = self._read_on(before)
-        first = begun.logits[0, -1].log_softmax(-1)
-        found = [[float(first[tail[0]])] for tail in tails]
-        longest = max(map(len, tails))
-        if longest == 1:
-            return found
-        cache = begun.past_key_values
-        cache.batch_repeat_interleave(len(tails))
+        skip, longest = len(self._opening), max(map(len, rows))
         # Padding stands behind the text, where a causal model's earlier tokens do not see it.
-        rows = torch.tensor([tail[:-1] + [0] * (longest - len(tail)) for tail in tails])  # (choices, longest - 1)
+        ids = torch.tensor([list(row[skip:]) + [0] * (longest - len(row)) for row in rows])  # (rows, tokens)
+        places = sorted({place for _, place, _ in spots})
+        cache = deepcopy(self._opened)
+        cache.batch_repeat_interleave(len(rows))
         with torch.inference_mode():
-            logits = self._model(rows, past_key_values=cache, use_cache=True).logits.log_softmax(-1)
-        for at, tail in enumerate(tails):
-            found[at] += [float(logits[at, place - 1, tail[place]]) for place in range(1, len(tail))]
-        return found
+            logits = self._model(
+                ids, past_key_values=cache, logits_to_keep=torch.tensor([place - skip for place in places])
+            ).logits  # (rows, places, vocabulary)
+            kept = torch.tensor([places.index(place) for _, place, _ in spots])
+            picked = logits[torch.tensor([row for row, _, _ in spots]), kept].log_softmax(-1)
+            found = picked[torch.arange(len(spots)), torch.tensor([token for _, _, token in spots])]
+        return [float(value) for value in found]
 
     def _asked(self, question: str) -> str:
         messages = [{"role": "user", "content": question}]
@@ -120,18 +137,12 @@ class Scorer:
     def _ids(self, text: str) -> list[int]:
         return list(self._tokenizer(text, add_special_tokens=False)["input_ids"])
 
-    def _read(self, ids: Sequence[int], cache: Any = None) -> Any:
-        import torch
 
-        with torch.inference_mode():
-            return self._model(torch.tensor([ids]), past_key_values=cache, use_cache=True, logits_to_keep=1)
-
-    def _read_on(self, ids: Sequence[int]) -> Any:
-        """As `_read`, without reading again what stands before every question."""
-        shared = len(self._opening)
-        if list(ids[:shared]) != self._opening:
-            return self._read(ids)
-        return self._read(ids[shared:], deepcopy(self._opened))
+def asked(item: Item, form: str) -> tuple[str, Sequence[str]]:
+    """The question in this form, and the continuations to compare, in the order of the choices."""
+    if form == "listed":
+        return item.listed, LABELS[: len(item.choices)]
+    return item.question, item.choices
 
 
 def wins(scores: Sequence[float], answer: int) -> bool:
@@ -139,26 +150,28 @@ def wins(scores: Sequence[float], answer: int) -> bool:
     return all(scores[answer] > score for at, score in enumerate(scores) if at != answer)
 
 
-def answered(scorer: Scorer, item: Item, form: str) -> dict[str, bool]:
-    """Whether the model takes the right choice, by each way of reading what this form of the question gives."""
+def right(item: Item, form: str, found: Sequence[Sequence[float]]) -> dict[str, bool]:
+    """Whether the right choice wins, by each way of reading the continuations' log-probabilities."""
     if form == "listed":
-        labels = scorer.logprobs(item.listed, LABELS[: len(item.choices)])
-        scores = {"label": [tokens[0] for tokens in labels]}
+        scores = {"label": [tokens[0] for tokens in found]}
     else:
-        texts = scorer.logprobs(item.question, item.choices)
         scores = {
-            "first": [tokens[0] for tokens in texts],
-            "sum": [sum(tokens) for tokens in texts],
-            "mean": [sum(tokens) / len(tokens) for tokens in texts],
+            "first": [tokens[0] for tokens in found],
+            "sum": [sum(tokens) for tokens in found],
+            "mean": [sum(tokens) / len(tokens) for tokens in found],
         }
-    return {way: wins(found, item.answer) for way, found in scores.items()}
+    return {way: wins(each, item.answer) for way, each in scores.items()}
 
 
 def measured(scorer: Scorer, items: Sequence[Item], form: str) -> dict[str, Any]:
     """How many items are answered rightly by each way, and how many a blind choice would get."""
-    found = [answered(scorer, item, form) for item in items]
-    right = {way: sum(each[way] for each in found) for way in FORMS[form]}
-    return {"items": len(items), "chance": round(sum(1 / len(item.choices) for item in items), 3), **right}
+    count = dict.fromkeys(FORMS[form], 0)
+    for start in range(0, len(items), AT_ONCE):
+        some = items[start : start + AT_ONCE]
+        for item, found in zip(some, scorer.logprobs([asked(item, form) for item in some]), strict=True):
+            for way, won in right(item, form, found).items():
+                count[way] += won
+    return {"items": len(items), "chance": round(sum(1 / len(item.choices) for item in items), 3), **count}
 
 
 def identity(items: Sequence[Item]) -> str:
@@ -205,25 +218,25 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=LINES)
     parser.add_argument("--seconds", type=float, default=3600.0)
     parser.add_argument("--summary", action="store_true")
-    asked = parser.parse_args(words)
-    if not asked.summary:
-        if asked.model is None:
+    given = parser.parse_args(words)
+    if not given.summary:
+        if given.model is None:
             parser.error("--model is needed, or --summary")
-        began, name = time.monotonic(), weights_of(asked.model)
-        done = {(line["model"], line["hash"], line["form"]) for line in read_lines(asked.out)}
-        scorer = Scorer(asked.model)
-        for form, (category, items) in product(FORMS, read_suite(asked.suite).items()):
+        began, name = time.monotonic(), weights_of(given.model)
+        done = {(line["model"], line["hash"], line["form"]) for line in read_lines(given.out)}
+        scorer = Scorer(given.model)
+        for form, (category, items) in product(FORMS, read_suite(given.suite).items()):
             if (name, identity(items), form) in done:
                 continue
-            if time.monotonic() - began > asked.seconds:
+            if time.monotonic() - began > given.seconds:
                 print(f"the time is up; {category} ({form}) and what follows are left", file=sys.stderr)
                 return 1
             found = measured(scorer, items, form)
             line = {"category": category, "form": form, "model": name, "hash": identity(items), **found}
-            with asked.out.open("a", encoding="utf-8") as file:
+            with given.out.open("a", encoding="utf-8") as file:
                 file.write(json.dumps({**line, **provenance()}) + "\n")
-    current = {identity(items) for items in read_suite(asked.suite).values()}
-    lines = [line for line in read_lines(asked.out) if line["hash"] in current]
+    current = {identity(items) for items in read_suite(given.suite).values()}
+    lines = [line for line in read_lines(given.out) if line["hash"] in current]
     for model in dict.fromkeys(str(line["model"]) for line in lines):
         print(f"\nmodel {model}\n", *summary([line for line in lines if line["model"] == model]), sep="\n")
     return 0
