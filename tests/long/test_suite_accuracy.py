@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from tests.long import suite_accuracy
 from tests.long.lines import read_lines
-from tests.long.suite_accuracy import LEAD, LINES, SUITE, Item, Scorer
+from tests.long.suite_accuracy import FORMS, LEAD, LINES, SUITE, Item, Scorer
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = ROOT / "data" / "model"
@@ -73,11 +74,11 @@ def test_a_category_is_measured_once_and_again_when_its_wording_changes(
 def test_the_suites_page_says_what_was_measured_and_every_category_is_above_chance() -> None:
     current = {suite_accuracy.identity(items): name for name, items in suite_accuracy.read_suite(SUITE).items()}
     lines = [line for line in read_lines(LINES) if line["hash"] in current]
-    alone = [line for line in lines if line["form"] == "alone"]
-    assert {line["category"] for line in alone} == set(current.values()), "run: python -m tests.long.suite_accuracy"
+    there = {(line["category"], line["form"]) for line in lines}
+    assert there == set(product(current.values(), FORMS)), "run: python -m tests.long.suite_accuracy"
     page = (ROOT / "data" / "suites" / "README.md").read_text(encoding="utf-8")
     assert "\n".join(suite_accuracy.summary(lines)) in page
-    for line in alone:
+    for line in (line for line in lines if line["form"] == "alone"):
         assert suite_accuracy.above_chance(line, "first"), line["category"]
         assert suite_accuracy.above_chance(line, "sum"), line["category"]
 
