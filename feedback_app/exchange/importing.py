@@ -9,38 +9,22 @@ no model gave: that trains SFT, and makes neither a pair nor a mark, because nob
 from __future__ import annotations
 
 import hashlib
-import json
 from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from functools import partial
-from itertools import chain
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from alignment.dataset.reading.formats import FORMATS, Feedback, Record, Skip, detect, llama_factory
-from alignment.dataset.reading.formats.feedback import Answer, Ranks, checked, two
-from alignment.errors import ReadingProblem
+from alignment.dataset.reading.feedback import Answer, Feedback, Ranks, Skip, checked, two
+from alignment.dataset.reading.read import read_feedback
 from feedback_app.domain.judging import Kind, Mark, kind_of
-from feedback_app.errors import Conflict, UsageError
-from feedback_app.exchange.files import NEXT_STEP, Line, is_table, plain_name, read_lines
+from feedback_app.errors import Conflict
 
 if TYPE_CHECKING:
     from feedback_app.store.database import Store
     from feedback_app.store.tables import Person
 
 IMPORTER = "imported"
-LOOK_AHEAD = 100  # records that are tried before a file is called none of ours
 LONGEST_COMMENT, LONGEST_REASON, MOST_REASONS = 4000, 100, 20  # what a verdict holds; more is cut
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """How a file is read: its format, by what reader, and what is said about the choice."""
-
-    format: str
-    read: Callable[[Record], list[Feedback]]
-    notes: tuple[str, ...] = ()
 
 
 class Imported(TypedDict):
@@ -63,35 +47,34 @@ class GoldAdded(TypedDict):
 
 
 def bring_in(store: Store, path: Path, format: str = "") -> Imported:
-    """Turn a file's records into judgements. Raises `UsageError` on a file that is none of ours.
+    """Turn a file's records into judgements. Raises `ReadingProblem` on a file that is none of ours.
 
     One record of a tree holds several judgements.
     """
     imported: Counter[str] = Counter()
     skipped: Counter[str] = Counter()
     ranks = Ranks()
-    source, records = read_feedback(path, format)
-    people = _People(store, source.format)
+    reading = read_feedback(path, format=format)
+    people = _People(store, reading.format)
     read = 0
-    for found in records:
+    for found in reading.rows:
         read += 1
-        if isinstance(found, Skip):
-            skipped[str(found)] += 1
-            continue
-        for one in found:
+        if found.problem:
+            skipped[found.problem] += 1
+        for one in found.feedback:
             try:
-                kind = _judge(store, people, checked(one), f"{source.format}: {path.name}")
+                kind = _judge(store, people, checked(one), f"{reading.format}: {path.name}")
             except Skip as reason:
                 skipped[str(reason)] += 1
                 continue
             imported[kind] += 1
             if kind == Kind.RANK:
                 ranks.see(one)
-    notes = [*source.notes, *ranks.notes()]
+    notes = [*reading.notes(), *ranks.notes()]
     if imported["demonstration"]:
         notes.append("Demonstrations train sft; they make no pairs and no marks, because nobody compared them.")
     return {
-        "format": source.format,
+        "format": reading.format,
         "read": read,
         "imported": dict(imported),
         "skipped": dict(skipped),
@@ -104,18 +87,19 @@ def add_gold(store: Store, path: Path, format: str = "") -> GoldAdded:
     from feedback_app.store.imports import Brought
 
     skipped: Counter[str] = Counter()
-    source, records = read_feedback(path, format)
-    owner = _People(store, source.format).of("")
+    reading = read_feedback(path, format=format)
+    owner = _People(store, reading.format).of("")
     read = added = 0
-    for found in records:
+    for found in reading.rows:
         read += 1
-        for one in [found] if isinstance(found, Skip) else found:
+        if found.problem:
+            skipped[found.problem] += 1
+        for one in found.feedback:
             try:
                 texts = known(one)
             except Skip as reason:
                 skipped[str(reason)] += 1
                 continue
-            assert isinstance(one, Feedback)
             shown = sorted(texts)  # in an order that says nothing
             same = replace(one, answers=tuple(map(Answer, shown)), rater="")  # whichever of them is the better one
             brought = Brought(
@@ -123,90 +107,23 @@ def add_gold(store: Store, path: Path, format: str = "") -> GoldAdded:
                 kind=Kind.COMPARE,
                 turns=[(turn.role, turn.content) for turn in one.prompt],
                 answers=shown,
-                source=f"{source.format}: {path.name}",
+                source=f"{reading.format}: {path.name}",
             )
             if store.imports.add_gold(owner.id, brought, shown.index(texts[0])):
                 added += 1
             else:
                 skipped["brought before"] += 1
-    return {"format": source.format, "read": read, "added": added, "skipped": dict(skipped)}
+    return {"format": reading.format, "read": read, "added": added, "skipped": dict(skipped)}
 
 
-def known(one: Feedback | Skip) -> tuple[str, str]:
+def known(one: Feedback) -> tuple[str, str]:
     """The better and the worse answer of a comparison that Compare can show. Raises `Skip` with the reason."""
-    if isinstance(one, Skip):
-        raise one
     one = checked(one)
     if len(one.answers) != 2 or not one.ranked or one.answers[0].rank == one.answers[1].rank:
         raise Skip("not two answers of which one is better")
     if len(one.prompt) != 1:
         raise Skip("more than one message before the answers: Compare shows one")
     return two(one)
-
-
-def read_feedback(path: Path, format: str = "") -> tuple[Source, Iterator[list[Feedback] | Skip]]:
-    """How a file is read, and for each record its feedback, or why there is none.
-
-    Raises `UsageError` on a file that is none of ours.
-    """
-    if format and format not in FORMATS:
-        raise UsageError(f"There is no import format called {format}. Formats: {', '.join(sorted(FORMATS))}.")
-    lines = read_lines(path)
-    ahead, source = _source(path, lines, format)
-
-    def records() -> Iterator[list[Feedback] | Skip]:
-        line = None
-        for line in chain(ahead, lines):
-            try:
-                yield _read(line, source)
-            except Skip as reason:
-                yield reason
-        if line is None:
-            raise UsageError(f"{path} is empty. {NEXT_STEP}")
-
-    return source, records()
-
-
-def _source(path: Path, lines: Iterator[Line], format: str) -> tuple[list[Line], Source]:
-    """The lines that were read to find out, and how to read all of them."""
-    layout = llama_factory.layout_of(_dataset_info(path), plain_name(path)) if format in ("", "llama-factory") else None
-    if layout is not None:
-        read = partial(llama_factory.read_llama_factory, layout=layout)
-        return [], Source("llama-factory", read, ("Columns are read as dataset_info.json beside the file names them.",))
-    if not format and is_table(path):
-        format = "csv"
-    if format:
-        return [], Source(format, FORMATS[format].read)
-    ahead: list[Line] = []
-    problem: UsageError | None = None
-    for line in lines:
-        ahead.append(line)
-        try:
-            if line.record is None:
-                raise UsageError(f"{path}, line {line.number}, {line.detail}. {NEXT_STEP}")
-            found = detect(line.record)
-            return ahead, Source(found, FORMATS[found].read)
-        except (UsageError, ReadingProblem) as error:
-            problem = problem or UsageError(str(error))
-        if len(ahead) == LOOK_AHEAD:
-            break
-    raise problem or UsageError(f"{path} is empty. {NEXT_STEP}")
-
-
-def _dataset_info(path: Path) -> Any:
-    try:
-        return json.loads((path.parent / "dataset_info.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-
-
-def _read(line: Line, source: Source) -> list[Feedback]:
-    if line.record is None:
-        raise Skip(line.problem)
-    try:
-        return source.read(line.record)
-    except (KeyError, TypeError, AttributeError, ValueError, IndexError) as error:
-        raise Skip("a key is missing or of another kind") from error
 
 
 class _People:
