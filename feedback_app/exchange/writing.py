@@ -16,8 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from alignment.dataset.reading.formats import Feedback, Skip
-from alignment.dataset.reading.formats.feedback import Answer, checked, two
+from alignment.dataset.reading.feedback import Answer, Feedback, Skip, checked, two
 from alignment.errors import UserFacingError
 from feedback_app.collect.judge import fitting, judge, read_verdict
 from feedback_app.domain.judging import Kind, Mark, kind_of

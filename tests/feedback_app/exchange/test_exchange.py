@@ -12,6 +12,7 @@ import pytest
 
 from alignment.dataset.judgement import Kind
 from alignment.dataset.reading.formats import FORMATS, detect
+from alignment.errors import ReadingProblem
 from feedback_app.collect.judge import judge
 from feedback_app.domain.conversations import Purpose
 from feedback_app.errors import UsageError
@@ -339,7 +340,7 @@ def test_a_file_that_is_none_of_ours_ends_in_one_sentence(
 ) -> None:
     file = tmp_path / "a.jsonl"
     file.write_bytes(content)
-    with pytest.raises(UsageError, match=sentence) as raised:
+    with pytest.raises(ReadingProblem, match=sentence) as raised:
         bring_in(sqlite_store, file)
     assert "\n" not in str(raised.value)
 
@@ -347,10 +348,10 @@ def test_a_file_that_is_none_of_ours_ends_in_one_sentence(
 def test_a_broken_archive_ends_in_one_sentence(sqlite_store: Store, tmp_path: Path) -> None:
     file = tmp_path / "a.jsonl.gz"
     file.write_bytes(b"not gzip")
-    with pytest.raises(UsageError, match="gzip"):
+    with pytest.raises(ReadingProblem, match="gzip"):
         bring_in(sqlite_store, file)
     file.write_bytes(gzip.compress(json.dumps(RECORDS["trl"]).encode())[:-12])
-    with pytest.raises(UsageError, match="gzip"):
+    with pytest.raises(ReadingProblem, match="gzip"):
         bring_in(sqlite_store, file)
 
 

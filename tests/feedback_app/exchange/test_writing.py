@@ -12,8 +12,7 @@ import pytest
 from sqlalchemy import delete, text
 
 from alignment.dataset.judgement import Message
-from alignment.dataset.reading.formats import Feedback, Skip
-from alignment.dataset.reading.formats.feedback import Answer, demonstration, pair
+from alignment.dataset.reading.feedback import Answer, Feedback, Skip, demonstration, pair
 from alignment.errors import ReadingProblem
 from feedback_app.errors import Unavailable
 from feedback_app.exchange.writing import REFUSED, Origin, Written, write_gold, write_judgements

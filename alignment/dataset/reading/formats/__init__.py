@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from alignment.dataset.reading.feedback import Feedback, Kind, Record, Skip
 from alignment.dataset.reading.formats import (
     fastchat,
     hh,
@@ -23,7 +24,6 @@ from alignment.dataset.reading.formats import (
     trl,
     ultrafeedback,
 )
-from alignment.dataset.reading.formats.feedback import Feedback, Kind, Record, Skip
 from alignment.errors import ReadingProblem
 
 __all__ = ["FORMATS", "Feedback", "Format", "Kind", "Record", "Skip", "detect"]

@@ -14,8 +14,8 @@ from dataclasses import replace
 from typing import Any
 
 from alignment.dataset.judgement import Message
-from alignment.dataset.reading.formats.feedback import Answer, Feedback, Record, Skip, mark, same_prefix
-from alignment.dataset.reading.formats.turns import last_answer
+from alignment.dataset.reading.feedback import Answer, Feedback, Record, Skip, mark, same_prefix
+from alignment.dataset.reading.turns import last_answer
 
 _RANKS: Mapping[str, tuple[int | None, int | None]] = {
     "leftvote": (1, 2),

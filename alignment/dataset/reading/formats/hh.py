@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 
 from alignment.dataset.judgement import Message
-from alignment.dataset.reading.formats.feedback import Feedback, Record, Skip, pair, two
-from alignment.dataset.reading.formats.turns import last_answer
+from alignment.dataset.reading.feedback import Feedback, Record, Skip, pair, two
+from alignment.dataset.reading.turns import last_answer
 
 _TURN = re.compile(r"\n\n(Human|Assistant): ?")
 _NAMES = {"user": "Human", "assistant": "Assistant"}

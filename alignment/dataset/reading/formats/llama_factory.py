@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from alignment.dataset.judgement import Message
-from alignment.dataset.reading.formats.feedback import (
+from alignment.dataset.reading.feedback import (
     Feedback,
     Kind,
     Record,
@@ -26,7 +26,7 @@ from alignment.dataset.reading.formats.feedback import (
     pair,
     two,
 )
-from alignment.dataset.reading.formats.turns import (
+from alignment.dataset.reading.turns import (
     arguments_of,
     calls_of,
     calls_text,

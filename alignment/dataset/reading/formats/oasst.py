@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from alignment.dataset.judgement import Message
-from alignment.dataset.reading.formats.feedback import Feedback, Record, Skip, ranking, whole
+from alignment.dataset.reading.feedback import Feedback, Record, Skip, ranking, whole
 
 _ROLES = {"user": "prompter", "assistant": "assistant"}
 

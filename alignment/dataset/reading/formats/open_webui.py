@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from alignment.dataset.judgement import Message
-from alignment.dataset.reading.formats.feedback import Feedback, Record, Skip, mark, only
+from alignment.dataset.reading.feedback import Feedback, Record, Skip, mark, only
 
 _ROLES = ("user", "assistant")
 

@@ -11,7 +11,7 @@ import json
 from collections.abc import Sequence
 
 from alignment.dataset.judgement import Message
-from alignment.dataset.reading.formats.feedback import (
+from alignment.dataset.reading.feedback import (
     Feedback,
     Record,
     Skip,
@@ -21,7 +21,7 @@ from alignment.dataset.reading.formats.feedback import (
     same_prefix,
     two,
 )
-from alignment.dataset.reading.formats.turns import calls_of, last_answer, messages, tools_of, with_tools
+from alignment.dataset.reading.turns import calls_of, last_answer, messages, tools_of, with_tools
 
 
 def write_chat(feedback: Feedback) -> Record:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from alignment.dataset.reading.formats.feedback import Feedback, Record, Skip, ranking, whole
-from alignment.dataset.reading.formats.turns import messages, records
+from alignment.dataset.reading.feedback import Feedback, Record, Skip, ranking, whole
+from alignment.dataset.reading.turns import messages, records
 
 
 def write_ranked(feedback: Feedback) -> Record:

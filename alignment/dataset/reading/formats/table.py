@@ -11,8 +11,8 @@ import json
 import re
 from collections.abc import Mapping
 
-from alignment.dataset.reading.formats.feedback import Feedback, Record, Skip, pair, two
-from alignment.dataset.reading.formats.turns import messages, records
+from alignment.dataset.reading.feedback import Feedback, Record, Skip, pair, two
+from alignment.dataset.reading.turns import messages, records
 
 COLUMNS = ("prompt", "chosen", "rejected", "weight", "origin", "judgements", "history")
 _FORMULA = re.compile(r"'*[=+\-@\t\r＝＋－＠]")

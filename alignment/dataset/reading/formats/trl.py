@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from alignment.dataset.judgement import Message
-from alignment.dataset.reading.formats.feedback import Feedback, Record, Skip, mark, only, pair, same_prefix, two
-from alignment.dataset.reading.formats.turns import last_answer, messages, records
+from alignment.dataset.reading.feedback import Feedback, Record, Skip, mark, only, pair, same_prefix, two
+from alignment.dataset.reading.turns import last_answer, messages, records
 
 
 def write_trl(feedback: Feedback) -> Record:

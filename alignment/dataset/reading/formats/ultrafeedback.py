@@ -13,9 +13,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from alignment.dataset.judgement import Message
-from alignment.dataset.reading.formats.feedback import Feedback, Record, Skip, ranking, same_prefix, whole
+from alignment.dataset.reading.feedback import Feedback, Record, Skip, ranking, same_prefix, whole
 from alignment.dataset.reading.formats.trl import split
-from alignment.dataset.reading.formats.turns import messages
+from alignment.dataset.reading.turns import messages
 
 BEST, WORST = 10.0, 1.0  # UltraFeedback's overall_score
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from alignment.dataset.judgement import Message
+from alignment.dataset.reading.feedback import Answer, checked, demonstration, mark, pair, ranking
 from alignment.dataset.reading.formats import FORMATS, Feedback, Record, Skip, detect
-from alignment.dataset.reading.formats.feedback import Answer, checked, demonstration, mark, pair, ranking
-from alignment.dataset.reading.formats.turns import calls_text, tools_text
+from alignment.dataset.reading.turns import calls_text, tools_text
 from alignment.errors import ReadingProblem
 
 USER, BOT = (lambda text: Message("user", text)), (lambda text: Message("assistant", text))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -19,6 +20,7 @@ from alignment.dataset.judgement import Message
 Record = dict[str, Any]
 
 MOST_ANSWERS = 16  # what one verdict may rank
+UNKEPT = re.compile("[\x00\ud800-\udfff]")  # what no database keeps
 LONGEST_DEMONSTRATION = 20_000  # characters, as in a correction
 
 
@@ -128,7 +130,7 @@ def checked(feedback: Feedback) -> Feedback:
     if len(texts) == 1 and only(feedback).good is None and len(texts[0]) > LONGEST_DEMONSTRATION:
         raise Skip(f"a demonstration of more than {LONGEST_DEMONSTRATION:,} characters")
     for text in (*texts, *(turn.content for turn in feedback.prompt), feedback.comment, *feedback.reasons):
-        if "\x00" in text or any("\ud800" <= sign <= "\udfff" for sign in text):
+        if UNKEPT.search(text):
             raise Skip("a character that no database keeps (NUL or half of a pair)")
     return dense(feedback)
 

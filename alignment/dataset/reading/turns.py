@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from alignment.dataset.judgement import Message
-from alignment.dataset.reading.formats.feedback import Record, Skip
+from alignment.dataset.reading.feedback import Record, Skip
 
 ROLES = ("system", "user", "assistant", "tool")
 _ALIASES = {"developer": "system", "function": "tool"}

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO, cast
 
-from alignment.dataset.reading.formats import Record
+from alignment.dataset.reading.feedback import Record
+from alignment.errors import ReadingProblem
 from alignment.files import lines_of
-from feedback_app.errors import UsageError
 
 NEXT_STEP = "Name a file of JSON lines, one JSON array, or CSV."
 _LONGEST_CELL = 2**31 - 1  # csv's own limit is 131,072 characters, less than a long conversation
@@ -39,16 +39,16 @@ def plain_name(path: Path) -> str:
 
 
 def read_lines(path: Path) -> Iterator[Line]:
-    """Every record of a file, in order. Raises `UsageError` on a file that cannot be read or is not text."""
+    """Every record of a file, in order. Raises `ReadingProblem` on a file that cannot be read or is not text."""
     try:
         with _open(path) as file:
             yield from _table(file) if is_table(path) else _json(file)
     except UnicodeDecodeError as error:
-        raise UsageError(f"{path} is not text. {NEXT_STEP}") from error
+        raise ReadingProblem(f"{path} is not text. {NEXT_STEP}") from error
     except (gzip.BadGzipFile, EOFError) as error:
-        raise UsageError(f"{path} is not a whole gzip file. {NEXT_STEP}") from error
+        raise ReadingProblem(f"{path} is not a whole gzip file. {NEXT_STEP}") from error
     except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}. {NEXT_STEP}") from error
+        raise ReadingProblem(f"{path} cannot be read: {error.strerror}. {NEXT_STEP}") from error
 
 
 def _open(path: Path) -> TextIO:
