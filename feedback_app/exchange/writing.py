@@ -181,7 +181,7 @@ def _alone(write: Callable[[Sequence[T]], Sequence[R]], group: Sequence[T]) -> l
 
 def _judgements(store: Store, group: Sequence[Feedback], origin: Origin) -> list[str | Skip]:
     names = [origin.name_of(one.rater) for one in group]
-    people = store.imports.raters(names, trusted=(IMPORTER,))
+    people = store.imports.raters(set(names), trusted=(IMPORTER,))
     ready = [_Ready(one, people[name], origin.title) for one, name in zip(group, names, strict=True)]
     judged = [one.judged() for one in ready]
     outcomes = iter(_alone(store.imports.bring, [one for one in judged if not isinstance(one, Skip)]))

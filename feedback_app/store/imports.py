@@ -1,18 +1,20 @@
 """Imported feedback: conversations, answers, tasks, tickets and verdicts, a group of them in one transaction.
 
-A task's id comes from its content, so the database itself holds that nothing is imported twice. Rows are inserted
-as plain values, table by table: making an object of each would take longer than storing it. What a verdict may say
+A task's id comes from its content, so the database itself holds that nothing is imported twice. Rows are plain
+values, handed to the driver table by table: making an object of each, or a statement, would take longer than storing
+it. What a verdict may say
 is not decided here (`collect.judge`), and gold tasks come without one.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any
 
-from sqlalchemy import exists, insert
+from sqlalchemy import exists
 from sqlmodel import Session, SQLModel, col, func, select
 
 from feedback_app.domain.conversations import FinishReason, Purpose, Speaker
@@ -23,6 +25,8 @@ from feedback_app.store.tables import Completion, Conversation, JudgementRow, Me
 
 MOST = 500  # pieces of feedback in a group: below every database's limit on parameters
 TICKET_S = 600.0  # how long the ticket may be judged by whoever imports
+ASSISTANT = Speaker.ASSISTANT.value
+_text = json.JSONEncoder().encode
 
 
 class Outcome(Enum):
@@ -59,30 +63,43 @@ class Judged:
     verdict: Mapping[str, Any]
 
 
-@dataclass(slots=True)
 class _Rows:
-    """Rows to insert, by table, in the order in which the tables name each other."""
+    """Rows of one table, to be inserted with one prepared statement. JSON columns are given as texts."""
 
-    conversations: list[dict[str, Any]] = field(default_factory=list)
-    messages: list[dict[str, Any]] = field(default_factory=list)
-    completions: list[dict[str, Any]] = field(default_factory=list)
-    tasks: list[dict[str, Any]] = field(default_factory=list)
-    tickets: list[dict[str, Any]] = field(default_factory=list)
-    judgements: list[dict[str, Any]] = field(default_factory=list)
+    def __init__(self, model: type[SQLModel]) -> None:
+        self._table = str(model.__tablename__)
+        self._blank = {name: about.get_default() for name, about in model.model_fields.items()}
+        self._rows: list[tuple[Any, ...]] = []
+
+    def add(self, **values: Any) -> None:
+        """One more row; a column that is not named holds what the table says."""
+        self._rows.append(tuple({**self._blank, **values}.values()))
 
     def insert(self, session: Session) -> None:
-        """One prepared statement a table, sent with all its rows."""
+        """All of them, in the order in which they were added."""
+        if not self._rows:
+            return
         connection = session.connection()
-        for model, rows in (
-            (Conversation, self.conversations),
-            (Message, self.messages),
-            (Completion, self.completions),
-            (Task, self.tasks),
-            (Ticket, self.tickets),
-            (JudgementRow, self.judgements),
+        quote = connection.dialect.identifier_preparer.quote
+        sign = "?" if connection.dialect.paramstyle == "qmark" else "%s"
+        columns, values = ", ".join(map(quote, self._blank)), ", ".join([sign] * len(self._blank))
+        connection.exec_driver_sql(f"INSERT INTO {quote(self._table)} ({columns}) VALUES ({values})", self._rows)
+
+
+class _Group:
+    """The rows of a group, table by table."""
+
+    def __init__(self) -> None:
+        self.conversations, self.messages, self.completions = _Rows(Conversation), _Rows(Message), _Rows(Completion)
+        self.tasks, self.tickets, self.judgements = _Rows(Task), _Rows(Ticket), _Rows(JudgementRow)
+
+    def insert(self, session: Session) -> None:
+        """In the order in which the tables name each other."""
+        for rows in (
+            *(self.conversations, self.messages, self.completions),
+            *(self.tasks, self.tickets, self.judgements),
         ):
-            if rows:
-                connection.execute(insert(model), rows)
+            rows.insert(session)
 
 
 class Imports:
@@ -116,7 +133,7 @@ class Imports:
         An import of an older alignloop could leave a ticket without a verdict: it is given out again to be judged,
         in place of an outcome. Raises `Conflict` or `UsageError` where the database refuses a value of any of them.
         """
-        now, rows = self._db.now(), _Rows()
+        now, rows = self._db.now(), _Group()
         outcomes: list[Outcome | Ticket] = []
         # One writer at a time: a serial is visible only when every smaller one is, so a watermark skips nothing.
         with self._db.write("import", "judgement") as session:
@@ -133,7 +150,7 @@ class Imports:
                 else:
                     known.add(brought.task_id)
                     serial += 1
-                    _add(rows, brought, now, Purpose.IMPORT)
+                    _add(rows, brought, now, Purpose.IMPORT.value)
                     _add_verdict(rows, one, now, serial)
                     outcomes.append(Outcome.STORED)
             rows.insert(session)
@@ -144,7 +161,7 @@ class Imports:
 
         With each comes the place of the better answer in `Brought.answers`. Raises as `bring`.
         """
-        now, rows = self._db.now(), _Rows()
+        now, rows = self._db.now(), _Group()
         added = []
         with self._db.write("import") as session:
             known = _known(session, [brought.task_id for brought, _ in group])
@@ -152,7 +169,7 @@ class Imports:
                 added.append(brought.task_id not in known)
                 if added[-1]:
                     known.add(brought.task_id)
-                    _add(rows, brought, now, Purpose.GOLD)["gold"] = brought.ids[better]
+                    _add(rows, brought, now, Purpose.GOLD.value, brought.ids[better])
             rows.insert(session)
         return added
 
@@ -181,102 +198,77 @@ def _withdrawn(session: Session, person_ids: Collection[str]) -> set[str]:
     return set(session.exec(gone))
 
 
-def _blank(model: type[SQLModel]) -> dict[str, Any]:
-    """A row of this table with what its columns hold when nothing is said of them."""
-    return {name: about.get_default() for name, about in model.model_fields.items()}
-
-
-_CONVERSATION, _MESSAGE, _COMPLETION = _blank(Conversation), _blank(Message), _blank(Completion)
-_TASK, _TICKET, _JUDGEMENT = _blank(Task), _blank(Ticket), _blank(JudgementRow)
-
-
-def _add(rows: _Rows, brought: Brought, now: float, purpose: Purpose) -> dict[str, Any]:
-    """Add conversation, answers and task; the task's row."""
+def _add(rows: _Group, brought: Brought, now: float, purpose: str, gold: str | None = None) -> None:
+    """Add conversation, answers and task; `gold` is the answer that is known to be the better one."""
     conversation_id = new_id()
-    head_id: str | None = None
-    for role, content in brought.turns:
-        message_id = new_id()
-        rows.messages.append(_message(message_id, conversation_id, head_id, role, content, now))
-        head_id = message_id
-    rows.conversations.append(
-        {
-            **_CONVERSATION,
-            "id": conversation_id,
-            "person_id": brought.person_id,
-            "purpose": purpose.value,
-            "title": brought.source,
-            "head_id": head_id,
-            "created_at": now,
-            "updated_at": now,
-        }
-    )
+    path: list[str] = []
+    turns = [(new_id(), role, content) for role, content in brought.turns]
+    for id, role, content in turns:
+        rows.messages.add(
+            id=id,
+            conversation_id=conversation_id,
+            parent_id=path[-1] if path else None,
+            role=role,
+            content=content,
+            created_at=now,
+        )
+        path.append(id)
     for id, content in zip(brought.ids, brought.answers, strict=True):
-        rows.messages.append(_message(id, conversation_id, head_id, Speaker.ASSISTANT.value, content, now))
-    if brought.unanswered:
-        sent = [message["id"] for message in rows.messages[-len(brought.turns) - len(brought.ids) : -len(brought.ids)]]
-        rows.completions += [
-            {
-                **_COMPLETION,
-                "message_id": id,
-                "version": "",
-                "sampling": {},
-                "finish_reason": FinishReason.FAILED.value,
-                "sent": sent,
-                "created_at": now,
-            }
-            for id in brought.ids
-        ]
-    task = {
-        **_TASK,
-        "id": brought.task_id,
-        "kind": brought.kind,
-        "context_id": head_id,
-        "candidates": list(brought.ids),
-        "created_at": now,
-    }
-    rows.tasks.append(task)
-    return task
+        rows.messages.add(
+            id=id,
+            conversation_id=conversation_id,
+            parent_id=path[-1],
+            role=ASSISTANT,
+            content=content,
+            created_at=now,
+        )
+        if brought.unanswered:
+            rows.completions.add(
+                message_id=id,
+                version="",
+                sampling="{}",
+                finish_reason=FinishReason.FAILED.value,
+                sent=_text(path),
+                created_at=now,
+            )
+    rows.conversations.add(
+        id=conversation_id,
+        person_id=brought.person_id,
+        purpose=purpose,
+        title=brought.source,
+        head_id=path[-1],
+        created_at=now,
+        updated_at=now,
+    )
+    rows.tasks.add(
+        id=brought.task_id,
+        kind=brought.kind,
+        context_id=path[-1],
+        candidates=_text(brought.ids),
+        gold=gold,
+        created_at=now,
+    )
 
 
-def _add_verdict(rows: _Rows, one: Judged, now: float, serial: int) -> None:
+def _add_verdict(rows: _Group, one: Judged, now: float, serial: int) -> None:
     """Add the ticket, shown in the answers' own order, and the verdict on it."""
     brought, ticket_id = one.brought, new_id()
-    rows.tickets.append(
-        {
-            **_TICKET,
-            "id": ticket_id,
-            "task_id": brought.task_id,
-            "person_id": brought.person_id,
-            "order": list(brought.ids),
-            "created_at": now,
-            "expires_at": now + TICKET_S,
-        }
+    rows.tickets.add(
+        id=ticket_id,
+        task_id=brought.task_id,
+        person_id=brought.person_id,
+        order=_text(brought.ids),
+        created_at=now,
+        expires_at=now + TICKET_S,
     )
-    rows.judgements.append(
-        {
-            **_JUDGEMENT,
-            "id": new_id(),
-            "ticket_id": ticket_id,
-            "person_id": brought.person_id,
-            "kind": brought.kind,
-            "verdict": dict(one.verdict),
-            "verdict_hash": verdict_hash(one.verdict),
-            "seconds": 0.0,
-            "at": now,
-            "serial": serial,
-        }
+    rows.judgements.add(
+        id=new_id(),
+        ticket_id=ticket_id,
+        person_id=brought.person_id,
+        kind=brought.kind,
+        verdict=_text(one.verdict),
+        verdict_hash=verdict_hash(one.verdict),
+        seconds=0.0,
+        at=now,
+        serial=serial,
     )
-
-
-def _message(
-    id: str, conversation_id: str, parent_id: str | None, role: str, content: str, now: float
-) -> dict[str, Any]:
-    return {
-        **_MESSAGE,
-        "id": id,
-        "conversation_id": conversation_id,
-        "parent_id": parent_id,
-        "role": role,
-        "content": content,
-        "created_at": now,
-    }

@@ -138,7 +138,7 @@ def checked(feedback: Feedback) -> Feedback:
 def dense(feedback: Feedback) -> Feedback:
     """Ranks as 1, 2, 3 … without gaps, in the same order with the same ties."""
     places = {rank: place for place, rank in enumerate(sorted({answer.rank or 0 for answer in feedback.answers}), 1)}
-    if not feedback.ranked:
+    if not feedback.ranked or all(place == rank for rank, place in places.items()):
         return feedback
     answers = tuple(replace(answer, rank=places[answer.rank or 0]) for answer in feedback.answers)
     return replace(feedback, answers=answers)
