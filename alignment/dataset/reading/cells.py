@@ -17,9 +17,11 @@ _OF_MESSAGES = re.compile(r"""\s*\[?\s*\{\s*['"](?:role|from|content|value)['"]\
 
 def is_message(value: object) -> bool:
     """Whether a value is one message: somebody who speaks, and what is said."""
-    return isinstance(value, Mapping) and any(
-        isinstance(value.get(key), str) for key in ROLE_KEYS
-    ) and any(key in value for key in CONTENT_KEYS)
+    return (
+        isinstance(value, Mapping)
+        and any(isinstance(value.get(key), str) for key in ROLE_KEYS)
+        and any(key in value for key in CONTENT_KEYS)
+    )
 
 
 def are_messages(value: object) -> bool:
@@ -60,6 +62,13 @@ def listed(value: object) -> list[Any] | None:
     """A list, or the list that a text holds; None where it is neither."""
     found = opened(value) if isinstance(value, str) else value
     return list(found) if isinstance(found, (list, tuple)) else None
+
+
+def empty(value: object) -> bool:
+    """Whether a value is nothing: null, no number, or blank."""
+    if isinstance(value, str):
+        return not value.strip()
+    return value is None or (isinstance(value, float) and value != value) or value in ([], {}, ())
 
 
 def filled(value: object) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from alignment.dataset.judgement import Message
-from alignment.dataset.reading.cells import filled, listed, messages_in
+from alignment.dataset.reading.cells import empty, filled, listed, messages_in
 from alignment.dataset.reading.feedback import (
     Answer,
     Feedback,
@@ -21,6 +21,7 @@ from alignment.dataset.reading.feedback import (
 )
 from alignment.dataset.reading.mapping import ColumnMap, Path, found
 from alignment.dataset.reading.messages import HAS_IMAGES, answer, conversation, turns_of, with_system, without_images
+from alignment.dataset.reading.transcripts import is_dialogue, is_rendered
 from alignment.dataset.reading.turns import with_tools
 from alignment.dataset.reading.verdicts import is_true, number, side, word
 from alignment.dataset.reading.ways import Ways
@@ -46,6 +47,11 @@ def read_columns(record: Mapping[str, Any], columns: ColumnMap, ways: Ways) -> l
         read = [_several(record, columns, before, ways)]
     else:
         read = [_one(record, columns, before, ways)]
+    if any(_opens(found(record, path)) for path in columns.prompt):
+        read = [
+            replace(each, answers=tuple(replace(a, text=a.text.removeprefix(" ")) for a in each.answers))
+            for each in read
+        ]
     rater = found(record, columns.rater) if columns.rater else None
     if filled(rater) and len(columns.winner) < 2:
         read = [replace(each, rater=str(rater)) for each in read]
@@ -63,7 +69,7 @@ def _prompt(record: Mapping[str, Any], columns: ColumnMap, ways: Ways) -> list[M
         value = messages_in(value) if isinstance(value, str) else value
         if isinstance(value, (int, float)) and not isinstance(value, bool) and filled(value):
             value = str(value)
-        if not filled(value):
+        if empty(value):
             continue
         if isinstance(value, str) and len(columns.prompt) > 1:
             texts.append(value)
@@ -74,8 +80,13 @@ def _prompt(record: Mapping[str, Any], columns: ColumnMap, ways: Ways) -> list[M
     return turns + ([Message("user", "\n".join(texts))] if texts else [])
 
 
+def _opens(value: Any) -> bool:
+    """Whether a prompt is a transcript that ends where the answer begins, often with a blank between them."""
+    return isinstance(value, str) and (is_dialogue(value) or is_rendered(value))
+
+
 def _history(value: Any, ways: Ways) -> list[Message]:
-    if not filled(value):
+    if empty(value):
         return []
     inner = listed(value)
     return conversation(inner if inner is not None else value, "user", ways)
@@ -123,7 +134,13 @@ def _pair(record: Mapping[str, Any], columns: ColumnMap, before: list[Message], 
 def _split(before: list[Message], value: Any, ways: Ways, columns: ColumnMap) -> tuple[Turns, str]:
     """What stands before an answer, and the answer, which may carry the conversation before it or a part of it."""
     earlier, text = answer(value, ways, listed=columns.listed)
-    if columns.listed and before and earlier and all(turn.role == "assistant" for turn in (*earlier,)) and _texts(value):
+    if (
+        columns.listed
+        and before
+        and earlier
+        and all(turn.role == "assistant" for turn in (*earlier,))
+        and _texts(value)
+    ):
         return _woven(before, [*(turn.content for turn in earlier), text])
     if not before:
         return tuple(earlier), text
@@ -185,7 +202,10 @@ def _two(record: Mapping[str, Any], columns: ColumnMap, before: list[Message], w
             problem = verdict
             continue
         ranks = _RANKS.get(verdict)
-        said = [Answer(text, ranks[i] if ranks else None, None if ranks else False) for i, text in enumerate((first, second))]
+        said = [
+            Answer(text, ranks[i] if ranks else None, None if ranks else False)
+            for i, text in enumerate((first, second))
+        ]
         made.append(Feedback(prompt, tuple(said), rater=rater))
     if not made:
         raise problem or Skip("no verdict")
@@ -270,7 +290,9 @@ def _several(record: Mapping[str, Any], columns: ColumnMap, before: list[Message
         texts.append(text)
         values.append(value)
     if len(texts) < 2:
-        raise Skip("fewer than two answers" if len(items) < 2 else f"an answer without a {'rank' if columns.rank else 'score'}")
+        raise Skip(
+            "fewer than two answers" if len(items) < 2 else f"an answer without a {'rank' if columns.rank else 'score'}"
+        )
     if len(texts) < len(items):
         ways.notice("Answers without a rank or score were left out of {n} rankings.")
     if columns.rank:
@@ -303,7 +325,13 @@ def _one(record: Mapping[str, Any], columns: ColumnMap, before: list[Message], w
         return demonstration(prompt, text)
     value, name = found(record, columns.label), ".".join(columns.label)
     if columns.good or columns.bad:
-        good = True if columns.good and columns.good.fits(value) else False if columns.bad and columns.bad.fits(value) else None
+        good = (
+            True
+            if columns.good and columns.good.fits(value)
+            else False
+            if columns.bad and columns.bad.fits(value)
+            else None
+        )
     else:
         good = is_true(value)
     if good is None:
@@ -312,7 +340,9 @@ def _one(record: Mapping[str, Any], columns: ColumnMap, before: list[Message], w
 
 
 def _up_to(before: list[Message], value: Any) -> list[Message]:
-    """The turns before an answer that is also among them."""
+    """The turns before an answer that a conversation, which ends in one, holds too."""
+    if not before or before[-1].role != "assistant":
+        return before
     places = [i for i, turn in enumerate(before) if turn.role == "assistant" and turn.content == value]
     return before[: places[-1]] if places and isinstance(value, str) else before
 

@@ -24,13 +24,16 @@ from alignment.errors import ReadingProblem
 
 Path = tuple[str, ...]  # names of keys, and numbers of places in lists
 Joined = tuple[Path, ...]
+NO_RULE = Rule()
 
 COLUMNS = ("prompt", "system", "history", "tools", "a", "b", "chosen", "rejected", "answer", "label", "rater")
 COLUMNS += ("winner", "a_wins_if", "b_wins_if", "tie_if", "both_bad_if", "score_a", "score_b")
 COLUMNS += ("answers", "rank", "score", "text")
 VALUES = ("a_wins", "b_wins", "tie", "both_bad", "good", "bad")
 _JOINED = ("prompt", "winner")
-ASK = "Write it as --map prompt=COLUMN,a=COLUMN,b=COLUMN,winner=COLUMN or --map prompt=COLUMN,answer=COLUMN,label=COLUMN."
+ASK = (
+    "Write it as --map prompt=COLUMN,a=COLUMN,b=COLUMN,winner=COLUMN or --map prompt=COLUMN,answer=COLUMN,label=COLUMN."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +53,10 @@ class ColumnMap:
     a: Path = ()
     b: Path = ()
     winner: Joined = ()
-    a_wins: Rule = Rule()
-    b_wins: Rule = Rule()
-    tie: Rule = Rule()
-    both_bad: Rule = Rule()
+    a_wins: Rule = NO_RULE
+    b_wins: Rule = NO_RULE
+    tie: Rule = NO_RULE
+    both_bad: Rule = NO_RULE
     a_wins_if: Path = ()
     b_wins_if: Path = ()
     tie_if: Path = ()
@@ -62,8 +65,8 @@ class ColumnMap:
     score_b: Path = ()
     answer: Path = ()
     label: Path = ()
-    good: Rule = Rule()
-    bad: Rule = Rule()
+    good: Rule = NO_RULE
+    bad: Rule = NO_RULE
     answers: Path = ()
     rank: Path = ()
     score: Path = ()
@@ -80,7 +83,11 @@ class ColumnMap:
             value = getattr(self, each.name)
             if each.name in _JOINED and value:
                 named[each.name] = value
-            elif each.name in (*COLUMNS, "turns") and value and not (self.answers and each.name in ("rank", "score", "text")):
+            elif (
+                each.name in (*COLUMNS, "turns")
+                and value
+                and not (self.answers and each.name in ("rank", "score", "text"))
+            ):
                 named[each.name] = (value,)
         return named
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from alignment.dataset.judgement import Message
-from alignment.dataset.reading.cells import CONTENT_KEYS, ROLE_KEYS, filled, is_message, messages_in, opened
+from alignment.dataset.reading.cells import CONTENT_KEYS, ROLE_KEYS, empty, filled, is_message, messages_in, opened
 from alignment.dataset.reading.feedback import Skip
 from alignment.dataset.reading.transcripts import dialogue, ended, is_dialogue, is_rendered, rendered
 from alignment.dataset.reading.turns import call_of, calls_text
@@ -28,7 +28,7 @@ ROLES = {
     **dict.fromkeys(("function_call", "tool_call", "tool_calls"), CALL),
 }
 _MEDIA = ("image", "video", "audio", "picture", "file")
-_MEDIA_COLUMNS = ("images", "image", "videos", "video", "audios", "audio", "image_url", "image_urls", "image_path")
+MEDIA_COLUMNS = ("images", "image", "videos", "video", "audios", "audio", "image_url", "image_urls", "image_path")
 _PLACES = ("<image>", "<video>", "<audio>")  # where a text says that a picture stands
 _THOUGHT_KEYS = ("reasoning_content", "reasoning", "thinking")
 _WEIGHTS = ("weight", "loss_weight")
@@ -72,8 +72,10 @@ def turns_of(value: Any, role: str = _USER, ways: Ways | None = None, *, listed:
             if key in value and set(value) <= {key, "model", "id"}:
                 return turns_of(value[key], role, ways)
         raise Skip("a message that is not an object with a role")
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return [Turn(Message(role, str(value)))]
     if not isinstance(value, Sequence):
-        raise Skip("not a list of messages")
+        raise Skip(NO_TEXT if isinstance(value, bool) or value is None else "not a list of messages")
     if listed and value and all(isinstance(text, str) for text in value):
         return [Turn(Message(role, text)) for text in value]
     if value and all(isinstance(each, (list, tuple)) for each in value):
@@ -93,12 +95,12 @@ def answer(value: Any, ways: Ways | None = None, *, listed: bool = False) -> tup
 
 def without_images(record: Mapping[str, Any], ways: Ways) -> Mapping[str, Any]:
     """The record where its picture columns are empty, or without them with `text_only`. Raises `Skip`."""
-    if not any(key in record and filled(record[key]) for key in _MEDIA_COLUMNS):
+    if not any(key in record and filled(record[key]) for key in MEDIA_COLUMNS):
         return record
     if not ways.text_only:
         raise Skip(HAS_IMAGES)
     ways.notice(IMAGES_LEFT_OUT)
-    return {key: _unplaced(value) for key, value in record.items() if key not in _MEDIA_COLUMNS}
+    return {key: _unplaced(value) for key, value in record.items() if key not in MEDIA_COLUMNS}
 
 
 def _unplaced(value: Any) -> Any:
@@ -157,7 +159,7 @@ def _turns(value: Sequence[Any], ways: Ways) -> list[Turn]:
             ways.notice(THOUGHTS_LEFT_OUT)
         if content is None and not calls and filled(entry.get("refusal")):
             raise Skip("an answer that is a refusal (its content is empty)")
-        if any(filled(entry.get(key)) for key in _MEDIA_COLUMNS):
+        if any(filled(entry.get(key)) for key in MEDIA_COLUMNS):
             _picture(ways)
         told = _results(content) if who == _USER else []
         if told:
@@ -204,7 +206,9 @@ def _calls(entry: Mapping[str, Any], who: str, content: Any) -> tuple[list[Any],
         if isinstance(inner, str):
             raise Skip("a function call that is not JSON")
         return list(inner) if isinstance(inner, list) else [inner], None
-    if isinstance(content, list) and any(isinstance(p, Mapping) and _kind(p) in ("tool_use", "tool_call") for p in content):
+    if isinstance(content, list) and any(
+        isinstance(p, Mapping) and _kind(p) in ("tool_use", "tool_call") for p in content
+    ):
         calls = list(calls)
         for part in content:
             if _kind(part) == "tool_use":
@@ -258,7 +262,7 @@ def _text(content: Any, optional: bool, ways: Ways) -> str:
             if said is None:
                 raise Skip(NO_TEXT)
             texts.append(said)
-            if any(filled(part.get(key)) for key in _MEDIA_COLUMNS):
+            if any(filled(part.get(key)) for key in MEDIA_COLUMNS):
                 _picture(ways)
         elif kind == "refusal":
             raise Skip("an answer that is a refusal")
@@ -286,7 +290,7 @@ def _number(value: Any) -> float:
 
 def with_system(system: Any, turns: Sequence[Message]) -> list[Message]:
     """The conversation after a system message, unless there is none or it begins with the same. Raises `Skip`."""
-    if not filled(system):
+    if empty(system):
         return list(turns)
     if isinstance(system, str):
         text = system
@@ -295,5 +299,3 @@ def with_system(system: Any, turns: Sequence[Message]) -> list[Message]:
         text = "\n".join(turn.content for turn in found)
     first = Message(_SYSTEM, text)
     return list(turns) if first in turns[:2] else [first, *turns]
-
-

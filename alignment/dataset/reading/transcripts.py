@@ -14,7 +14,7 @@ from alignment.dataset.reading.feedback import Skip
 _NAMES = {"Human": "user", "Assistant": "assistant"}
 _TURN = re.compile(r"\n\n(Human|Assistant): ?")
 _LOOSE_TURN = re.compile(r"\n+(Human|Assistant): ?")
-_BEGINS = re.compile(r"\s*(?:Human|Assistant):")
+_BEGINS = re.compile(r"\s*Human:")
 
 _OPENS = re.compile(
     r"<\|im_start\|>[ ]*(?P<chatml>\w+)\n"
@@ -34,12 +34,11 @@ RENDERED = "already rendered with a chat template"
 
 
 def is_dialogue(text: object) -> bool:
-    """Whether a text is a dialogue of hh's, with the two line breaks in front or without them."""
-    if not isinstance(text, str):
-        return False
-    if text.startswith(("\n\nHuman:", "\n\nAssistant:")):
-        return True
-    return _BEGINS.match(text) is not None and re.search(r"\n(?:Human|Assistant):", text) is not None
+    """Whether a text is a dialogue of hh's: a person speaks first, and an assistant later.
+
+    The two line breaks in front may be missing. Somebody who only quotes one speaker writes no dialogue.
+    """
+    return isinstance(text, str) and _BEGINS.match(text) is not None and "\nAssistant:" in text
 
 
 def dialogue(text: object) -> list[Message]:

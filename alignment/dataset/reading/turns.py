@@ -16,6 +16,7 @@ from typing import Any
 from alignment.dataset.judgement import Message
 from alignment.dataset.reading.feedback import Record, Skip
 
+
 def records(messages: Sequence[Message]) -> list[Record]:
     """Role and content, as most formats write them."""
     return [{"role": message.role, "content": message.content} for message in messages]
