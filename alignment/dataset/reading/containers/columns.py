@@ -10,12 +10,9 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from datetime import date, datetime, time, timedelta
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 
 import pyarrow as pa
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 _AT_ONCE = 256  # rows that are Python objects together
 _DAMAGED = json.dumps(["a row that cannot be decoded", "cannot be decoded"]).encode() + b"\n"
@@ -32,15 +29,16 @@ def rows(file: BinaryIO, kind: str) -> Iterator[bytes]:
             yield from _lines(batch.slice(start, _AT_ONCE))
 
 
-def _batches(file: BinaryIO, kind: str) -> Iterable[pa.RecordBatch]:
+def _batches(file: BinaryIO, kind: str) -> Iterator[pa.RecordBatch]:
     if kind == "parquet":
         import pyarrow.parquet as pq
 
-        return pq.ParquetFile(file).iter_batches(batch_size=_AT_ONCE, use_threads=False)
-    if kind == "arrow":
+        yield from pq.ParquetFile(file).iter_batches(batch_size=_AT_ONCE, use_threads=False)
+    elif kind == "arrow":
         reader = pa.ipc.open_file(file)
-        return (reader.get_batch(place) for place in range(reader.num_record_batches))
-    return pa.ipc.open_stream(file)
+        yield from (reader.get_batch(place) for place in range(reader.num_record_batches))
+    else:
+        yield from pa.ipc.open_stream(file)
 
 
 def _lines(batch: pa.RecordBatch) -> Iterator[bytes]:

@@ -26,6 +26,7 @@ MARKS = (
 _PAGES = ("cp1252", "cp1250", "cp1254", "cp1257")
 _PLAUSIBLE = 10  # characters of UTF-8 for each byte that is none, in a file that is UTF-8 with damaged lines
 _BEYOND = re.compile(r"[^\x00-\x7f]")
+_RARE = 100  # lines for each that is damaged, in a file that has a few such lines
 _WORD = re.compile(r"[^\W\d_]{2,}")
 _STRANGE = re.compile(r"[^\W\d_][^\w\x00-\x7f’][^\W\d_]|[a-z][À-Þ]|[^\x00-\x7f‘-”\W]{3}")
 
@@ -54,11 +55,11 @@ class Encoding:
 def encoding_of(file: BinaryIO, name: str, size: int) -> Encoding:
     """The encoding of a whole file, of which a mebibyte is held at a time.
 
-    Where nearly all is UTF-8 it is "utf-8", and the lines that are not are problems of their own. Raises
+    Where nearly all is UTF-8 it is "utf-8", and the records that are not are problems of their own. Raises
     `ReadingProblem` where no encoding is certain, or on more than `size` bytes.
     """
     decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
-    line, first, good, bad, seen = 1, 0, 0, 0, 0
+    line, first, good, bad, damaged, seen = 1, 0, 0, 0, 0, 0
     signs: set[str] = set()
     strange = False
     while chunk := file.read(MIB):
@@ -72,6 +73,7 @@ def encoding_of(file: BinaryIO, name: str, size: int) -> Encoding:
         text = decoder.decode(chunk, final=False)
         if not text.isascii():
             escaped = [found.start() for found in ESCAPED.finditer(text)]
+            damaged += sum(ESCAPED.search(each) is not None for each in text.split("\n")) if escaped else 0
             good += len(_BEYOND.findall(text)) - len(escaped)
             bad += len(escaped)
             if escaped:
@@ -83,8 +85,12 @@ def encoding_of(file: BinaryIO, name: str, size: int) -> Encoding:
     if rest := decoder.decode(b"", final=True):  # a character that the end of the file cuts off
         bad, first = bad + len(rest), first or line
         strange = True
-    if not bad or bad * _PLAUSIBLE <= good:
+    if not bad:
         return Encoding("utf-8")
+    if bad * _PLAUSIBLE <= good or damaged * _RARE <= line:
+        return Encoding(
+            "utf-8", f"Some of this text is not UTF-8 (first in line {first}); those records were left out."
+        )
     if not good and signs <= _AGREED and not strange:
         note = f"This text is not UTF-8 (line {first}); it was read as cp1252, of which Latin-1 is a part."
         return Encoding("cp1252", note)

@@ -18,7 +18,7 @@ import sys
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -28,6 +28,7 @@ from alignment.dataset.reading.containers.signs import columns_of, packed_with
 from alignment.processes import die_with_parent
 
 _CHUNK = 1 << 18
+_INFLATED: dict[str, Callable[[BinaryIO], Any]] = {"gzip": gzip.open, "bz2": bz2.open, "xz": lzma.open}
 _OFFICE = ("xl/", "word/", "ppt/")
 _BROKEN = (EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, OSError, ValueError, NotImplementedError)
 
@@ -146,7 +147,7 @@ def _opened(file: BinaryIO, packing: str, out: Output, limits: Limits) -> Binary
     raw: Any
     match packing:
         case "gzip" | "bz2" | "xz":
-            raw = {"gzip": gzip.open, "bz2": bz2.open, "xz": lzma.open}[packing](file)
+            raw = _INFLATED[packing](file)
         case "zip":
             raw = _member(file if file.seekable() else _spooled(file, out))
         case _:

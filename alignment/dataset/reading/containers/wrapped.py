@@ -21,7 +21,7 @@ def rows_of(value: Any) -> list[Any] | None:
     """
     if not isinstance(value, Mapping) or not value:
         return None
-    for found in (_columns(value), _numbered(value), _split(value)):
+    for found in (_viewed(value), _split(value), _columns(value), _numbered(value)):
         if found is not None:
             return found
     if _ONE_RECORD & {str(key).lower() for key in value}:
@@ -29,10 +29,7 @@ def rows_of(value: Any) -> list[Any] | None:
     lists = [each for each in value.values() if isinstance(each, list) and _objects(each)]
     if len(lists) != 1 or _messages(lists[0]):
         return None
-    rows = lists[0]
-    if all(set(row) >= {"row"} and isinstance(row["row"], dict) for row in rows):
-        return [row["row"] for row in rows]
-    return rows
+    return lists[0]
 
 
 def _objects(values: list[Any]) -> bool:
@@ -41,6 +38,14 @@ def _objects(values: list[Any]) -> bool:
 
 def _messages(values: list[Any]) -> bool:
     return _objects(values) and all(any(keys <= set(each) for keys in _MESSAGE) for each in values)
+
+
+def _viewed(value: Mapping[str, Any]) -> list[Any] | None:
+    """`{"rows": [{"row": {...}}]}`."""
+    rows = value.get("rows")
+    if not isinstance(rows, list) or not _objects(rows) or not all(isinstance(row.get("row"), dict) for row in rows):
+        return None
+    return [row["row"] for row in rows]
 
 
 def _columns(value: Mapping[str, Any]) -> list[Any] | None:
@@ -71,6 +76,6 @@ def _split(value: Mapping[str, Any]) -> list[Any] | None:
     names, cells = value.get("columns"), value.get("data")
     if set(value) - {"columns", "index", "data"} or not isinstance(names, list) or not isinstance(cells, list):
         return None
-    if not all(isinstance(row, list) and len(row) == len(names) for row in cells):
+    if not cells or not all(isinstance(row, list) and len(row) == len(names) for row in cells):
         return None
     return [dict(zip(map(str, names), row, strict=True)) for row in cells]
