@@ -23,6 +23,7 @@ from feedback_app.store.tables import Completion, JudgementRow, Person, Task, Ti
 from feedback_app.store.tasks import candidates_of
 
 WITHDRAWN: Mapping[str, Any] = {"kind": "withdrawn"}
+_canonical = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode
 
 
 class Judgements:
@@ -205,8 +206,7 @@ class Judgements:
 
 def verdict_hash(verdict: Mapping[str, Any]) -> str:
     """SHA-256 of the verdict as JSON with sorted keys: equal verdicts have equal hashes."""
-    text = json.dumps(verdict, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(_canonical(verdict).encode()).hexdigest()
 
 
 def outcome_for(challenger: str, verdict: Mapping[str, Any], versions: Mapping[str, str]) -> Outcome:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -20,6 +21,7 @@ Record = dict[str, Any]
 
 MOST_ANSWERS = 16  # what one verdict may rank
 LONGEST_VALUE = 40  # characters of a value that a reason names
+UNKEPT = re.compile("[\x00\ud800-\udfff]")  # what no database keeps
 LONGEST_DEMONSTRATION = 20_000  # characters, as in a correction
 
 
@@ -137,7 +139,7 @@ def checked(feedback: Feedback) -> Feedback:
     if len(texts) == 1 and only(feedback).good is None and len(texts[0]) > LONGEST_DEMONSTRATION:
         raise Skip(f"a demonstration of more than {LONGEST_DEMONSTRATION:,} characters")
     for text in (*texts, *(turn.content for turn in feedback.prompt), feedback.comment, *feedback.reasons):
-        if "\x00" in text or any("\ud800" <= sign <= "\udfff" for sign in text):
+        if UNKEPT.search(text):
             raise Skip("a character that no database keeps (NUL or half of a pair)")
     return dense(feedback)
 
@@ -145,7 +147,7 @@ def checked(feedback: Feedback) -> Feedback:
 def dense(feedback: Feedback) -> Feedback:
     """Ranks as 1, 2, 3 … without gaps, in the same order with the same ties."""
     places = {rank: place for place, rank in enumerate(sorted({answer.rank or 0 for answer in feedback.answers}), 1)}
-    if not feedback.ranked:
+    if not feedback.ranked or all(place == rank for rank, place in places.items()):
         return feedback
     answers = tuple(replace(answer, rank=places[answer.rank or 0]) for answer in feedback.answers)
     return replace(feedback, answers=answers)

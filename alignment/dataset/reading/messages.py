@@ -61,7 +61,8 @@ def turns_of(value: Any, role: str = _USER, ways: Ways | None = None, *, listed:
         found = messages_in(value)
         if isinstance(found, str) and listed:
             inner = opened(value)
-            found = inner if isinstance(inner, list) and inner and all(isinstance(t, str) for t in inner) else found
+            if isinstance(inner, list) and inner and all(isinstance(each, (str, list)) for each in inner):
+                found = inner
         if isinstance(found, str):
             return _plain(found, role, ways)
         value = found

@@ -171,24 +171,6 @@ def test_an_undone_import_stays_undone(sqlite_store: Store, tmp_path: Path) -> N
     assert list(sqlite_store.judgements.export()) == []
 
 
-def test_what_a_crash_left_without_a_verdict_is_judged_by_the_next_import(
-    sqlite_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from feedback_app.collect import judge as judging
-
-    file = jsonl(tmp_path / "a.jsonl", RECORDS["trl"])
-
-    def crash(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(judging, "judge", crash)
-        with pytest.raises(KeyboardInterrupt):
-            bring_in(sqlite_store, file)
-    assert bring_in(sqlite_store, file)["imported"] == {"compare": 1}
-    assert len(rows_of(sqlite_store).pairs) == 1
-
-
 def test_the_source_is_kept_with_every_judgement(sqlite_store: Store, tmp_path: Path) -> None:
     bring_in(sqlite_store, jsonl(tmp_path / "friends.jsonl", RECORDS["trl"]))
     (judgement,) = sqlite_store.judgements.export()
