@@ -9,49 +9,72 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, NotRequired, TypedDict
 
-from alignment.dataset.reading.feedback import Feedback, Ranks, Skip
-from alignment.dataset.reading.read import Found, read_feedback
+from alignment.dataset.reading.feedback import Feedback, Ranks, Skip, two
+from alignment.dataset.reading.mapping import ColumnMap
+from alignment.dataset.reading.read import Found, Reading, read_feedback
 from feedback_app.domain.judging import Kind
-from feedback_app.exchange.writing import DEMONSTRATION, Origin, write_gold, write_judgements
+from feedback_app.errors import AlignloopError
+from feedback_app.exchange.writing import BEFORE, DEMONSTRATION, Origin, write_gold, write_judgements
 
 if TYPE_CHECKING:
     from feedback_app.store.database import Store
 
+CONTRADICTS = "contradicts the one before: there, the other answer is the better one"
+
+
+class RowLeftOut(AlignloopError):
+    """A row that would be left out, where no row may be."""
+
 
 class Imported(TypedDict):
-    """What an import did: `imported` by kind, `skipped` by reason, and what was noticed, in sentences."""
+    """What an import did: `imported` by kind, `skipped` by reason, and what was noticed, in sentences.
+
+    `first` has the line of the first row that was skipped for each reason; it is there when some row was.
+    """
 
     format: str
     read: int
     imported: dict[str, int]
     skipped: dict[str, int]
     notes: list[str]
+    first: NotRequired[dict[str, int]]
 
 
 class GoldAdded(TypedDict):
-    """What became gold tasks; `skipped` by reason."""
+    """What became gold tasks; otherwise as `Imported`."""
 
     format: str
     read: int
     added: int
     skipped: dict[str, int]
+    notes: list[str]
+    first: NotRequired[dict[str, int]]
 
 
-def bring_in(store: Store, path: Path, format: str = "") -> Imported:
-    """Turn a file's records into judgements. Raises `ReadingProblem` on a file that is none of ours.
+def bring_in(
+    store: Store,
+    path: Path | None,
+    format: str = "",
+    *,
+    mapping: ColumnMap | None = None,
+    text_only: bool = False,
+    strict: bool = False,
+) -> Imported:
+    """Turn a file's records into judgements; None is standard input.
 
-    One record of a tree holds several judgements.
+    One record of a tree holds several judgements. With `strict`, the first row that would be left out raises
+    `RowLeftOut`; groups that were stored before it stay. Raises `ReadingProblem` on a file that is none of ours.
     """
+    reading = read_feedback(path, format=format, mapping=mapping, text_only=text_only)
     imported: Counter[str] = Counter()
-    skipped: Counter[str] = Counter()
+    left_out = _LeftOut(strict)
     ranks = Ranks()
-    reading = read_feedback(path, format=format)
     pieces = _Pieces(reading.rows)
-    for done in write_judgements(store, pieces, Origin(reading.format, path.name)):
+    for done in write_judgements(store, pieces, _origin(reading, path)):
         if done.problem:
-            skipped[done.problem] += 1
+            left_out.count(done.problem, done.place)
             continue
         imported[done.kind] += 1
         if done.kind == Kind.RANK and done.feedback is not None:
@@ -59,27 +82,76 @@ def bring_in(store: Store, path: Path, format: str = "") -> Imported:
     notes = [*reading.notes(), *ranks.notes()]
     if imported[DEMONSTRATION]:
         notes.append("Demonstrations train sft; they make no pairs and no marks, because nobody compared them.")
-    return {
+    result: Imported = {
         "format": reading.format,
         "read": pieces.read,
         "imported": dict(imported),
-        "skipped": dict(skipped),
+        "skipped": dict(left_out.reasons),
         "notes": notes,
     }
+    return result if not left_out.first else {**result, "first": left_out.first}
 
 
-def add_gold(store: Store, path: Path, format: str = "") -> GoldAdded:
+def add_gold(
+    store: Store,
+    path: Path | None,
+    format: str = "",
+    *,
+    mapping: ColumnMap | None = None,
+    text_only: bool = False,
+    strict: bool = False,
+) -> GoldAdded:
     """Turn a file's comparisons into gold tasks: the better answer of each is taken as known. Raises as `bring_in`."""
-    skipped: Counter[str] = Counter()
+    reading = read_feedback(path, format=format, mapping=mapping, text_only=text_only)
+    left_out = _LeftOut(strict)
     added = 0
-    reading = read_feedback(path, format=format)
     pieces = _Pieces(reading.rows)
-    for done in write_gold(store, pieces, Origin(reading.format, path.name)):
+    for done in write_gold(store, _uncontradicted(pieces), _origin(reading, path)):
         if done.problem:
-            skipped[done.problem] += 1
+            left_out.count(done.problem, done.place)
         else:
             added += 1
-    return {"format": reading.format, "read": pieces.read, "added": added, "skipped": dict(skipped)}
+    result: GoldAdded = {
+        "format": reading.format,
+        "read": pieces.read,
+        "added": added,
+        "skipped": dict(left_out.reasons),
+        "notes": reading.notes(),
+    }
+    return result if not left_out.first else {**result, "first": left_out.first}
+
+
+def _origin(reading: Reading, path: Path | None) -> Origin:
+    return Origin(reading.format, path.name if path is not None else "standard input")
+
+
+class _LeftOut:
+    """Rows that were left out, by reason, with the first line of each."""
+
+    def __init__(self, strict: bool) -> None:
+        self.reasons: Counter[str] = Counter()
+        self.first: dict[str, int] = {}
+        self._strict = strict
+
+    def count(self, reason: str, line: int) -> None:
+        """One more. Raises `RowLeftOut` where none may be; what was stored before is no such row."""
+        if self._strict and reason not in BEFORE:
+            raise RowLeftOut(f"Line {line}: {reason}. Mend it, or leave --strict out to go on without such rows.")
+        self.reasons[reason] += 1
+        self.first.setdefault(reason, line)
+
+
+def _uncontradicted(pieces: Iterable[tuple[int, Feedback | Skip]]) -> Iterator[tuple[int, Feedback | Skip]]:
+    """The same pieces; a comparison that says the opposite of an earlier one is none."""
+    better: dict[int, str] = {}
+    for line, piece in pieces:
+        if isinstance(piece, Feedback) and len(piece.answers) == 2 and piece.ranked:
+            texts = two(piece)
+            first = better.setdefault(hash((piece.prompt, frozenset(texts))), texts[0])
+            if first != texts[0] and piece.answers[0].rank != piece.answers[1].rank:
+                yield line, Skip(CONTRADICTS)
+                continue
+        yield line, piece
 
 
 class _Pieces:

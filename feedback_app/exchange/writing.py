@@ -40,6 +40,8 @@ NOT_STORED = {
     Outcome.BEFORE: "imported before",
     Outcome.WITHDRAWN: "given by somebody who has withdrawn their judgements",
 }
+BROUGHT_BEFORE = "brought before"
+BEFORE = (NOT_STORED[Outcome.BEFORE], BROUGHT_BEFORE)  # the reasons that say it is there already
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,6 +275,6 @@ def _gold(store: Store, group: Sequence[Feedback], origin: Origin) -> list[str |
         )
         ready.append((brought, shown.index(better)))
     return [
-        added if isinstance(added, Skip) else GOLD if added else Skip("brought before")
+        added if isinstance(added, Skip) else GOLD if added else Skip(BROUGHT_BEFORE)
         for added in _alone(store.imports.bring_gold, ready)
     ]

@@ -20,12 +20,21 @@ from alignment.dataset.judgement import Message
 Record = dict[str, Any]
 
 MOST_ANSWERS = 16  # what one verdict may rank
+LONGEST_VALUE = 40  # characters of a value that a reason names
 UNKEPT = re.compile("[\x00\ud800-\udfff]")  # what no database keeps
 LONGEST_DEMONSTRATION = 20_000  # characters, as in a correction
 
 
 class Skip(Exception):
-    """A record that cannot become feedback, or feedback that a format cannot carry; says the reason."""
+    """A record that cannot become feedback, or feedback that a format cannot carry.
+
+    `reason` is what it is counted under; `value` is what stood there instead, where that helps. `str` is both.
+    """
+
+    def __init__(self, reason: str, value: object = None) -> None:
+        self.reason = reason
+        self.value = "" if value is None else " ".join(str(value)[:LONGEST_VALUE].split())
+        super().__init__(f"{reason}: {self.value}" if self.value else reason)
 
 
 class Kind(StrEnum):
@@ -145,10 +154,14 @@ def dense(feedback: Feedback) -> Feedback:
 
 
 def whole(value: Any) -> int:
-    """A rank as a number. Raises `Skip`."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or value != int(value) or abs(value) > 1e9:
+    """A rank as a number, also where it is written as a text. Raises `Skip`."""
+    try:
+        number = float("nan") if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        number = float("nan")
+    if not abs(number) <= 1e9 or number != int(number):
         raise Skip("a rank is not a whole number")
-    return int(value)
+    return int(number)
 
 
 class Ranks:

@@ -289,7 +289,7 @@ def test_records_that_say_nothing_are_counted_by_reason(sqlite_store: Store, tmp
         "both answers are the same": 1,
         "empty answer": 1,
         "a key is missing or of another kind": 1,
-        "a message that is not text": 1,
+        "has images": 1,
         "no question before the answer": 1,
         "the two conversations differ before the last answer": 1,
         "a character that no database keeps (NUL or half of a pair)": 2,
