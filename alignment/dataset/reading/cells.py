@@ -73,6 +73,8 @@ def empty(value: object) -> bool:
 
 def filled(value: object) -> bool:
     """Whether a value holds anything: not null, not empty, not the word that a table writes for nothing."""
+    if value is None:
+        return False
     if isinstance(value, str):
         return value.strip() not in ("", "[]", "{}", "null", "None", "nan", "NaN")
     if isinstance(value, float):
@@ -81,4 +83,4 @@ def filled(value: object) -> bool:
         return any(map(filled, value))
     if isinstance(value, Mapping):
         return any(map(filled, value.values()))
-    return value is not None
+    return True

@@ -152,15 +152,20 @@ def _turns(value: Sequence[Any], ways: Ways) -> list[Turn]:
         if not isinstance(entry, Mapping):
             raise Skip("a message that is not an object")
         who = _role(entry)
+        said = entry.get("content")
+        if len(entry) == 2 and isinstance(said, str) and who not in (_TOOL, CALL):  # as nearly all messages are
+            found += [*_in_order(results), Turn(Message(who, said))]
+            results = []
+            continue
         learned = all(entry.get(key) is None or _number(entry[key]) != 0 for key in _WEIGHTS)
         content = next((entry[key] for key in CONTENT_KEYS[:3] if entry.get(key) is not None), None)
         calls, content = _calls(entry, who, content)
         who = _ASSISTANT if who == CALL else who
-        if who == _ASSISTANT and any(filled(entry.get(key)) for key in _THOUGHT_KEYS):
+        if who == _ASSISTANT and any(filled(entry[key]) for key in _THOUGHT_KEYS if key in entry):
             ways.notice(THOUGHTS_LEFT_OUT)
         if content is None and not calls and filled(entry.get("refusal")):
             raise Skip("an answer that is a refusal (its content is empty)")
-        if any(filled(entry.get(key)) for key in MEDIA_COLUMNS):
+        if any(filled(entry[key]) for key in MEDIA_COLUMNS if key in entry):
             _picture(ways)
         told = _results(content) if who == _USER else []
         if told:
