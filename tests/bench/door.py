@@ -104,7 +104,7 @@ def prepare(database: str) -> str:
 
 @contextlib.asynccontextmanager
 async def door_over(
-    vllm_url: str, database: str, port: int = 0, key: str | None = None, tool_parser: str = ""
+    vllm_url: str, database: str, port: int = 0, key: str | None = None
 ) -> AsyncIterator[DoorUnderTest]:
     """The door over a vLLM, served in this process on loopback. Without a key the database is made first."""
     import uvicorn
@@ -121,8 +121,7 @@ async def door_over(
     store, inflight = open_store(database), InFlight()
     async with VllmClient(vllm_url, timeout_s=120) as vllm:
         app = FastAPI()
-        settings = Settings(tool_parser=tool_parser)
-        app.include_router(build_door(store=store, vllm=vllm, settings=settings, inflight=inflight))
+        app.include_router(build_door(store=store, vllm=vllm, settings=Settings(), inflight=inflight))
         server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="error", lifespan="off"))
         task = asyncio.create_task(server.serve())
         await until(lambda: server.started)

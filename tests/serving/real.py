@@ -43,7 +43,6 @@ def real_vllm(
     max_loras: int = 4,
     served_names: Sequence[str] = ("base",),
     extra_args: Sequence[str] = (),
-    tool_parser: str = "",
 ) -> Iterator[RealVllm]:
     """Start vLLM on `model`, wait until it is ready, and end it within 10 s when the block is left."""
     port = port or free_port()
@@ -56,7 +55,6 @@ def real_vllm(
             max_loras=max_loras,
             served_names=served_names,
             extra_args=extra_args,
-            tool_parser=tool_parser,
         ),
         environment(os.environ, kv_gib=1, model=str(model)),
         folder / "vllm.log",
