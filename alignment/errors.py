@@ -40,3 +40,6 @@ class SnapshotProblem(AlignmentError):
 
 class ReadingProblem(AlignmentError):
     """A file of feedback cannot be read by any format, or not by the one that was named."""
+
+    exit_code = 2
+    http_status = 400

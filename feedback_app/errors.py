@@ -21,7 +21,7 @@
     │   ├── StageError            a stage cannot run, or ended without an artifact
     │   ├── ArtifactProblem       a folder is not a complete, unchanged artifact
     │   ├── SnapshotProblem       a dataset folder is missing, changed or not readable
-    │   └── ReadingProblem        a file of feedback is in no format that can be read
+    │   └── ReadingProblem        a file of feedback is in no format that can be read    exit 2, HTTP 400
     └── ServingError (serving.errors)                                                  HTTP 503
         ├── VllmError             vLLM answered with an error; `status` is its HTTP status
         ├── VllmUnreachable       nothing answered at vLLM's address

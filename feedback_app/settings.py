@@ -87,6 +87,12 @@ class Settings(Home):
     vllm_port: int = Field(8161, ge=1, le=65535, description="loopback port of our own vLLM")
     vllm_args: str = Field("", description="further arguments for vLLM, as on a command line")
     vllm_url: str = Field("", description="a vLLM that runs elsewhere, for instance http://10.0.0.5:8000")
+    tool_parser: str = Field(
+        "",
+        pattern=r"^[A-Za-z0-9_.-]*$",
+        description="vLLM's parser of the model's tool calls, for instance hermes: with one, requests with tools are "
+        "answered. A vLLM that runs elsewhere must have been started with it; none by default",
+    )
     vllm_adapters: str = Field("", description="the folder under which that vLLM sees ALIGNLOOP_HOME/versions")
     vllm_kv_gib: int = Field(1, ge=1, description="KV cache of our own vLLM on CPU, GiB")
     max_lora_rank: int = Field(16, description="largest adapter rank vLLM makes room for")

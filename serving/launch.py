@@ -47,12 +47,14 @@ def command(
     extra_args: Sequence[str] = (),
     max_model_len: int | None = None,
     served_names: Sequence[str] = ("base",),
+    tool_parser: str = "",
     gpu: bool | None = None,
 ) -> list[str]:
     """The command line of a vLLM on loopback that serves `model` under `served_names` and takes adapters.
 
     It answers to each of these names; its replies carry the first.
-    `max_model_len` is in tokens (None: the model's own), `gpu` overrides what `gpu_build` finds out.
+    `max_model_len` is in tokens (None: the model's own), `gpu` overrides what `gpu_build` finds out. With a
+    `tool_parser`, one of vLLM's own names, it takes tools and reads the model's calls of them.
     `extra_args` come last, so that they win. Raises `LaunchProblem` when vLLM is not installed.
     """
     gpu = gpu_build() if gpu is None else gpu
@@ -67,6 +69,8 @@ def command(
         # It would name vLLM's version to every client, and sit on another event when token counts are asked for.
         *("--fingerprint-mode", "none"),
     ]
+    if tool_parser:
+        arguments += ["--enable-auto-tool-choice", "--tool-call-parser", tool_parser]
     if max_model_len is not None:
         arguments += ["--max-model-len", str(max_model_len)]
     if gpu:

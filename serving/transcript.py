@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,15 +19,25 @@ DONE = b"data: [DONE]\n\n"
 
 
 @dataclass(frozen=True, slots=True)
+class ToolCall:
+    """One call of a tool by the model; `arguments` are the text that it wrote, JSON as a rule."""
+
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
 class Choice:
     """One answer: its text, and vLLM's reason for ending (None when it had not ended).
 
     `stop_string` is the string that the client named and that cut the answer, None where the model ended it.
+    `calls` are what the model called in place of, or beside, saying something.
     """
 
     text: str
     finish_reason: str | None
     stop_string: str | None = None
+    calls: tuple[ToolCall, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +88,7 @@ class Transcript:
         texts: dict[int, list[str]] = {}
         reasons: dict[int, str] = {}
         cut: dict[int, str | None] = {}
+        calls: dict[int, dict[int, list[str]]] = {}
         usage: Mapping[str, Any] = {}
         pieces = 0
         for event in SseLines().feed(b"".join(self._events)):
@@ -87,11 +98,15 @@ class Transcript:
                 text = delta.get("content") or ""
                 pieces += bool(text)
                 texts.setdefault(index, []).append(text)
+                _add_calls(calls.setdefault(index, {}), delta.get("tool_calls") or ())
                 if choice.get("finish_reason"):
                     reasons[index] = str(choice["finish_reason"])
                     cut[index] = _stop_string(choice)
         return Said(
-            tuple(Choice("".join(texts[index]), reasons.get(index), cut.get(index)) for index in sorted(texts)),
+            tuple(
+                Choice("".join(texts[index]), reasons.get(index), cut.get(index), _whole(calls[index]))
+                for index in sorted(texts)
+            ),
             int(usage.get("prompt_tokens") or 0),
             int(usage.get("completion_tokens") or pieces),
         )
@@ -104,12 +119,36 @@ def read_reply(raw: bytes) -> Said:
     try:
         choices = sorted(reply["choices"], key=lambda choice: int(choice.get("index") or 0))
         found = tuple(
-            Choice(choice["message"].get("content") or "", choice.get("finish_reason"), _stop_string(choice))
+            Choice(
+                choice["message"].get("content") or "",
+                choice.get("finish_reason"),
+                _stop_string(choice),
+                _calls(choice["message"].get("tool_calls") or ()),
+            )
             for choice in choices
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError("not a chat completion") from error
     return Said(found, int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0))
+
+
+def _calls(calls: Sequence[Mapping[str, Any]]) -> tuple[ToolCall, ...]:
+    pieces: dict[int, list[str]] = {}
+    _add_calls(pieces, [{**call, "index": place} for place, call in enumerate(calls)])
+    return _whole(pieces)
+
+
+def _add_calls(pieces: dict[int, list[str]], calls: Iterable[Mapping[str, Any]]) -> None:
+    """Add what these events say of calls, by their places: the name first, then pieces of the arguments."""
+    for call in calls:
+        function = call.get("function") or {}
+        piece = pieces.setdefault(int(call.get("index") or 0), [""])
+        piece[0] = piece[0] or function.get("name") or ""
+        piece.append(function.get("arguments") or "")
+
+
+def _whole(pieces: Mapping[int, Sequence[str]]) -> tuple[ToolCall, ...]:
+    return tuple(ToolCall(pieces[place][0], "".join(pieces[place][1:])) for place in sorted(pieces))
 
 
 def _stop_string(choice: Mapping[str, Any]) -> str | None:

@@ -19,12 +19,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from feedback_app.api.calls import OwnCalls
 from feedback_app.api.document import OwnDocument
-from feedback_app.api.door import build_door
 from feedback_app.api.feedback import build_feedback
 from feedback_app.api.guard import Guard
 from feedback_app.api.health import build_health
 from feedback_app.api.limits import Limits, bounds, refusal
 from feedback_app.api.lineage import build_lineage
+from feedback_app.api.not_offered import build_not_offered
+from feedback_app.api.openai_routes import build_door
 from feedback_app.api.plain import starting_page
 from feedback_app.api.proxies import Proxies
 from feedback_app.api.signin import build_signin
@@ -134,6 +135,7 @@ def build_app(parts: Parts) -> FastAPI:
             admission=parts.answers.admission,
         ),
         build_feedback(store=parts.store, kept=parts.settings.kept_signals),
+        build_not_offered(parts.store),  # after all that is, below /v1
         build_signin(parts),
         build_lineage(parts),
         build_look(),

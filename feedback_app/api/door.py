@@ -35,7 +35,7 @@ from feedback_app.api.keys import person_of_request
 from feedback_app.api.leaving import unless_left
 from feedback_app.api.openai_errors import OpenAIRoute, error_body
 from feedback_app.collect.admission import Admission, Claim, Load
-from feedback_app.collect.door import record_door
+from feedback_app.collect.door import record_door, with_calls
 from feedback_app.collect.generate import POLICY, Served, not_loaded, sentence, served, writes_turns
 from feedback_app.collect.reserving import Reserving
 from feedback_app.collect.text import clean
@@ -90,7 +90,7 @@ class Door:
         def look() -> tuple[Person, Served, list[Any]]:
             return person_of_request(self.store, authorization), served(self.store), self.store.versions.listing()
 
-        person, policy, versions = await self._look(look)
+        person, policy, versions = await self.look(look)
         cards = [_card(POLICY, policy.version.created_at, policy.version.name)]
         if Role(person.role).reaches(Role.OPERATOR):
             try:
@@ -109,7 +109,7 @@ class Door:
         that makes it try again.
         """
         came = self.admission.clock()
-        person, asked, target, load = await self._look(self._admit, authorization, body)
+        person, asked, target, load = await self.look(self._admit, authorization, body)
         answer = DoorAnswer(self, person, asked, target)
         async with AsyncExitStack() as opening:
             opening.enter_context(self.inflight.request(target.version.name))
@@ -117,7 +117,7 @@ class Door:
             waited = not claim.running
             await answer.turn(claim)
             if waited:  # whose key was ended meanwhile is not answered any more
-                await self._look(person_of_request, self.store, authorization)
+                await self.look(person_of_request, self.store, authorization)
             try:
                 promised = self.reserving.begin(person, answer.ticket_id)
                 if not asked.body.get("stream"):
@@ -125,7 +125,7 @@ class Door:
                 call = self.vllm.raw("POST", COMPLETIONS, answer.request(), timeout_s=claim.left_s)
                 reply = await opening.enter_async_context(call)
                 if reply.status != 200:
-                    return await _refusal(reply, target.version, asked.body["model"] == POLICY)
+                    return await refusal(reply, target.version, asked.body["model"] == POLICY)
                 await promised  # meanwhile the prompt is read
                 if not asked.body.get("stream"):
                     return await answer.whole(reply)
@@ -147,10 +147,9 @@ class Door:
         # The key comes first, so that a stranger learns nothing about requests.
         person = person_of_request(self.store, authorization)
         operator = Role(person.role).reaches(Role.OPERATOR)
-        asked = read_fields(read_request(body), operator=operator)
+        asked = read_fields(read_request(body), operator=operator, tools=bool(self.settings.tool_parser))
         model = clean(asked.body["model"])
-        if model != POLICY and not operator:
-            raise NotAllowed(f"Only an operator may ask for {model} by name. Ask for the model {POLICY}.")
+        check_named(model, operator)
         window = window_of(self.settings, self.facts)
         within, load = measured(asked.body, window, longest_token_of(self.facts), len(body))
         try:
@@ -159,7 +158,7 @@ class Door:
         except UsageError as error:
             raise NotFound(str(error)) from error
 
-    async def _look(self, look: Callable[..., T], *arguments: object) -> T:
+    async def look(self, look: Callable[..., T], *arguments: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._looking, look, *arguments)
 
 
@@ -207,7 +206,7 @@ class DoorAnswer:
             raise Unavailable("vLLM did not answer with a chat completion. Look at its log.") from error
         if not await self._record(lambda: said, None, FinishReason.FAILED):
             raise Unavailable(NOT_STORED)
-        return Response(self._names(raw), 200, self.headers(), reply.content_type)
+        return Response(shown_names(raw, self.target), 200, self.headers(), reply.content_type)
 
     async def pieces(self, reply: RawReply) -> AsyncGenerator[bytes]:
         """A streamed answer: vLLM's bytes as they come. Recorded however it ends, once anything was said."""
@@ -224,29 +223,18 @@ class DoorAnswer:
                     recorded = True
                     self._said_all()
                     if not await self._record(transcript.said, transcript.first_s, FinishReason.FAILED):
-                        passing = passing.removesuffix(DONE) + _error_event(NOT_STORED)
+                        passing = passing.removesuffix(DONE) + error_event(NOT_STORED)
                 if passing:
-                    yield self._names(passing)
+                    yield shown_names(passing, self.target)
             if rest := transcript.rest():
                 yield rest
             ending = FinishReason.FAILED
         except ServingError as error:
             ending = FinishReason.FAILED
-            yield _error_event(str(sentence(error, self.target.version)))
+            yield error_event(str(sentence(error, self.target.version)))
         finally:
             if not recorded:
                 await self._record(transcript.said, transcript.first_s, ending)
-
-    def _names(self, data: bytes) -> bytes:
-        """The reply as it came, but with the version's own name for the one that vLLM knows it by.
-
-        Quotes inside an answer are escaped in JSON, so an answer cannot look like this. Of whole events only, so that
-        the name is never cut.
-        """
-        served, shown = (json.dumps(name).encode() for name in (self.target.model, self.target.version.name))
-        for colon in (b'"model":', b'"model": '):
-            data = data.replace(colon + served, colon + shown)
-        return data
 
     def _said_all(self) -> None:
         if self.claim:
@@ -280,7 +268,10 @@ class DoorAnswer:
             door.store.reservations.withdraw(self.ticket_id)  # there is nothing to judge
             return
         choices = [
-            (choice.text, self._completion(choice, said, len(said.choices), first_token_s, seconds, ending))
+            (
+                with_calls(choice.text, [(call.name, call.arguments) for call in choice.calls]),
+                self._completion(choice, said, len(said.choices), first_token_s, seconds, ending),
+            )
             for choice in said.choices
         ]
         record_door(
@@ -359,17 +350,14 @@ def read_request(body: bytes) -> dict[str, Any]:
     return asked
 
 
-def build_door(
-    *,
-    store: Store,
-    vllm: VllmClient,
-    settings: Settings,
-    facts: ModelFacts | None = None,
-    inflight: InFlight | None = None,
-    admission: Admission | None = None,
-) -> APIRouter:
-    """The door's routes, to be included in the app at its root."""
-    door = Door(store, vllm, settings, facts, inflight or InFlight(), admission or Admission())
+def check_named(model: str, operator: bool) -> None:
+    """Raise `NotAllowed` where somebody else than an operator asks for a version by its name."""
+    if model != POLICY and not operator:
+        raise NotAllowed(f"Only an operator may ask for {model} by name. Ask for the model {POLICY}.")
+
+
+def build_chat(door: Door) -> APIRouter:
+    """The routes of models and of chat."""
     router = APIRouter(route_class=OpenAIRoute)
 
     @router.get("/v1/models")
@@ -392,7 +380,20 @@ def build_door(
     return router
 
 
-def _error_event(sentence: str) -> bytes:
+def shown_names(data: bytes, target: Served) -> bytes:
+    """A reply as it came, but with the version's own name for the one that vLLM knows it by.
+
+    Quotes inside an answer are escaped in JSON, so an answer cannot look like this. Of whole events only, so that
+    the name is never cut.
+    """
+    served, shown = (json.dumps(name).encode() for name in (target.model, target.version.name))
+    for colon in (b'"model":', b'"model": '):
+        data = data.replace(colon + served, colon + shown)
+    return data
+
+
+def error_event(sentence: str) -> bytes:
+    """What ends a stream that could not go on."""
     return f"data: {json.dumps(error_body(503, sentence))}\n\n".encode()
 
 
@@ -400,7 +401,7 @@ def _card(name: str, created_at: float, version: str) -> dict[str, Any]:
     return {"id": name, "object": "model", "created": int(created_at), "owned_by": "alignloop", "root": version}
 
 
-async def _refusal(reply: RawReply, version: Version, by_alias: bool) -> Response:
+async def refusal(reply: RawReply, version: Version, by_alias: bool) -> Response:
     """vLLM's own refusal; of a version that it has not loaded (again) yet, one that makes clients try again."""
     raw = b"".join([chunk async for chunk in reply.chunks])
     if reply.status == 404 and (by_alias or version.form == VersionForm.FULL):

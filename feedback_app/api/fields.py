@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -60,6 +60,7 @@ class Field:
     plain: Callable[[Any], bool] = lambda value: False
     kept: bool = False  # stored with the answer, as one of its sampling settings
     instead: str = "Leave it out."
+    parsed: bool = False  # only where vLLM can read the model's calls of tools
 
 
 def _is(*values: Any) -> Callable[[Any], bool]:
@@ -123,13 +124,13 @@ FIELDS: Mapping[str, Field] = {
     "logit_bias": _forcing(Type.OBJECT),
     "allowed_token_ids": _forcing(Type.LIST),
     "bad_words": _forcing(Type.LIST),
-    "tool_choice": _forcing(Type.CHOICE, _is("auto", "none")),
+    "tool_choice": replace(_forcing(Type.CHOICE, _is("auto", "none")), parsed=True),
     "continue_final_message": Field(Way.PASSED, Type.BOOL, Excluded.PREFILLED, _is(False)),
     "add_generation_prompt": Field(Way.PASSED, Type.BOOL, Excluded.PREFILLED, _is(True)),
     "echo": Field(Way.PASSED, Type.BOOL, Excluded.PREFILLED, _is(False)),
     "skip_special_tokens": Field(Way.PASSED, Type.BOOL, Excluded.FORCED, _is(True)),
     # What the model reads and the record does not hold.
-    "tools": _hidden(Type.TOOLS),
+    "tools": replace(_hidden(Type.TOOLS), parsed=True),
     "documents": _hidden(Type.LIST),
     "chat_template_kwargs": _hidden(Type.OBJECT),
     "add_special_tokens": Field(Way.PASSED, Type.BOOL, Excluded.HIDDEN_PROMPT, _is(False)),
@@ -173,6 +174,10 @@ FIELDS: Mapping[str, Field] = {
     "use_beam_search": Field(Way.REFUSED, plain=_is(False), instead="Answers are sampled."),
     "vllm_xargs": _REFUSED,
 }
+NO_PARSER = (
+    "{0} is not offered here, because no parser of this model's tool calls is named: whoever runs this sets "
+    "ALIGNLOOP_TOOL_PARSER to vLLM's name of it; without one, leave {0} out."
+)
 STREAM_OPTIONS = ("include_usage", "continuous_usage_stats")
 
 
@@ -190,12 +195,12 @@ class Asked:
     because: tuple[str, ...] = ()
 
 
-def read_fields(asked: Mapping[str, Any], *, operator: bool) -> Asked:
-    """A request without what it may not say. A field that is null says nothing.
+def read_fields(asked: Mapping[str, Any], *, operator: bool, tools: bool = True) -> Asked:
+    """A request without what it may not say. A field that is null says nothing. `tools`: vLLM reads calls of them.
 
     Raises `UsageError` and, for what is operators' only, `NotAllowed`; each names the field.
     """
-    _finite(asked)
+    check_finite(asked)
     messages, found = read_messages(asked.get("messages"))
     body: dict[str, Any] = {}
     for name, value in asked.items():
@@ -203,8 +208,8 @@ def read_fields(asked: Mapping[str, Any], *, operator: bool) -> Asked:
         if value is None:
             continue
         if field is None:
-            raise UsageError(f"{_short(name)} is not a field that is taken here. Leave it out.")
-        if not _fits(value, field.type):
+            raise UsageError(f"{short(name)} is not a field that is taken here. Leave it out.")
+        if not fits(value, field.type):
             raise UsageError(f"{name} must be {field.type.value}.")
         if field.way is Way.DROPPED:
             continue
@@ -213,6 +218,8 @@ def read_fields(asked: Mapping[str, Any], *, operator: bool) -> Asked:
             if plain:
                 continue
             raise UsageError(f"{name} is not offered here. {field.instead}")
+        if field.parsed and not plain and not tools:
+            raise UsageError(NO_PARSER.format(name))
         if field.way is Way.OPERATORS and not plain and not operator:
             raise NotAllowed(f"Only an operator may send {name}. Leave it out.")
         if field.excluded is not None and not plain:
@@ -229,7 +236,8 @@ def read_fields(asked: Mapping[str, Any], *, operator: bool) -> Asked:
     return Asked(body, kept, gravest, tuple(found))
 
 
-def _fits(value: Any, type: Type) -> bool:
+def fits(value: Any, type: Type) -> bool:
+    """Whether a value is of this type."""
     whole = isinstance(value, int) and not isinstance(value, bool)
     match type:
         case Type.BOOL:
@@ -259,7 +267,7 @@ def _is_tool(value: Any) -> bool:
     return isinstance(function, dict) and isinstance(function.get("name"), str)
 
 
-def _finite(value: Any) -> None:
+def check_finite(value: Any) -> None:
     """Raise `UsageError` on a number that JSON does not have, as 1e999. How deep it may be nested: `json_body`."""
     waiting = [value]
     while waiting:
@@ -272,5 +280,6 @@ def _finite(value: Any) -> None:
             raise UsageError("The request holds a number that is too large. Send a finite one.")
 
 
-def _short(name: str) -> str:
+def short(name: str) -> str:
+    """A field's name as a sentence can hold it."""
     return name if len(name) <= 60 else f"{name[:60]}…"

@@ -73,7 +73,7 @@ def bounds(settings: Settings, uploads: Mapping[str, int]) -> tuple[Bound, ...]:
         for page, largest in uploads.items()
     ]
     return (
-        Bound(re.compile(r"/v1/chat/completions"), settings.door_body_kib * KIB),
+        Bound(re.compile(r"/v1/(chat/)?completions"), settings.door_body_kib * KIB),
         Bound(re.compile(r"/v1/feedback"), settings.feedback_body_kib * KIB),
         Bound(re.compile(r"/(sign-in|sign-out|account(/.*)?)"), STRANGERS),
         Bound(re.compile(r"(/\w+)?/gradio_api/(component_server|queue/join)/?"), PAGES),

@@ -1,11 +1,12 @@
 """What the HTTP door keeps of a completion that passed through it.
 
-The door passes bytes through unchanged; this stores what they said, so that the client can send a verdict
-on it. An answer whose words the request could decide is stored and is no candidate of anything. Synchronous.
+The door passes bytes through unchanged; this stores what they said, calls of tools too, so that the client can send
+a verdict on it. An answer whose words the request could decide is stored and is no candidate of anything. Synchronous.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -33,8 +34,7 @@ def record_door(
     `sent` are filled in, and `excluded` where the history is not what our models said (`store.conversations`).
     """
     turns = [
-        {"role": _clean(message.get("role") or Speaker.USER), "content": _clean(message.get("content"))}
-        for message in messages
+        {"role": _clean(message.get("role") or Speaker.USER), "content": _clean(_said(message))} for message in messages
     ]
     for _, completion in choices:
         completion.sampling = _clean(completion.sampling)
@@ -55,6 +55,25 @@ def record_door(
     )
     store.conversations.door_record(person.id, turns, clean(text), completion, others=others, task=task, ticket=ticket)
     return ticket.id
+
+
+def with_calls(text: str, calls: Sequence[tuple[str, str]]) -> str:
+    """An assistant's message with its calls of tools, each a name and arguments, as one text.
+
+    The form is that of imported conversations: `{"content": …, "tool_calls": [{"name", "arguments"}]}`.
+    """
+    if not calls:
+        return text
+    listed = [{"name": name, "arguments": arguments} for name, arguments in calls]
+    return json.dumps({**({"content": text} if text else {}), "tool_calls": listed}, ensure_ascii=False)
+
+
+def _said(message: Mapping[str, Any]) -> Any:
+    calls = message.get("tool_calls")
+    if not calls:
+        return message.get("content")
+    functions = [call["function"] for call in calls]
+    return with_calls(message.get("content") or "", [(each["name"], each["arguments"]) for each in functions])
 
 
 def _clean(content: Any) -> Any:

@@ -85,7 +85,7 @@ def judge(
     """
     ticket, task = _own_ticket(store, person, ticket_id)
     require(person, Role.CHATTER if task.kind == Kind.LIKE else Role.ANNOTATOR)
-    content = fitting(read_verdict(verdict), task).stored()
+    content = fitting(read_verdict(verdict), task.kind, task.candidates).stored()
     now = store.now()
     if now >= ticket.expires_at:
         live = store.judgements.live(ticket.id)
@@ -109,25 +109,26 @@ def undo(store: Store, person: Person, judgement_id: str) -> Judged:
     return Judged(undone.id, row.ticket_id)
 
 
-def fitting(verdict: Verdict, task: Task) -> Verdict:
-    """The verdict as it is kept: checked against the task, ranks counted 1, 2, 3 without gaps, no reason twice.
+def fitting(verdict: Verdict, kind: str, shown: Sequence[str]) -> Verdict:
+    """The verdict as it is kept: checked against its task's kind and candidates, ranks counted 1, 2, 3 without gaps,
+    no reason twice.
 
-    Raises `UsageError` on other candidates than the task's and on a verdict that says nothing.
+    Raises `UsageError` on other candidates than those and on a verdict that says nothing.
     """
-    candidates = set(task.candidates)
+    candidates = set(shown)
     if not {*verdict.marks, *verdict.ranks, *verdict.corrections} <= candidates:
         raise UsageError("The verdict names an answer that this ticket does not show. Reload the page.")
     if verdict.cannot_judge:
         if verdict.marks or verdict.ranks or verdict.strength:
             raise UsageError("A verdict that cannot judge has no marks, ranks or strength.")
-    elif task.kind == Kind.LIKE:
+    elif kind == Kind.LIKE:
         if verdict.ranks or verdict.strength:
             raise UsageError("One answer cannot be ranked: mark it good or bad, or correct it.")
         if not verdict.marks and not verdict.corrections:
             raise UsageError("This verdict says nothing: mark the answer good or bad, or correct it.")
     else:
         both_bad = set(verdict.marks) == candidates and set(verdict.marks.values()) == {Mark.BAD}
-        if set(verdict.ranks) != candidates and not (task.kind == Kind.COMPARE and not verdict.ranks and both_bad):
+        if set(verdict.ranks) != candidates and not (kind == Kind.COMPARE and not verdict.ranks and both_bad):
             raise UsageError("Rank every answer of the ticket, or say that you cannot judge.")
         if verdict.strength and len(set(verdict.ranks.values())) < 2:
             raise UsageError("A tie has no strength.")

@@ -14,8 +14,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TextIO, TypedDict
 
+from alignment.dataset.reading.feedback import Answer, demonstration, mark, pair
 from alignment.dataset.reading.formats import FORMATS, Feedback, Kind, Record, llama_factory
-from alignment.dataset.reading.formats.feedback import Answer, demonstration, mark, pair
 from alignment.dataset.reading.formats.table import COLUMNS
 from alignment.records import PersonalRecord
 from feedback_app.domain.judging import Kind as TaskKind

@@ -61,6 +61,13 @@ class Output:
         else:
             print(sentence, file=sys.stderr)
 
+    def failed(self, sentence: str, result: Mapping[str, Any]) -> None:
+        """A command that did nothing of what it should: the sentence, and with `--json` beside it what it found."""
+        if self.as_json:
+            self._write({"error": sentence, **result})
+        else:
+            print(sentence, file=sys.stderr)
+
     def _write(self, result: Mapping[str, Any]) -> None:
         stream = self._stream or sys.stdout
         stream.write(json.dumps(result, ensure_ascii=False, default=str) + "\n")

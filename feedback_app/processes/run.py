@@ -95,6 +95,7 @@ def serve_vllm(settings: Settings, store: Store, facts: ModelFacts) -> Stopped:
             max_lora_rank=settings.max_lora_rank,
             max_loras=settings.max_loras,
             extra_args=extra,
+            tool_parser=settings.tool_parser,
             max_model_len=min(settings.context_tokens, facts.max_len),
             # Replies carry the first name: the version's own, which after a change of model is `base-2`.
             served_names=tuple(dict.fromkeys((version.name, BASE_MODEL_NAME, version.served_name))),

@@ -24,6 +24,8 @@ from feedback_app.store.reviews import offer_corrections
 from feedback_app.store.tables import Completion, JudgementRow, Person, Task, Ticket
 from feedback_app.store.tasks import candidates_of
 
+_canonical = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode
+
 
 class Judgements:
     """Queries about verdicts. What a verdict may say is `collect.judge`'s business."""
@@ -205,8 +207,7 @@ class Judgements:
 
 def verdict_hash(verdict: StoredVerdict) -> str:
     """SHA-256 of the verdict as JSON with sorted keys: equal verdicts have equal hashes."""
-    text = json.dumps(verdict, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(_canonical(verdict).encode()).hexdigest()
 
 
 def outcome_for(challenger: str, verdict: StoredVerdict, versions: Mapping[str, str]) -> Outcome:

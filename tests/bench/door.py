@@ -110,7 +110,7 @@ async def door_over(
     import uvicorn
     from fastapi import FastAPI
 
-    from feedback_app.api.door import build_door
+    from feedback_app.api.openai_routes import build_door
     from feedback_app.settings import Settings
     from feedback_app.store.database import open_store
     from serving.client import VllmClient

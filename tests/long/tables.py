@@ -285,6 +285,23 @@ def ppo(lines: Lines) -> str:
     return table(["", "runs", "ours", "TRL 1.12.0", "ratio or difference"], rows)
 
 
+def imports(lines: Lines) -> str:
+    """One row a kind of database and of file, of the last measurement."""
+    names = {"sqlite": "SQLite", "postgres": "PostgreSQL", "jsonl": "JSON lines", "csv": "CSV", "parquet": "parquet"}
+    rows = [
+        [
+            names[run["database"]],
+            names[run["container"]],
+            f"{run['rows_per_s']:,}",
+            f"{run['rows_per_cpu_s']:,}",
+            f"{run['bare_per_s']:,}",
+            f"{run['ratio']:.2f} ({run['ratio_min']:.2f} to {run['ratio_max']:.2f})",
+        ]
+        for run in lines[-1]["runs"]
+    ]
+    return table(["database", "file", "rows a second", "a processor second", "bare, a second", "ratio"], rows)
+
+
 TABLES: Mapping[str, tuple[str, Callable[[Lines], str]]] = {
     "methods": ("methods.jsonl", methods),
     "noise": ("noise.jsonl", noise),
@@ -295,6 +312,7 @@ TABLES: Mapping[str, tuple[str, Callable[[Lines], str]]] = {
     "poison": ("poison.jsonl", poison),
     "labels": ("labels.jsonl", labels),
     "ppo": ("ppo-against-trl.jsonl", ppo),
+    "imports": ("imports.jsonl", imports),
 }
 
 

@@ -27,6 +27,7 @@ class FakeVllm:
     `delay_s` is slept before every streamed word; `hold` (when set to an Event) stops streams after the first
     word until it is set; `broken` makes streams break off after the first word; `window` is in words; `logprobs` are
     those of completions' tokens, minus the token's id where nothing is said; `bases` are the names of the model itself;
+    Asked with tools, it calls the first of them with its last message, where `calls` is set.
     `aborted` is set once a client has left a stream before its end.
     """
 
@@ -43,6 +44,7 @@ class FakeVllm:
         self.broken = False
         self.window = 512
         self.healthy = True
+        self.calls = False
         self.url = ""
 
     def app(self) -> web.Application:
@@ -116,6 +118,11 @@ class FakeVllm:
                 words, reason, stopped = " ".join(words).split(stop)[0].split(), "stop", stop
         usage = {"prompt_tokens": _count(body["messages"]), "completion_tokens": len(words) * n}
         usage["total_tokens"] = sum(usage.values())
+        call = None
+        if self.calls and body.get("tools"):
+            arguments = json.dumps({"text": body["messages"][-1]["content"]})
+            call = {"name": body["tools"][0]["function"]["name"], "arguments": arguments}
+            words, reason = [], "tool_calls"
         head = {"id": "chatcmpl-1", "created": int(time.time()), "model": body["model"]}
         if body["model"] in self.bases:
             head["model"] = self.bases[0]  # vLLM answers under the first name it was given
@@ -123,7 +130,11 @@ class FakeVllm:
             choices = [
                 {
                     "index": i,
-                    "message": {"role": "assistant", "content": " ".join(words) + _mark(i)},
+                    "message": {
+                        "role": "assistant",
+                        "content": None if call else " ".join(words) + _mark(i),
+                        "tool_calls": [{"id": f"call-{i}", "type": "function", "function": call}] if call else [],
+                    },
                     "finish_reason": reason,
                     "stop_reason": stopped,
                 }
@@ -138,7 +149,7 @@ class FakeVllm:
         await response.prepare(request)
         sent = b""
         try:
-            async for event in self.events(words, n, reason, stopped):
+            async for event in self.events(words, n, reason, stopped, call):
                 chunk = {**head, "object": "chat.completion.chunk", **event}
                 sent += (data := f"data: {json.dumps(chunk)}\n\n".encode())
                 await response.write(data)
@@ -159,17 +170,46 @@ class FakeVllm:
             self.served.append(sent)
         return response
 
-    async def _complete(self, request: web.Request) -> web.Response:
+    async def _complete(self, request: web.Request) -> web.StreamResponse:
         self.requests.append(await request.read())
         body = json.loads(self.requests[-1])
+        if body["model"] not in (*self.bases, *self.adapters):
+            return _error(404, f"The model `{body['model']}` does not exist.")
+        if "logprob_token_ids" not in body and not body.get("logprobs"):
+            return await self._go_on(request, body)
         tokens = body.get("logprob_token_ids") or range(body["logprobs"])
         # The sampled token comes first, whatever was asked for; what is no number is null.
         tops = {f"token_id:{token}": self.logprobs.get(token, -float(token)) for token in (99, *tokens)}
         return web.json_response({"choices": [{"text": "a", "logprobs": {"top_logprobs": [tops]}}]})
 
-    async def events(self, words: list[str], n: int, reason: str, stopped: str | None) -> AsyncIterator[dict[str, Any]]:
+    async def _go_on(self, request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
+        prompts = [body["prompt"]] if isinstance(body["prompt"], str) else body["prompt"]
+        head = {"id": "cmpl-1", "object": "text_completion", "created": int(time.time()), "model": body["model"]}
+        choices = [
+            {"index": i, "text": f" {prompt.split()[-1]} goes on", "finish_reason": "length", "logprobs": None}
+            for i, prompt in enumerate(prompts)
+        ]
+        await asyncio.sleep(self.delay_s)
+        if not body.get("stream"):
+            return web.json_response({**head, "choices": choices})
+        response = web.StreamResponse(headers={"content-type": "text/event-stream; charset=utf-8"})
+        await response.prepare(request)
+        for choice in choices:
+            await response.write(f"data: {json.dumps({**head, 'choices': [choice]})}\n\n".encode())
+        await response.write(b"data: [DONE]\n\n")
+        return response
+
+    async def events(
+        self, words: list[str], n: int, reason: str, stopped: str | None, call: dict[str, str] | None = None
+    ) -> AsyncIterator[dict[str, Any]]:
         for i in range(n):
             yield _choice(i, {"role": "assistant", "content": ""}, None)
+        if call:  # the name first, then its arguments in pieces, as vLLM streams them
+            half = len(call["arguments"]) // 2
+            about = {"index": 0, "id": "call-0", "type": "function", "function": {"name": call["name"]}}
+            yield _choice(0, {"tool_calls": [about]}, None)
+            for piece in (call["arguments"][:half], call["arguments"][half:]):
+                yield _choice(0, {"tool_calls": [{"index": 0, "function": {"arguments": piece}}]}, None)
         for number, word in enumerate(words):
             await asyncio.sleep(self.delay_s)
             for i in range(n):
@@ -200,7 +240,7 @@ def _mark(index: int) -> str:
     return f" ({index})" if index else ""
 
 
-def _choice(index: int, delta: dict[str, str], reason: str | None, stopped: str | None = None) -> dict[str, Any]:
+def _choice(index: int, delta: dict[str, Any], reason: str | None, stopped: str | None = None) -> dict[str, Any]:
     return {"choices": [{"index": index, "delta": delta, "finish_reason": reason, "stop_reason": stopped}]}
 
 

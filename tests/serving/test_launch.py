@@ -38,6 +38,14 @@ def test_replies_carry_the_first_of_several_names() -> None:
     assert words[at + 1 : at + 4] == ["base-2", "base", "--enable-lora"]
 
 
+def test_tools_are_taken_only_with_a_parser_of_their_calls() -> None:
+    about = ["--enable-auto-tool-choice", "--tool-call-parser"]
+    assert not set(about) & set(command(False))
+    words = launch.command("/m", 8161, max_lora_rank=16, max_loras=6, tool_parser="hermes", gpu=False)
+    at = words.index(about[0])
+    assert words[at : at + 3] == [*about, "hermes"]
+
+
 def test_only_the_gpu_build_has_a_working_vllm_serve() -> None:
     assert "serve" in command(True)
     assert "serve" not in command(False)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.transcript import DONE, Choice, Said, Transcript, read_reply
+from serving.transcript import DONE, Choice, Said, ToolCall, Transcript, read_reply
 
 
 def event(**value: object) -> bytes:
@@ -63,6 +63,21 @@ def test_a_stop_string_is_known_of_the_choice_that_it_cut() -> None:
     transcript = Transcript()
     transcript.feed(piece("a", 0) + piece("b", 1) + event(choices=[ended]) + piece("", 1, "stop"))
     assert transcript.said().choices == (Choice("a", "stop", "END"), Choice("b", "stop"))
+
+
+def test_calls_of_tools_are_put_together_from_their_pieces() -> None:
+    def call(place: int, index: int, **function: str) -> bytes:
+        delta = {"tool_calls": [{"index": place, "function": function}]}
+        return event(choices=[{"index": index, "delta": delta, "finish_reason": None}])
+
+    transcript = Transcript()
+    transcript.feed(call(0, 1, name="say", arguments="{") + call(1, 1, name="look") + call(0, 1, arguments="}"))
+    transcript.feed(piece("well", 0) + call(1, 1, arguments="[]") + piece("", 1, "tool_calls"))
+    calls = (ToolCall("say", "{}"), ToolCall("look", "[]"))
+    assert transcript.said().choices == (Choice("well", None), Choice("", "tool_calls", None, calls))
+    listed = [{"function": {"name": call.name, "arguments": call.arguments}} for call in calls]
+    reply = {"choices": [{"message": {"content": None, "tool_calls": listed}, "finish_reason": "tool_calls"}]}
+    assert read_reply(json.dumps(reply).encode()).choices == (Choice("", "tool_calls", None, calls),)
 
 
 def test_a_reply_in_one_piece() -> None:

@@ -58,6 +58,10 @@ class Site:
         """Let requests live this long from now on."""
         vars(self.settings)["request_deadline_s"] = seconds
 
+    def parser(self, name: str) -> None:
+        """Have vLLM read calls of tools from now on, or no longer."""
+        vars(self.settings)["tool_parser"] = name
+
     def add(self, name: str, role: str) -> None:
         """Add a person without the cost of a password, and remember their key."""
         from feedback_app.collect.people import new_key
@@ -73,10 +77,11 @@ class Site:
 @pytest.fixture
 async def site(store: Store) -> AsyncIterator[Site]:
     """A site with a chatter, an annotator and an operator, where `policy` means the adapter policy-0001."""
-    from feedback_app.api.door import build_door
     from feedback_app.api.feedback import build_feedback
     from feedback_app.api.health import build_health
     from feedback_app.api.limits import Limits, bounds
+    from feedback_app.api.not_offered import build_not_offered
+    from feedback_app.api.openai_routes import build_door
     from feedback_app.collect.admission import Admission
     from feedback_app.domain.judging import Signal
     from feedback_app.settings import Settings
@@ -105,6 +110,7 @@ async def site(store: Store) -> AsyncIterator[Site]:
             build_door(store=store, vllm=client, settings=settings, facts=facts, inflight=inflight, admission=admission)
         )
         app.include_router(build_feedback(store=store, kept=frozenset({Signal.EDIT})))
+        app.include_router(build_not_offered(store))
         app.include_router(build_health(store=store, vllm=client))
         app.add_middleware(Limits, store=store, table=bounds(settings, {}))
         async with served_app(app) as url:

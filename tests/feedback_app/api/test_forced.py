@@ -105,6 +105,7 @@ FORCING: list[tuple[dict[str, Any], str, Excluded]] = [
 
 
 async def test_what_can_decide_the_words_is_answered_and_never_judged(site: Site) -> None:
+    site.parser("hermes")
     for stream in (False, True):
         for body, name, excluded in FORCING:
             before, _ = stored(site)

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from alignment.errors import ReadingProblem
 from feedback_app.collect.answer import Answers
 from feedback_app.collect.judge import compare_verdict, judge
 from feedback_app.collect.tasks import Comparing, PairReady, PairStarted
-from feedback_app.errors import UsageError
 from feedback_app.exchange import add_gold, export
 from feedback_app.settings import Settings
 from feedback_app.store.database import Store
@@ -143,5 +143,5 @@ def test_a_file_is_brought_once_and_what_is_no_known_answer_is_counted(served_st
     ranked.write_text(json.dumps({"prompt": "Which?", "responses": answers}) + "\n")
     assert add_gold(served_store, ranked)["skipped"] == {"not two answers of which one is better": 1}
     (tmp_path / "empty.jsonl").write_text("")
-    with pytest.raises(UsageError, match="is empty"):
+    with pytest.raises(ReadingProblem, match="is empty"):
         add_gold(served_store, tmp_path / "empty.jsonl")

@@ -12,6 +12,7 @@ import pytest
 
 from alignment.dataset.judgement import Kind
 from alignment.dataset.reading.formats import FORMATS, detect
+from alignment.errors import ReadingProblem
 from feedback_app.collect.judge import judge
 from feedback_app.domain.conversations import Purpose
 from feedback_app.errors import UsageError
@@ -170,24 +171,6 @@ def test_an_undone_import_stays_undone(sqlite_store: Store, tmp_path: Path) -> N
     assert list(sqlite_store.judgements.export()) == []
 
 
-def test_what_a_crash_left_without_a_verdict_is_judged_by_the_next_import(
-    sqlite_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from feedback_app.collect import judge as judging
-
-    file = jsonl(tmp_path / "a.jsonl", RECORDS["trl"])
-
-    def crash(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(judging, "judge", crash)
-        with pytest.raises(KeyboardInterrupt):
-            bring_in(sqlite_store, file)
-    assert bring_in(sqlite_store, file)["imported"] == {"compare": 1}
-    assert len(rows_of(sqlite_store).pairs) == 1
-
-
 def test_the_source_is_kept_with_every_judgement(sqlite_store: Store, tmp_path: Path) -> None:
     bring_in(sqlite_store, jsonl(tmp_path / "friends.jsonl", RECORDS["trl"]))
     (judgement,) = sqlite_store.judgements.export()
@@ -306,7 +289,7 @@ def test_records_that_say_nothing_are_counted_by_reason(sqlite_store: Store, tmp
         "both answers are the same": 1,
         "empty answer": 1,
         "a key is missing or of another kind": 1,
-        "a message that is not text": 1,
+        "has images": 1,
         "no question before the answer": 1,
         "the two conversations differ before the last answer": 1,
         "a character that no database keeps (NUL or half of a pair)": 2,
@@ -357,7 +340,7 @@ def test_a_file_that_is_none_of_ours_ends_in_one_sentence(
 ) -> None:
     file = tmp_path / "a.jsonl"
     file.write_bytes(content)
-    with pytest.raises(UsageError, match=sentence) as raised:
+    with pytest.raises(ReadingProblem, match=sentence) as raised:
         bring_in(sqlite_store, file)
     assert "\n" not in str(raised.value)
 
@@ -365,10 +348,10 @@ def test_a_file_that_is_none_of_ours_ends_in_one_sentence(
 def test_a_broken_archive_ends_in_one_sentence(sqlite_store: Store, tmp_path: Path) -> None:
     file = tmp_path / "a.jsonl.gz"
     file.write_bytes(b"not gzip")
-    with pytest.raises(UsageError, match="gzip"):
+    with pytest.raises(ReadingProblem, match="gzip"):
         bring_in(sqlite_store, file)
     file.write_bytes(gzip.compress(json.dumps(RECORDS["trl"]).encode())[:-12])
-    with pytest.raises(UsageError, match="gzip"):
+    with pytest.raises(ReadingProblem, match="gzip"):
         bring_in(sqlite_store, file)
 
 

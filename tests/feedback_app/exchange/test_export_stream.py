@@ -16,8 +16,8 @@ from alignment.dataset.compile import Rules
 from alignment.dataset.compile.ranked_groups import tie_groups
 from alignment.dataset.compile.stream import Stream
 from alignment.dataset.judgement import Judgement
+from alignment.dataset.reading.feedback import demonstration, mark, pair
 from alignment.dataset.reading.formats import Feedback, Kind
-from alignment.dataset.reading.formats.feedback import demonstration, mark, pair
 from feedback_app.exchange.exporting import SPLITS, Exported
 from tests.alignment.builders import any_judgements, vote
 from tests.alignment.compiled import compile_rows

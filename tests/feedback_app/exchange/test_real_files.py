@@ -35,11 +35,10 @@ FILES: list[tuple[str, str, dict[str, int], dict[str, int]]] = [
     ("llamafactory_glaive_toolcall_en_demo_40.json.gz", "llama-factory", {"demonstration": 39}, {"imported before": 1}),
     ("polite_preference_500.json", "llama-factory", {"compare": 497}, {"both answers are the same": 3}),
     ("sharegpt_dummy_200.json", "llama-factory", {"demonstration": 200}, {}),
+    ("self_instruct_seed_175.jsonl", "self-instruct", {"demonstration": 175}, {}),
 ]
 NONE_OF_OURS = [
-    "pandalm_three_annotators_400.json.gz",
     "moderation_800.jsonl.gz",
-    "self_instruct_seed_175.jsonl",
     "tinystories_500.jsonl.gz",
     "tinyshakespeare.txt",
     "SOURCES.md",

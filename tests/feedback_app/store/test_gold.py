@@ -9,14 +9,15 @@ import pytest
 
 from feedback_app.store.database import Store
 from feedback_app.store.imports import Brought
-from feedback_app.store.tables import Person, Task
+from feedback_app.store.tables import Person, Task, new_id
 
 
 def known(store: Store, owner: Person, number: int = 0) -> Task:
     """A gold task; the second answer is the better one."""
-    brought = Brought(f"gold-{number}", "compare", [("user", f"Q{number}")], ["bad", "good"], "trl: gold.jsonl")
-    assert store.imports.add_gold(owner.id, brought, 1)
-    assert not store.imports.add_gold(owner.id, brought, 0)
+    turns, ids = [("user", f"Q{number}")], [new_id(), new_id()]
+    brought = Brought(f"gold-{number}", owner.id, "compare", turns, ["bad", "good"], ids, "trl: gold.jsonl")
+    assert store.imports.bring_gold([(brought, 1), (brought, 0)]) == [True, False]
+    assert store.imports.bring_gold([(brought, 0)]) == [False]
     return next(task for task in store.tasks.gold_unseen(owner.id) if task.id == f"gold-{number}")
 
 

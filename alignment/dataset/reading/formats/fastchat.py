@@ -9,20 +9,10 @@ message cannot be empty. The rater is the log's address, as far as it goes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import Any
+from collections.abc import Sequence
 
 from alignment.dataset.judgement import Message
-from alignment.dataset.reading.formats.feedback import Answer, Feedback, Record, Skip, mark, same_prefix
-from alignment.dataset.reading.formats.turns import last_answer
-
-_RANKS: Mapping[str, tuple[int | None, int | None]] = {
-    "leftvote": (1, 2),
-    "rightvote": (2, 1),
-    "tievote": (1, 1),
-    "bothbad_vote": (None, None),
-}
+from alignment.dataset.reading.feedback import Answer, Feedback, Record, Skip
 
 
 def write_fastchat(feedback: Feedback) -> Record:
@@ -49,32 +39,6 @@ def write_fastchat(feedback: Feedback) -> Record:
     }
 
 
-def read_fastchat(record: Record) -> list[Feedback]:
-    """One vote or mark."""
-    kind, rater = record["type"], str(record.get("ip") or "")
-    if kind in ("upvote", "downvote"):
-        state = record.get("state") or record["states"][0]
-        prompt, text = last_answer(_turns(state))
-        return [mark(prompt, text, kind == "upvote", rater=rater)]
-    if kind not in _RANKS:
-        raise Skip("not a vote")
-    sides = [last_answer(_turns(state)) for state in record["states"]]
-    if len(sides) != 2:
-        raise Skip("not two sides")
-    models = [str(name or "") for name in record.get("models") or ("", "")]
-    answers = [
-        Answer(text, rank, None if rank else False, version)
-        for (_, text), rank, version in zip(sides, _RANKS[kind], models, strict=True)
-    ]
-    vote = Feedback(same_prefix(sides[0][0], sides[1][0]), tuple(answers), rater=rater)
-    return [replace(vote, at=float(record.get("tstamp") or 0.0))]
-
-
-def is_fastchat(record: Record) -> bool:
-    """Whether a record is a line of this log."""
-    return "type" in record and ("states" in record or ("state" in record and "tstamp" in record))
-
-
 def _state(system: str, turns: Sequence[Message], answer: Answer) -> Record:
     said = [*turns, Message("assistant", answer.text)]
     return {
@@ -85,15 +49,3 @@ def _state(system: str, turns: Sequence[Message], answer: Answer) -> Record:
         "offset": 0,
         "model_name": answer.version,
     }
-
-
-def _turns(state: Any) -> list[Message]:
-    """A side's turns after its template's own examples; the names of the roles are the template's."""
-    user, assistant = state["roles"][:2]
-    system = state.get("system_message", state.get("system")) or ""
-    turns = [Message("system", system)] if isinstance(system, str) and system else []
-    for role, text in state["messages"][int(state.get("offset") or 0) :]:
-        if not isinstance(text, str) or role not in (user, assistant):
-            raise Skip("a message that is not text")
-        turns.append(Message("user" if role == user else "assistant", text))
-    return turns

@@ -11,11 +11,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator
 
 from alignment.dataset.judgement import Message
-from alignment.dataset.reading.formats.feedback import Feedback, Record, Skip, ranking, whole
+from alignment.dataset.reading.feedback import Feedback, Record
 
 _ROLES = {"user": "prompter", "assistant": "assistant"}
 
@@ -37,27 +36,6 @@ def write_oasst(rankings: Iterable[Feedback], left_out: Counter[str]) -> Iterato
             while not _grafted(trees, feedback, number):
                 number += 1
     yield from trees.values()
-
-
-def read_oasst(record: Record) -> list[Feedback]:
-    """Every ranking of a tree, from the root down."""
-    found = list(_rankings(record["prompt"], ()))
-    if not found:
-        raise Skip("no message with two ranked answers")
-    return found
-
-
-def _rankings(node: Any, before: Sequence[Message]) -> Iterator[Feedback]:
-    if not isinstance(node, Mapping) or node.get("deleted"):
-        return
-    role = "user" if node["role"] == "prompter" else str(node["role"])
-    path = (*before, Message(role, str(node["text"])))
-    replies = [reply for reply in node.get("replies") or [] if not reply.get("deleted")]
-    ranked = [reply for reply in replies if reply["role"] == "assistant" and reply.get("rank") is not None]
-    if len(ranked) > 1:
-        yield ranking(path, [reply["text"] for reply in ranked], [whole(reply["rank"]) for reply in ranked])
-    for reply in replies:
-        yield from _rankings(reply, path)
 
 
 def _grafted(trees: dict[tuple[str, int], Record], feedback: Feedback, number: int) -> bool:

@@ -11,17 +11,13 @@ import json
 from collections.abc import Sequence
 
 from alignment.dataset.judgement import Message
-from alignment.dataset.reading.formats.feedback import (
+from alignment.dataset.reading.feedback import (
     Feedback,
     Record,
-    Skip,
-    demonstration,
     only,
-    pair,
-    same_prefix,
     two,
 )
-from alignment.dataset.reading.formats.turns import calls_of, last_answer, messages, tools_of, with_tools
+from alignment.dataset.reading.turns import calls_of, tools_of
 
 
 def write_chat(feedback: Feedback) -> Record:
@@ -34,23 +30,6 @@ def write_chat(feedback: Feedback) -> Record:
     return {"messages": turns, **({"tools": tools} if tools else {})}
 
 
-def read_chat(record: Record) -> list[Feedback]:
-    """A demonstration for each answer that is meant to be learned."""
-    entries = record["messages"]
-    turns = messages(entries)
-    tools = record.get("tools") or [{"type": "function", "function": each} for each in record.get("functions") or []]
-    if len(turns) != len(entries) or not any(turn.role == "assistant" for turn in turns):
-        raise Skip("no answer")
-    found = [
-        demonstration(with_tools(tools, turns[:place]), turn.content)
-        for place, (turn, entry) in enumerate(zip(turns, entries, strict=True))
-        if turn.role == "assistant" and entry.get("weight", 1) != 0
-    ]
-    if not found:
-        raise Skip("no answer that is meant to be learned")
-    return found
-
-
 def write_preference(feedback: Feedback) -> Record:
     """One pair."""
     tools, prompt = tools_of(feedback.prompt)
@@ -61,16 +40,6 @@ def write_preference(feedback: Feedback) -> Record:
         "preferred_output": _records([Message("assistant", chosen)]),
         "non_preferred_output": _records([Message("assistant", rejected)]),
     }
-
-
-def read_preference(record: Record) -> list[Feedback]:
-    """One pair."""
-    asked = record["input"]
-    before = messages(asked["messages"])
-    chosen_before, chosen = last_answer(messages(record["preferred_output"], "assistant"))
-    rejected_before, rejected = last_answer(messages(record["non_preferred_output"], "assistant"))
-    prompt = (*before, *same_prefix(chosen_before, rejected_before))
-    return [pair(with_tools(asked.get("tools"), prompt), chosen, rejected)]
 
 
 def _records(turns: Sequence[Message]) -> list[Record]:

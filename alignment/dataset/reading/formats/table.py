@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
 
-from alignment.dataset.reading.formats.feedback import Feedback, Record, Skip, pair, two
-from alignment.dataset.reading.formats.turns import messages, records
+from alignment.dataset.reading.feedback import Feedback, Record, two
+from alignment.dataset.reading.shapes.table import COLUMNS, unescaped
+from alignment.dataset.reading.turns import records
 
-COLUMNS = ("prompt", "chosen", "rejected", "weight", "origin", "judgements", "history")
+__all__ = ["COLUMNS", "escaped", "unescaped", "write_csv"]
+
+
 _FORMULA = re.compile(r"'*[=+\-@\t\r＝＋－＠]")
-_ESCAPED = re.compile(r"'+[=+\-@\t\r＝＋－＠]")
 
 
 def write_csv(feedback: Feedback) -> Record:
@@ -37,18 +38,6 @@ def write_csv(feedback: Feedback) -> Record:
     return {column: escaped(text) for column, text in cells.items()}
 
 
-def read_csv(record: Mapping[str, str | None]) -> list[Feedback]:
-    """One pair. Columns beyond prompt, chosen, rejected and history are not read."""
-    cells = {column: unescaped(record.get(column) or "") for column in ("prompt", "chosen", "rejected", "history")}
-    try:
-        turns = messages(json.loads(cells["history"])) if cells["history"].strip() else []
-    except ValueError as error:
-        raise Skip("history is not JSON") from error
-    if cells["prompt"]:
-        turns += messages(cells["prompt"])
-    return [pair(turns, cells["chosen"], cells["rejected"])]
-
-
 def escaped(cell: str) -> str:
     """The cell as a spreadsheet shows it and does not calculate it.
 
@@ -56,8 +45,3 @@ def escaped(cell: str) -> str:
     ("'=1+1", "''=1+1", '1+1', "'tis")
     """
     return "'" + cell if _FORMULA.match(cell) else cell
-
-
-def unescaped(cell: str) -> str:
-    """What `escaped` was given."""
-    return cell[1:] if _ESCAPED.match(cell) else cell

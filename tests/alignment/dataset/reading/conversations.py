@@ -7,8 +7,8 @@ from typing import Any
 from hypothesis import strategies as st
 
 from alignment.dataset.judgement import Message
-from alignment.dataset.reading.formats.feedback import Answer, Feedback, demonstration, mark, pair, ranking
-from alignment.dataset.reading.formats.turns import calls_text, tools_text
+from alignment.dataset.reading.feedback import Answer, Feedback, demonstration, mark, pair, ranking
+from alignment.dataset.reading.turns import calls_text, tools_text
 
 AWKWARD = (
     "=1+1",

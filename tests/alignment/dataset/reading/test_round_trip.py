@@ -17,11 +17,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alignment.dataset.judgement import Message
+from alignment.dataset.reading.feedback import checked, demonstration, pair
 from alignment.dataset.reading.formats import FORMATS, Feedback, Record, detect
-from alignment.dataset.reading.formats.feedback import checked, demonstration, pair
 from alignment.dataset.reading.formats.llama_factory import Layout, dataset_info, layout_of, read_llama_factory
 from alignment.dataset.reading.formats.table import COLUMNS, escaped, unescaped
-from alignment.dataset.reading.formats.turns import calls_text, tools_text
+from alignment.dataset.reading.turns import calls_text, tools_text
 from tests.alignment.dataset.reading.conversations import (
     AWKWARD,
     TEXT,
@@ -173,7 +173,7 @@ def test_rankings_along_one_conversation_are_one_tree() -> None:
 
 def rank_on(prompt: tuple[Message, ...], texts: list[str]) -> Feedback:
     """A ranking in this order."""
-    from alignment.dataset.reading.formats.feedback import ranking
+    from alignment.dataset.reading.feedback import ranking
 
     return ranking(prompt, texts, range(1, len(texts) + 1))
 
@@ -341,7 +341,7 @@ def test_what_a_format_has_no_place_for_is_left_out_with_the_reason(
 ) -> None:
     row = Feedback(prompt, pair(prompt, "A", "B").answers)
     if format == "open-webui":
-        from alignment.dataset.reading.formats.feedback import mark
+        from alignment.dataset.reading.feedback import mark
 
         row = mark(prompt, "A", True)
     records, left_out = written(format, [row])

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from alignment.dataset.judgement import Message
-from alignment.dataset.reading.formats import FORMATS, Feedback, Record, Skip, detect
-from alignment.dataset.reading.formats.feedback import Answer, checked, demonstration, mark, pair, ranking
-from alignment.dataset.reading.formats.turns import calls_text, tools_text
+from alignment.dataset.reading.detect import detect, reader
+from alignment.dataset.reading.feedback import Answer, checked, demonstration, mark, pair, ranking
+from alignment.dataset.reading.formats import Feedback, Record, Skip
+from alignment.dataset.reading.turns import calls_text, tools_text
 from alignment.errors import ReadingProblem
 
 USER, BOT = (lambda text: Message("user", text)), (lambda text: Message("assistant", text))
@@ -190,7 +191,7 @@ SHAPES: list[tuple[str, Record, list[Feedback]]] = [
         [ranking([USER("Q")], ["A", "B"], [1, 2])],
     ),
     (
-        "ultrafeedback",
+        "argilla",
         {
             "fields": {"prompt": "Q", "response-1": "A", "response-2": "B"},
             "responses": [
@@ -283,7 +284,7 @@ SHAPES: list[tuple[str, Record, list[Feedback]]] = [
 )
 def test_a_shape_is_recognised_and_read(format: str, record: Record, expected: list[Feedback]) -> None:
     assert detect(record) == format
-    read = FORMATS[format].read(record)
+    read = reader(format)(record)
     assert read == expected
     for one in read:
         checked(one)
@@ -295,7 +296,7 @@ def test_a_shape_is_recognised_and_read(format: str, record: Record, expected: l
         ("hh", {"chosen": "\n\nHuman: Q\n\nAssistant: A", "rejected": "\n\nHuman: R\n\nAssistant: B"}, "differ before"),
         ("hh", {"chosen": "\n\nHuman: Q", "rejected": "\n\nHuman: Q\n\nAssistant: B"}, "does not end in an answer"),
         ("hh", {"chosen": "Hello \n\nHuman: Q\n\nAssistant: A", "rejected": ""}, "before the first turn"),
-        ("trl-unpaired", {"prompt": "Q", "completion": "A", "label": 1}, "label is not true or false"),
+        ("trl-unpaired", {"prompt": "Q", "completion": "A", "label": 2}, "label is not true or false: 2"),
         ("ranked", {"prompt": "Q", "responses": [{"text": "A", "rank": 1}]}, "fewer than two answers"),
         ("ranked", {"prompt": "Q", "responses": [{"text": "A", "rank": 1}, {"text": 5, "rank": 2}]}, "without a text"),
         (
@@ -319,7 +320,7 @@ def test_a_shape_is_recognised_and_read(format: str, record: Record, expected: l
             {"instruction": "Q", "completions": [{"response": "A", "overall_score": 1}]},
             "fewer than two",
         ),
-        ("ultrafeedback", {"fields": {"prompt": "Q"}, "responses": []}, "no submitted ranking"),
+        ("argilla", {"fields": {"prompt": "Q"}, "responses": []}, "no submitted response"),
         ("fastchat", vote("share"), "not a vote"),
         ("fastchat", vote("leftvote", states=[vote("x")["states"][0]]), "not two sides"),
         ("open-webui", rating("m9", 1), "not in the snapshot"),
@@ -328,21 +329,20 @@ def test_a_shape_is_recognised_and_read(format: str, record: Record, expected: l
         ("llama-factory", {"messages": [], "label": True}, "does not end in an answer"),
         ("llama-factory", {"conversations": [{"from": "wizard", "value": "Q"}]}, "unknown role"),
         ("openai-chat", {"messages": [{"role": "user", "content": "Q"}]}, "no answer"),
-        ("openai-chat", {"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, "not text"),
+        ("openai-chat", {"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, "has images"),
     ],
 )
 def test_a_record_that_says_nothing_is_skipped_with_the_reason(format: str, record: Record, reason: str) -> None:
     with pytest.raises(Skip, match=reason):
-        FORMATS[format].read(record)
+        reader(format)(record)
 
 
 @pytest.mark.parametrize(
     "record",
     [
         {"text": "Once upon a time"},
-        {"instruction": "I", "instances": [{"input": "", "output": "A"}]},
         {"prompt": "Q", "S": 0, "H": 1},
-        {"idx": 0, "instruction": "I", "response1": "A", "response2": "B", "annotator1": 2},
+        {"instruction": "I", "response1": "A", "response2": "B"},
         {},
     ],
 )

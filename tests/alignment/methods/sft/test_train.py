@@ -10,7 +10,7 @@ import pytest
 
 from alignment.dataset.judgement import Message
 from alignment.dataset.left_out import LeftOut
-from alignment.dataset.reading.formats.feedback import demonstration
+from alignment.dataset.reading.feedback import demonstration
 from alignment.dataset.reading.formats.openai import write_chat
 from alignment.methods.sft import train as sft
 from alignment.stage.spec import StageSpec

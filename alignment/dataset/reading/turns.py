@@ -14,62 +14,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from alignment.dataset.judgement import Message
-from alignment.dataset.reading.formats.feedback import Record, Skip
-
-ROLES = ("system", "user", "assistant", "tool")
-_ALIASES = {"developer": "system", "function": "tool"}
+from alignment.dataset.reading.feedback import Record, Skip
 
 
 def records(messages: Sequence[Message]) -> list[Record]:
     """Role and content, as most formats write them."""
     return [{"role": message.role, "content": message.content} for message in messages]
-
-
-def messages(value: Any, role: str = "user") -> list[Message]:
-    """Messages from a list of role and content, or from a plain text of this role. Raises `Skip`."""
-    if isinstance(value, str):
-        return [Message(role, value)]
-    if not isinstance(value, Sequence):
-        raise Skip("not a list of messages")
-    found: list[Message] = []
-    order: dict[str, int] = {}  # the place of each call's id, so that results can follow it
-    results: list[tuple[int, Message]] = []
-    for entry in value:
-        if not isinstance(entry, Mapping):
-            raise Skip("a message that is not an object")
-        who = _ALIASES.get(str(entry.get("role")), str(entry.get("role")))
-        if who not in ROLES:
-            raise Skip("a message of an unknown role")
-        function = entry.get("function_call")  # the older way to call one tool
-        calls = entry.get("tool_calls") or ([{"function": function}] if function else [])
-        text = _text(entry.get("content"), bool(calls))
-        if who == "tool":
-            place = order.get(str(entry.get("tool_call_id")), len(order) + len(results))
-            results.append((place, Message(who, text)))
-            continue
-        found += _in_order(results)
-        results = []
-        if calls:
-            order = {str(call.get("id")): place for place, call in enumerate(calls)}
-            text = calls_text([_call(call) for call in calls], text)
-        found.append(Message(who, text))
-    return found + _in_order(results)
-
-
-def _in_order(results: list[tuple[int, Message]]) -> list[Message]:
-    return [message for _, message in sorted(results, key=lambda result: result[0])]
-
-
-def _text(content: Any, optional: bool) -> str:
-    if content is None and optional:
-        return ""
-    if isinstance(content, str):
-        return content
-    if isinstance(content, Sequence):
-        parts = [part.get("text") if isinstance(part, Mapping) else None for part in content]
-        if content and all(isinstance(part, str) for part in parts):
-            return "".join(str(part) for part in parts)
-    raise Skip("a message that is not text")
 
 
 def last_answer(turns: Sequence[Message]) -> tuple[tuple[Message, ...], str]:
@@ -144,7 +94,8 @@ def _object(text: str, key: str) -> Record | None:
     return found if isinstance(found, dict) and key in found else None
 
 
-def _call(call: Any) -> Record:
+def call_of(call: Any) -> Record:
+    """A tool call as its name and arguments. Raises `Skip`."""
     function = call.get("function", call) if isinstance(call, Mapping) else None
     if not isinstance(function, Mapping) or not isinstance(function.get("name"), str):
         raise Skip("a tool call without a name")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -19,11 +20,21 @@ from alignment.dataset.judgement import Message
 Record = dict[str, Any]
 
 MOST_ANSWERS = 16  # what one verdict may rank
+LONGEST_VALUE = 40  # characters of a value that a reason names
+UNKEPT = re.compile("[\x00\ud800-\udfff]")  # what no database keeps
 LONGEST_DEMONSTRATION = 20_000  # characters, as in a correction
 
 
 class Skip(Exception):
-    """A record that cannot become feedback, or feedback that a format cannot carry; says the reason."""
+    """A record that cannot become feedback, or feedback that a format cannot carry.
+
+    `reason` is what it is counted under; `value` is what stood there instead, where that helps. `str` is both.
+    """
+
+    def __init__(self, reason: str, value: object = None) -> None:
+        self.reason = reason
+        self.value = "" if value is None else " ".join(str(value)[:LONGEST_VALUE].split())
+        super().__init__(f"{reason}: {self.value}" if self.value else reason)
 
 
 class Kind(StrEnum):
@@ -128,7 +139,7 @@ def checked(feedback: Feedback) -> Feedback:
     if len(texts) == 1 and only(feedback).good is None and len(texts[0]) > LONGEST_DEMONSTRATION:
         raise Skip(f"a demonstration of more than {LONGEST_DEMONSTRATION:,} characters")
     for text in (*texts, *(turn.content for turn in feedback.prompt), feedback.comment, *feedback.reasons):
-        if "\x00" in text or any("\ud800" <= sign <= "\udfff" for sign in text):
+        if UNKEPT.search(text):
             raise Skip("a character that no database keeps (NUL or half of a pair)")
     return dense(feedback)
 
@@ -136,17 +147,21 @@ def checked(feedback: Feedback) -> Feedback:
 def dense(feedback: Feedback) -> Feedback:
     """Ranks as 1, 2, 3 … without gaps, in the same order with the same ties."""
     places = {rank: place for place, rank in enumerate(sorted({answer.rank or 0 for answer in feedback.answers}), 1)}
-    if not feedback.ranked:
+    if not feedback.ranked or all(place == rank for rank, place in places.items()):
         return feedback
     answers = tuple(replace(answer, rank=places[answer.rank or 0]) for answer in feedback.answers)
     return replace(feedback, answers=answers)
 
 
 def whole(value: Any) -> int:
-    """A rank as a number. Raises `Skip`."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or value != int(value) or abs(value) > 1e9:
+    """A rank as a number, also where it is written as a text. Raises `Skip`."""
+    try:
+        number = float("nan") if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        number = float("nan")
+    if not abs(number) <= 1e9 or number != int(number):
         raise Skip("a rank is not a whole number")
-    return int(value)
+    return int(number)
 
 
 class Ranks:
