@@ -109,8 +109,10 @@ def test_a_conversation_beside_a_rejected_answer_is_never_a_demonstration(column
 
 @pytest.mark.parametrize(
     ("value", "good"),
-    [(True, True), ("true", True), (" True ", True), (1, True), (1.0, True), ("1", True)]
-    + [(False, False), ("FALSE", False), (0, False), ("0", False)],
+    [
+        *((value, True) for value in (True, "true", " True ", 1, 1.0, "1")),
+        *((value, False) for value in (False, "FALSE", 0, "0")),
+    ],
 )
 @pytest.mark.parametrize("column", ["label", "kto_tag", "liked"])
 def test_a_label_is_read_as_files_write_it(column: str, value: object, good: bool) -> None:
@@ -325,9 +327,10 @@ def test_whatever_records_hold_a_file_ends_in_rows_reasons_or_one_sentence(
     tmp_path_factory: pytest.TempPathFactory, records: list[Record]
 ) -> None:
     path = tmp_path_factory.mktemp("any") / "a.jsonl"
+    problem, found = "", []
     try:
         found, _ = rows(path, records)
-    except ReadingProblem as problem:
-        assert "\n" not in str(problem)
-        return
-    assert len(found) == len(records)
+    except ReadingProblem as error:
+        problem = str(error)
+    assert "\n" not in problem
+    assert bool(problem) != (len(found) == len(records))
