@@ -194,6 +194,19 @@ def test_no_marker_of_a_template_or_a_speaker_is_left_in_a_text(prompt: str, end
     assert read({"prompt": prompt, "chosen": " " + GOOD + end, "rejected": " " + BAD + end}) == [PAIR]
 
 
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("piece", [" ", "\n", "[INST]", "\nHuman:", "<|im_start|>user\n", "<s>", "</s>", "[", "{", "("])
+def test_a_long_text_of_one_piece_takes_no_longer_than_its_length(piece: str) -> None:
+    long = piece * 200_000
+    for prompt in ("Why so?", "Human: Why so?\nAssistant: " + long, "[INST] Why so? [/INST]" + long, long):
+        problem = ""
+        try:
+            read({"prompt": prompt, "chosen": GOOD + long + "x", "rejected": BAD})
+        except Skip as reason:
+            problem = str(reason)
+        assert len(problem) < 200
+
+
 @pytest.mark.parametrize("column", ["images", "image", "videos", "audio"])
 @pytest.mark.parametrize(
     "record",
