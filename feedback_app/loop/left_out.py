@@ -1,18 +1,19 @@
-"""What a round's stages left out, as the round keeps it. Stages count by themselves (`alignment.dataset.left_out`)."""
+"""What a round left out, as the round keeps it: by its snapshot (`unfit`) and by its stages, which count themselves."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from alignment.dataset.left_out import in_words
+from alignment.dataset.left_out import from_where, in_words
 
 
 def with_left_out(rows: Mapping[str, Any], metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """A round's `rows` with what a further stage left out, by its artifact's metrics.
+    """A round's `rows` with what its snapshot or a further stage left out, by its artifact's metrics.
 
-    `left_out` counts by reason; `left_out_rows` has for each reason `words` for people and the `judgements` behind
-    such rows. The stages of a chain read the same dataset, so for each reason the one that left out most counts.
+    `left_out` counts by reason; `left_out_rows` has for each reason `words` for people, the first judgements among
+    them, and the `judgements` behind such rows. The stages of a chain read the same dataset, so for each reason the
+    one that left out most counts.
     """
     counts = dict(rows.get("left_out") or {})
     found = dict(rows.get("left_out_rows") or {})
@@ -20,9 +21,10 @@ def with_left_out(rows: Mapping[str, Any], metrics: Mapping[str, Any]) -> dict[s
         if count <= counts.get(reason, 0):
             continue
         more = dict((metrics.get("left_out_rows") or {}).get(reason) or {})
+        judgements = list(more.get("judgements") or ())
         counts[reason] = count
         found[reason] = {
-            "words": in_words(reason, count, str(more.get("words") or "")),
-            "judgements": list(more.get("judgements") or ()),
+            "words": in_words(reason, count, str(more.get("words") or "")) + from_where(judgements, count),
+            "judgements": judgements,
         }
     return {**rows, "left_out": counts, "left_out_rows": found}
