@@ -57,7 +57,9 @@ DISLIKE = (
     Step(
         "alignment/dataset/compile/snapshot_writer.py", "write_snapshot", "the snapshot; its hash names it", "JSON line"
     ),
-    Step("alignment/dataset/snapshot.py", "read_marks", "in the stage's process; **times age weight**", "MarkRow"),
+    Step(
+        "alignment/dataset/reading/folder.py", "read_marks", "in the stage's process; **times age weight**", "MarkRow"
+    ),
     Step(
         "alignment/methods/shared_training/tokenized_labels.py",
         "tokenize_marks",

@@ -1,59 +1,87 @@
-"""JSON lines of a dataset folder as records, and the messages in them.
+"""Rows out of the records that `rows.to_record` wrote, and the messages in them.
 
-A file that is no JSON lines of the right keys is refused with its line, because a person wrote it by hand. A
-message that is not text is one row that cannot be used (`Unusable`): it may come from anybody who chats.
-Standard library only.
+A message that is not text is one row that cannot be used (`Unusable`): it may come from anybody who chats. What is not
+done here: opening files, and reading what other tools write (`reading.folder`). Standard library only.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from alignment.dataset.judgement import Message
-from alignment.dataset.left_out import LeftOut, Reason, Unusable
-from alignment.errors import SnapshotProblem
-from alignment.files import BrokenLine, json_lines
-
-Made = TypeVar("Made")
+from alignment.dataset.left_out import Reason, Unusable
+from alignment.dataset.rows import GroupRow, MarkRow, PairRow, Row, SftRow
 
 
-def records(path: Path, needed: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """The JSON objects of a JSONL file, which must have the needed keys, and targets that are shares.
-
-    Raises `SnapshotProblem` naming the file, and the line that is not such a record.
-    """
-    try:
-        for number, record in json_lines(path):
-            if not isinstance(record, dict) or any(key not in record for key in needed):
-                raise SnapshotProblem(f"{path}, line {number} needs the keys {', '.join(needed)}.")
-            target = record.get("target", 1.0)
-            if not isinstance(target, int | float) or not 0 <= target <= 1 + 1e-9:  # sums round
-                raise SnapshotProblem(
-                    f"{path}, line {number} has the target {target!r}: it is a share between 0 and 1."
-                )
-            yield record
-    except BrokenLine as error:
-        raise SnapshotProblem(f"{path}, line {error.number} is not JSON: write one JSON object a line.") from error
-    except FileNotFoundError as error:
-        raise SnapshotProblem(f"{path} does not exist; name a folder that holds {path.name}.") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise SnapshotProblem(f"{path} cannot be read: {error}.") from error
+def pair_row(record: Mapping[str, Any]) -> PairRow:
+    """A line of `pairs.jsonl`. Raises `Unusable` on a message that is not text, as those below."""
+    return PairRow(
+        prompt=messages(record["prompt"]),
+        chosen=completion(record["chosen"]),
+        rejected=completion(record["rejected"]),
+        weight=float(record.get("weight", 1.0)),
+        margin=float(record.get("margin", 1.0)),
+        judgements=tuple(record.get("judgements", ())),
+        origin=record.get("origin", "file"),
+        split=record.get("split", "train"),
+        target=float(record.get("target", 1.0)),
+        reward_only=bool(record.get("reward_only", False)),
+        age_weight=float(record.get("age_weight", 1.0)),
+    )
 
 
-def rows_of(
-    path: Path, needed: Sequence[str], make: Callable[[Mapping[str, Any]], Made], left: LeftOut | None
-) -> list[Made]:
-    """A row of each record that can be made one; the others are counted in `left`."""
-    made: list[Made] = []
-    for record in records(path, needed):
-        try:
-            made.append(make(record))
-        except Unusable as why:
-            if left is not None:
-                left.add(why, record.get("judgements", ()))
-    return made
+def mark_row(record: Mapping[str, Any]) -> MarkRow:
+    """A line of `marks.jsonl`."""
+    return MarkRow(
+        prompt=messages(record["prompt"]),
+        completion=completion(record["completion"]),
+        label=bool(record["label"]),
+        weight=float(record.get("weight", 1.0)),
+        judgements=tuple(record.get("judgements", ())),
+        split=record.get("split", "train"),
+        target=float(record.get("target", 1.0)),
+        age_weight=float(record.get("age_weight", 1.0)),
+        origin=record.get("origin", "file"),
+    )
+
+
+def sft_row(record: Mapping[str, Any]) -> SftRow:
+    """A line of `sft.jsonl`."""
+    return SftRow(
+        prompt=messages(record["prompt"]),
+        completion=completion(record["completion"]),
+        weight=float(record.get("weight", 1.0)),
+        judgements=tuple(record.get("judgements", ())),
+        split=record.get("split", "train"),
+    )
+
+
+def group_row(record: Mapping[str, Any]) -> GroupRow:
+    """A line of `groups.jsonl`."""
+    return GroupRow(
+        prompt=messages(record["prompt"]),
+        completions=tuple(tuple(completion(text) for text in group) for group in record["groups"]),
+        weight=float(record.get("weight", 1.0)),
+        judgements=tuple(record.get("judgements", ())),
+        split=record.get("split", "train"),
+    )
+
+
+NEEDED: Mapping[str, tuple[str, ...]] = {
+    "pairs": ("prompt", "chosen", "rejected"),
+    "marks": ("prompt", "completion", "label"),
+    "sft": ("prompt", "completion"),
+    "groups": ("prompt", "groups"),
+}
+"""The keys that a row of each table has at least."""
+
+MAKERS: Mapping[str, Callable[[Mapping[str, Any]], Row]] = {
+    "pairs": pair_row,
+    "marks": mark_row,
+    "sft": sft_row,
+    "groups": group_row,
+}
 
 
 def messages(value: Any) -> tuple[Message, ...]:

@@ -172,7 +172,7 @@ def show_round(console: Console, report: RoundReport) -> None:
         console.print(f"  {line}", markup=False)
     left_out = [each["words"] for each in (report["rows"].get("left_out_rows") or {}).values()]
     if left_out:
-        console.print(f"  rows left out of the training: {', '.join(left_out)}", markup=False)
+        console.print(f"  rows left out of the training: {'; '.join(left_out)}", markup=False)
     flagged = len(report["rows"].get("suspects") or ())
     if flagged:
         console.print(f"  {flagged} {'account' if flagged == 1 else 'accounts'} to look at: alignloop suspects")

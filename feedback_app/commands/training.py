@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from alignment.dataset.left_out import from_where, in_words
 from alignment.methods.registry import CARDS
 from feedback_app.errors import UsageError
 from feedback_app.key_values import read_pairs
@@ -26,7 +27,7 @@ def register(app: typer.Typer) -> None:
 def train(
     ctx: typer.Context,
     stage: Annotated[str, typer.Argument(help=f"One of {', '.join(CARDS)}.")],
-    data: Annotated[Path, typer.Option(help="Folder of rows.")],
+    data: Annotated[Path, typer.Option(help="Folder of rows, or a file of feedback in any format that import reads.")],
     out: Annotated[Path, typer.Option(help="Folder for the artifact; it must not hold one yet.")],
     model: Annotated[str, typer.Option(help="Model to start from: a folder or hub name; none for pretrain.")] = "",
     adapter: Annotated[Path | None, typer.Option(help="Adapter folder to continue from.")] = None,
@@ -43,7 +44,9 @@ def train(
 
     if stage not in CARDS:
         raise UsageError(f"There is no stage called {stage}. Stages: {', '.join(CARDS)}.")
-    for folder, option in ((data, "--data"), (adapter, "--adapter"), (reward, "--reward")):
+    if not data.exists():
+        raise UsageError(f"--data {data} is neither a folder nor a file. Name one that exists.")
+    for folder, option in ((adapter, "--adapter"), (reward, "--reward")):
         if folder is not None and not folder.is_dir():
             raise UsageError(f"{option} {folder} is not a folder. Name one that exists.")
     if not model and CARDS[stage].needs_model:
@@ -59,7 +62,18 @@ def train(
     with _Bar(output(ctx)) as bar:
         manifest = run_stage(spec, bar, outside=VllmOutside, key=os.environ.get(ADDRESS_KEY, ""))
     result = {"stage": stage, "out": str(out), "hash": manifest.hash, "metrics": manifest.metrics}
-    output(ctx).done(result, lambda console: console.print(f"{stage} is done: {out}", markup=False))
+    output(ctx).done(result, lambda console: _show_trained(console, result))
+
+
+def _show_trained(console: Console, result: dict[str, Any]) -> None:
+    console.print(f"{result['stage']} is done: {result['out']}", markup=False)
+    found = result["metrics"].get("left_out_rows") or {}
+    for reason, count in (result["metrics"].get("left_out") or {}).items():
+        named = found.get(reason) or {}
+        origins = from_where(named.get("judgements") or (), count)
+        console.print(f"  left out: {in_words(reason, count, named.get('words', ''))}{origins}", markup=False)
+    for note in result["metrics"].get("notes") or ():
+        console.print(f"  {note}", markup=False)
 
 
 class _Bar:

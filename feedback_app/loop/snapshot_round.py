@@ -15,13 +15,16 @@ from alignment.dataset.compile.snapshot_writer import write_snapshot
 from alignment.dataset.compile.stream import Stream
 from alignment.dataset.counts import Counts, Sides
 from alignment.dataset.judgement import Judgement
+from alignment.dataset.left_out import LeftOut
 from alignment.errors import SnapshotProblem
 from alignment.methods.registry import lacking
 from alignment.records import SideCounts
 from alignment.suspects import outvoted_on
 from feedback_app.domain.reports import RoundRows, SuspectRecord
 from feedback_app.errors import RoundFailed
+from feedback_app.loop.left_out import with_left_out
 from feedback_app.loop.rules import Given, heard, rules_of, set_aside, signals_of
+from feedback_app.loop.unfit import named
 from feedback_app.store.database import Store
 from feedback_app.store.tables import Round, Snapshot, new_id
 
@@ -60,12 +63,14 @@ def freeze(
     try:
         home.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="compile-", dir=home) as scratch:
-            judgements = _counted(heard(store.judgements.export(watermark), aside, left_out), people)
+            unfit = LeftOut()
+            judgements = named(_counted(heard(store.judgements.export(watermark), aside, left_out), people), unfit)
             done = _counted(heard(signals_of(store, rules), aside, Counter()), people)
             stream = Stream(judgements, Path(scratch), seed=round_.seed, rules=rules, signals=done)
             rows = summary(stream.counts)
             rows["set_aside"] = left_out.total()
             rows["suspects"] = [cast(SuspectRecord, asdict(each)) for each in outvoted_on(stream.ballots)]
+            rows = with_left_out(rows, unfit.to_record()) if unfit.total else rows
             store.rounds.update(round_.id, rows=rows)
             missing = lacking(round_.method, stream.counts, round_.settings)
             if missing:

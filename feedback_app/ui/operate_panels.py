@@ -128,7 +128,7 @@ def _to_look_at(flagged: Sequence[str]) -> Markup:
 
 def _left_out(found: Mapping[str, LeftOutRows]) -> Markup:
     words = [str(each.get("words", "")) for each in found.values()]
-    return html('<p class="small">Rows left out of the training: {}.</p>', ", ".join(words)) if words else Markup()
+    return html('<p class="small">Rows left out of the training: {}.</p>', "; ".join(words)) if words else Markup()
 
 
 def _held_out(evaluation: Evaluation) -> Markup:

@@ -37,7 +37,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from alignment.dataset.snapshot import read_pairs
+from alignment.dataset.reading.folder import read_pairs
 from alignment.evaluation.evaluate import win_rate
 from alignment.evaluation.tastes import TASTES
 from alignment.methods.ppo.settings import PpoSettings

@@ -10,7 +10,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from typing import Any
 from alignment.dataset.reading.columns import read_columns
 from alignment.dataset.reading.containers import Line, Opened, open_container
 from alignment.dataset.reading.detect import NAMES, Detector, Way
-from alignment.dataset.reading.feedback import Feedback, Skip
+from alignment.dataset.reading.feedback import Feedback, Record, Skip
 from alignment.dataset.reading.formats.llama_factory import Layout, layout_of, renamed
 from alignment.dataset.reading.mapping import ColumnMap, must_be_there
 from alignment.dataset.reading.presets import Preset
@@ -36,12 +36,13 @@ class Found:
     """What one record holds: its feedback, or (`feedback` is empty) the reason why there is none.
 
     `line` is the line of the text or the row of the table, from 1; of records that were put side by side, the last
-    one's, and the others have neither feedback nor a problem.
+    one's, and the others have neither feedback nor a problem. `record` is what stands there, where it is one record.
     """
 
     line: int
     feedback: tuple[Feedback, ...]
     problem: str = ""
+    record: Record | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,9 +156,9 @@ class _Source:
 
     def _found(self, line: Line, way: Way | str) -> Found:
         if isinstance(way, str):
-            return Found(line.number, (), way)
+            return Found(line.number, (), way, line.record)
         assert line.record is not None
-        return self._read(line.number, way.read, line.record)
+        return replace(self._read(line.number, way.read, line.record), record=line.record)
 
     def _joined(self, preset: Preset | None, lines: list[Line]) -> Iterator[Found]:
         """Records that belong together, read at once: the last line has what they say."""

@@ -21,8 +21,9 @@ from typing import Any, TypedDict
 from alignment.dataset.compile.text import same_answer
 from alignment.dataset.judgement import Message
 from alignment.dataset.left_out import LeftOut
+from alignment.dataset.reading.folder import read_pairs, read_sft
+from alignment.dataset.reading.training_files import has_table
 from alignment.dataset.rows import PairRow, Row, SftRow, to_record
-from alignment.dataset.snapshot import read_pairs, read_sft
 from alignment.errors import StageError
 from alignment.files import lines_of
 from alignment.methods.constitution.settings import ConstitutionSettings
@@ -296,7 +297,7 @@ def _with_turns(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _of(folder: Path, name: str, read: Any) -> list[Any]:
-    return list(read(folder)) if (folder / f"{name}.jsonl").is_file() else []
+    return list(read(folder)) if has_table(folder, name) else []
 
 
 def _write(path: Path, rows: Sequence[Row]) -> None:

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from alignment.dataset.judgement import Message
 from alignment.dataset.left_out import LeftOut
-from alignment.dataset.snapshot import read_marks, read_pairs, read_sft
+from alignment.dataset.reading.folder import read_marks, read_pairs, read_sft
+from alignment.dataset.reading.training_files import has_table
 from alignment.errors import StageError
 from alignment.methods.dpo.settings import MOVED, DpoSettings
 from alignment.methods.shared_training.adapters import save_adapter
@@ -118,7 +119,7 @@ def build_trainer(
 
 def found_bad(data: Path) -> set[tuple[tuple[Message, ...], str]]:
     """Prompts with the answers to them that people marked bad: chosen or not, nobody wants those imitated."""
-    if not (data / "marks.jsonl").is_file():
+    if not has_table(data, "marks"):
         return set()
     return {(row.prompt, row.completion) for row in read_marks(data, "train") if not row.label and row.origin == "vote"}
 
@@ -127,10 +128,12 @@ def _answers(
     data: Path, pairs: Sequence[TokenizedPair], tokenizer: Any, max_length: int
 ) -> tuple[list[TokenizedAnswer], int]:
     """The SFT rows that no pair holds as its chosen answer (a correction is both), and how many cannot be used."""
-    if not (data / "sft.jsonl").is_file():
+    if not has_table(data, "sft"):
         return [], 0
     chosen = {tuple(pair.prompt + pair.chosen) for pair in pairs}
-    answers, left = tokenize_answers(read_sft(data, "train"), tokenizer, max_length)
+    left = LeftOut()
+    answers, unusable = tokenize_answers(read_sft(data, "train", left=left), tokenizer, max_length)
+    left.update(unusable)
     alone = [answer for answer in answers if tuple(answer.prompt + answer.completion) not in chosen]
     return alone, left.total
 

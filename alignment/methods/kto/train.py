@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from alignment.dataset.left_out import LeftOut
-from alignment.dataset.snapshot import read_marks
+from alignment.dataset.reading.folder import read_marks
 from alignment.errors import StageError
 from alignment.methods.kto.settings import MOVED, KtoSettings, check_marks
 from alignment.methods.shared_training.adapters import save_adapter

@@ -9,9 +9,8 @@ from typing import Any, TypeVar
 
 from alignment.dataset.judgement import Message
 from alignment.dataset.left_out import LeftOut, Unusable
+from alignment.dataset.reading.folder import read_all
 from alignment.dataset.row_files import messages
-from alignment.dataset.rows import GroupRow, MarkRow, PairRow, SftRow
-from alignment.dataset.snapshot import read_groups, read_marks, read_pairs, read_sft
 from alignment.errors import StageError
 from alignment.files import BrokenLine, made_of_lines
 from alignment.methods.shared_training.tokenized import Laying
@@ -27,10 +26,7 @@ def prompts_for(folder: Path, file: str, stage: str, needed: int, left: LeftOut)
     A line of the file is {"prompt": text or messages}. A prompt that is held out in the dataset is left out
     of both. Raises `StageError` with both numbers when there are too few, or when the file cannot be read.
     """
-    rows: list[PairRow | MarkRow | SftRow | GroupRow] = [*read_groups(folder, left=left)]
-    for name, read in (("pairs", read_pairs), ("marks", read_marks), ("sft", read_sft)):
-        if (folder / f"{name}.jsonl").is_file():
-            rows += read(folder, left=left)
+    rows = read_all(folder, left=left)
     held_out = {row.prompt for row in rows if row.split != "train"}
     found: dict[Prompt, dict[str, None]] = {}
     for row in rows:

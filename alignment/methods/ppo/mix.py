@@ -11,7 +11,8 @@ from typing import Any
 import torch
 
 from alignment.dataset.left_out import LeftOut
-from alignment.dataset.snapshot import read_sft
+from alignment.dataset.reading.folder import read_sft
+from alignment.dataset.reading.training_files import has_table
 from alignment.errors import StageError
 from alignment.methods.online.model import OneBase, rectangle
 from alignment.methods.online.prompts import drawn
@@ -59,7 +60,7 @@ def read_mix(folder: Path, tokenizer: Any, coefficient: float, seed: int, left: 
     if coefficient == 0:
         return None
     without = LeftOut()
-    rows = read_sft(folder, "train", left=without) if (folder / "sft.jsonl").is_file() else []
+    rows = read_sft(folder, "train", left=without) if has_table(folder, "sft") else []
     answers, unusable = tokenize_answers(rows, tokenizer, None)
     without.update(unusable)
     without.check("ppo's mix", len(answers), 1, "rows worth imitating", "the model's window")

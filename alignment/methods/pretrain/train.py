@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from alignment.dataset.judgement import Message
 from alignment.dataset.left_out import LeftOut, Reason, Unusable
-from alignment.dataset.row_files import messages, rows_of
+from alignment.dataset.reading.folder import read_conversations
+from alignment.dataset.reading.training_files import has_table
+from alignment.dataset.reading.training_rows import Conversation
 from alignment.errors import StageError
 from alignment.files import beside
 from alignment.methods.pretrain.packing import PackedRow, batches, pack
@@ -38,19 +41,27 @@ class NonFiniteLossError(StageError):
     """The loss became infinite or not a number: the weights are spoilt and the run stops."""
 
 
-def read_chats(data: Path, left: LeftOut) -> list[list[dict[str, str]]]:
-    """Return the conversations of a data folder: ``train.jsonl`` of {"messages"}, or ``corpus.txt`` of plain lines.
+def read_chats(data: Path, left: LeftOut) -> list[Conversation]:
+    """Return the conversations of a data folder: ``train.jsonl``, or ``corpus.txt`` of plain lines.
 
-    Those that are not text, are empty or have a role that the tokenizer does not know are counted in ``left``.
+    Those that cannot be read, or have a role that the tokenizer does not know, are counted in ``left``.
     Raises StageError with the count when the folder holds neither, or nothing to learn from.
     """
-    rows, text = data / "train.jsonl", data / "corpus.txt"
-    found: list[list[dict[str, str]]] = []
-    if rows.exists():
-        found = rows_of(rows, ("messages",), _chat, left)
-    elif text.exists():
+    text = data / "corpus.txt"
+    found: list[Conversation] = []
+    if text.is_file() and not has_table(data, "train"):
         with text.open(encoding="utf-8") as lines:
-            found = [[{"role": "assistant", "content": line.strip()}] for line in lines if line.strip()]
+            found = [
+                Conversation((Message("assistant", line.strip()),), (0,), (f"line {number} of {text.name}",))
+                for number, line in enumerate(lines, 1)
+                if line.strip()
+            ]
+    else:
+        for conversation in read_conversations(data, left=left):
+            try:
+                found.append(replace(conversation, turns=_known(conversation.turns)))
+            except Unusable as why:
+                left.add(why, conversation.judgements)
     left.check("pretrain", len(found), 1, "conversations", "row_length tokens")
     if not found:
         raise StageError(
@@ -59,14 +70,12 @@ def read_chats(data: Path, left: LeftOut) -> list[list[dict[str, str]]]:
     return found
 
 
-def _chat(record: Mapping[str, Any]) -> list[dict[str, str]]:
-    turns = [Message(SAME_AS.get(turn.role, turn.role), turn.content) for turn in messages(record["messages"])]
-    if not any(turn.content.strip() for turn in turns):
-        raise Unusable(Reason.EMPTY)
-    for turn in turns:
+def _known(turns: Sequence[Message]) -> tuple[Message, ...]:
+    known = tuple(Message(SAME_AS.get(turn.role, turn.role), turn.content) for turn in turns)
+    for turn in known:
         if turn.role not in ROLES:
             raise Unusable(Reason.TEMPLATE, f"unknown role: {turn.role}")
-    return as_turns(turns)
+    return known
 
 
 def rate_at(step: int, settings: PretrainSettings) -> float:
@@ -77,14 +86,22 @@ def rate_at(step: int, settings: PretrainSettings) -> float:
 
 
 def _rows(
-    tokenizer: PreTrainedTokenizerFast, chats: list[list[dict[str, str]]], settings: PretrainSettings
-) -> tuple[list[PackedRow], int]:
-    encoded = (
-        (ids, [1.0 if written else settings.prompt_weight for written in by_assistant])
-        for start in range(0, len(chats), 4096)
-        for ids, by_assistant in encode_chats(tokenizer, chats[start : start + 4096])
-    )
-    return pack(encoded, settings.row_length, int(tokenizer.pad_token_id))
+    tokenizer: PreTrainedTokenizerFast, chats: list[Conversation], settings: PretrainSettings, left: LeftOut
+) -> list[PackedRow]:
+    """The packed rows; a conversation that is longer than one is counted in `left`."""
+
+    def encoded() -> Iterator[tuple[list[int], list[float]]]:
+        for start in range(0, len(chats), 4096):
+            part = chats[start : start + 4096]
+            for chat, (ids, by_assistant) in zip(
+                part, encode_chats(tokenizer, [as_turns(each.turns) for each in part]), strict=True
+            ):
+                if len(ids) > settings.row_length:
+                    left.add(Unusable(Reason.ANSWER_TOO_LONG, tokens=len(ids)), chat.judgements)
+                else:
+                    yield ids, [1.0 if written else settings.prompt_weight for written in by_assistant]
+
+    return pack(encoded(), settings.row_length, int(tokenizer.pad_token_id))[0]
 
 
 def new_model(tokenizer: PreTrainedTokenizerFast, settings: PretrainSettings) -> LlamaForCausalLM:
@@ -180,11 +197,10 @@ def train(spec: StageSpec, progress: Progress) -> StageMetrics:
     if spec.model is not None:
         tokenizer = AutoTokenizer.from_pretrained(spec.model)
     else:
-        sample = (message["content"] for chat in chats[:TOKENIZER_ROWS] for message in chat)
+        sample = (turn.content for chat in chats[:TOKENIZER_ROWS] for turn in chat.turns)
         tokenizer = train_tokenizer(sample, settings.vocabulary)
-    rows, too_long = _rows(tokenizer, chats, settings)
-    if too_long:
-        left.counts[Reason.ANSWER_TOO_LONG] += too_long
+    rows = _rows(tokenizer, chats, settings, left)
+    too_long = left.counts[Reason.ANSWER_TOO_LONG]
     remedy = "collect shorter ones or raise row_length"
     left.check("pretrain", len(chats) - too_long, 1, "conversations", f"{settings.row_length} tokens", remedy=remedy)
     del chats

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from alignment.dataset.left_out import LeftOut
-from alignment.dataset.snapshot import read_groups, read_pairs
+from alignment.dataset.reading.folder import read_comparisons
 from alignment.errors import StageError
 from alignment.methods.reward.settings import RewardSettings
 from alignment.methods.reward.tokenized_rankings import TokenizedRanking, tokenize_rankings
@@ -145,8 +145,9 @@ def _rows(
 ) -> tuple[list[TokenizedRanking], list[TokenizedRanking], LeftOut]:
     """Training and held-out rows that can be used, and what was left out; refuses what cannot be trained on."""
     left = LeftOut()
-    pairs = read_pairs(spec.data, use="reward", left=left)
-    groups = read_groups(spec.data, left=left) if settings.listwise else []
+    pairs, groups = read_comparisons(spec.data, left=left)
+    if not settings.listwise:
+        groups = []
 
     def tokenized(split: str) -> list[TokenizedRanking]:
         rankings, unusable = tokenize_rankings(

@@ -5,14 +5,12 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import TypedDict
 
-from alignment.dataset.judgement import Message
 from alignment.dataset.left_out import LeftOut
-from alignment.dataset.row_files import messages, rows_of
-from alignment.dataset.snapshot import read_sft
+from alignment.dataset.reading.folder import read_conversations
+from alignment.dataset.reading.training_rows import Conversation
 from alignment.errors import StageError
 from alignment.methods.sft.settings import SftSettings
 from alignment.methods.shared_training.chat_template import as_turns
@@ -27,53 +25,19 @@ class SftDataError(StageError):
     """The rows cannot be trained on: none, or none with an assistant's turn."""
 
 
-@dataclass(frozen=True, slots=True)
-class Conversation:
-    """Turns, the places of those that are learned, and the judgements behind them."""
-
-    turns: tuple[Message, ...]
-    learned: tuple[int, ...]
-    judgements: tuple[str, ...] = ()
-
-
 def read_rows(data: Path, left: LeftOut) -> list[Conversation]:
-    """What is to be learned: ``train.jsonl``, or the training rows worth imitating of a dataset's ``sft.jsonl``.
+    """What is to be learned: conversations, or the training rows worth imitating of a dataset.
 
-    Of a {"messages"} row every assistant's turn is learned but those of ``weight`` 0, of a row worth imitating only
-    its completion. Rows that are not text are counted in ``left``.
-    Raises SftDataError with the counts when there is no such file, or no row with an assistant's turn to learn.
+    Of a conversation every answer is learned but those that the file gives no weight, of a row worth imitating only
+    its completion. Rows that cannot be used are counted in ``left``.
+    Raises SftDataError where there is nothing to learn and nothing was left out.
     """
-    conversations, imitated = data / "train.jsonl", data / "sft.jsonl"
-    if conversations.exists():
-        found = rows_of(conversations, ("messages",), lambda record: _conversation(record["messages"]), left)
-        if not left.total and not any(row.learned for row in found):
-            raise SftDataError(
-                f"sft needs at least one conversation with an assistant's turn; 0 of {len(found)} have one."
-            )
-        return found
-    if not imitated.exists():
-        raise SftDataError(
-            f"sft needs at least one row worth imitating; {data} has 0: no train.jsonl and no sft.jsonl."
-        )
-    rows = read_sft(data, "train", left=left)
+    rows = read_conversations(data, left=left)
     if not rows and not left.total:
-        raise SftDataError("sft needs at least one row worth imitating; this snapshot has 0: collect corrections.")
-    return [
-        Conversation((*row.prompt, Message("assistant", row.completion)), (len(row.prompt),), row.judgements)
-        for row in rows
-    ]
-
-
-def _conversation(value: Any) -> Conversation:
-    """Raises `Unusable` on what is not text."""
-    turns = messages(value)
-    said = value if isinstance(value, list) else [{}]
-    learned = (
-        place
-        for place, turn in enumerate(turns)
-        if turn.role == "assistant" and turn.content.strip() and said[place].get("weight", 1) != 0
-    )
-    return Conversation(turns, tuple(learned))
+        raise SftDataError(
+            f"sft needs at least one conversation, or row worth imitating; {data} has 0: collect corrections."
+        )
+    return rows
 
 
 class SftExample(TypedDict, total=False):

@@ -12,15 +12,8 @@ import pytest
 
 from alignment.dataset.compile import Rules
 from alignment.dataset.judgement import Judgement, Mark
-from alignment.dataset.snapshot import (
-    Manifest,
-    read_groups,
-    read_manifest,
-    read_marks,
-    read_pairs,
-    read_sft,
-    verify_snapshot,
-)
+from alignment.dataset.reading.folder import read_comparisons, read_marks, read_pairs, read_sft
+from alignment.dataset.snapshot import Manifest, read_manifest, verify_snapshot
 from alignment.errors import SnapshotProblem
 from tests.alignment.builders import like, ranking, vote
 from tests.alignment.compiled import compile_rows, write_compiled
@@ -65,10 +58,11 @@ def test_the_manifest_counts_by_kind_and_names_filters_and_watermark(tmp_path: P
 def test_rows_come_back_as_they_were(tmp_path: Path) -> None:
     compiled = compile_rows(some())
     write(tmp_path, some())
+    pairs, groups = read_comparisons(tmp_path)
+    assert (tuple(pairs), tuple(groups)) == (compiled.pairs, compiled.groups)
     assert tuple(read_pairs(tmp_path, use="reward")) == compiled.pairs
     assert tuple(read_marks(tmp_path, use="reward")) == compiled.marks
     assert tuple(read_sft(tmp_path)) == compiled.sft
-    assert tuple(read_groups(tmp_path)) == compiled.groups
     assert len(compiled.groups) == 1
     assert {row.split for row in read_pairs(tmp_path, "held_out")} == {"held_out"}
 
@@ -137,28 +131,3 @@ def test_a_folder_that_is_no_snapshot_is_named(tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text("[]")
     with pytest.raises(SnapshotProblem, match="is not a snapshot's manifest"):
         read_manifest(tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("line", "sentence"),
-    [
-        ("not json", "line 2 is not JSON"),
-        ('{"prompt": "x"}', "line 2 needs the keys"),
-        ('{"prompt": "x", "chosen": "y", "rejected": "z", "target": 67}', "line 2 has the target 67: it is a share"),
-    ],
-)
-def test_a_broken_line_is_named(tmp_path: Path, line: str, sentence: str) -> None:
-    (tmp_path / "pairs.jsonl").write_text('{"prompt": "p", "chosen": "c", "rejected": "r"}\n' + line + "\n")
-    with pytest.raises(SnapshotProblem, match=sentence):
-        read_pairs(tmp_path)
-
-
-def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(SnapshotProblem, match=r"pairs\.jsonl does not exist"):
-        read_pairs(tmp_path)
-
-
-def test_plain_rows_of_another_tool_are_read(tmp_path: Path) -> None:
-    (tmp_path / "pairs.jsonl").write_text('{"prompt": "p", "chosen": "c", "rejected": "r"}\n\n')
-    (row,) = read_pairs(tmp_path)
-    assert (row.prompt[0].role, row.chosen, row.weight, row.split) == ("user", "c", 1.0, "train")

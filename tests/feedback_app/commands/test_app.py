@@ -217,7 +217,7 @@ def test_what_a_round_cost_is_said_in_two_lines_and_nothing_where_nothing_was_me
         (("round", "start", "--set", "beta"), "KEY=VALUE"),
         (("round", "start", "--start-from", "scratch"), "Set start to one of: base, incumbent"),
         (("train", "magic", "--data", ".", "--model", "m", "--out", "o"), "no stage called magic"),
-        (("train", "dpo", "--data", "nowhere", "--model", "m", "--out", "o"), "nowhere is not a folder"),
+        (("train", "dpo", "--data", "nowhere", "--model", "m", "--out", "o"), "nowhere is neither a folder nor a file"),
         (("train", "dpo", "--data", ".", "--out", "o"), "needs a model"),
         (("train", "ppo", "--data", ".", "--model", "m", "--out", "o", "--set", "watch=9"), "start a round"),
         (("round", "start", "--method", "ppo", "--set", "watch=9"), "milestones=0.5"),

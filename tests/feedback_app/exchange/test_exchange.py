@@ -256,7 +256,7 @@ def test_likes_of_two_raters_never_pair(sqlite_store: Store, tmp_path: Path) -> 
 
 
 def test_imported_feedback_can_make_a_first_rounds_snapshot(sqlite_store: Store, tmp_path: Path) -> None:
-    from alignment.dataset.snapshot import read_pairs
+    from alignment.dataset.reading.folder import read_pairs
     from feedback_app.loop.snapshot_round import freeze
 
     records = [{"prompt": f"Question {n}?", "chosen": f"Gladly, {n}.", "rejected": f"{n}."} for n in range(10)]

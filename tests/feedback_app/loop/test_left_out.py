@@ -28,12 +28,19 @@ from tests.feedback_app.loop.bench import Bench
 from tests.feedback_app.loop.parts import compared, serve_base
 
 TOOL = {"left_out": {"template": 1}, "left_out_rows": {"template": {"words": "<tool>", "judgements": ["j1"]}}}
-SAID = "1 refused by the model's chat template (<tool>)"
+SAID = "1 refused by the model's chat template (<tool>), from j1"
 
 
-def at_the_door(store: Store, person: Person, *messages: dict[str, Any]) -> str:
+def at_the_door(
+    store: Store,
+    person: Person,
+    *messages: dict[str, Any],
+    answers: tuple[str, str] = ("Gladly!", "No."),
+    end: str = "stop",
+) -> str:
     """Two answers to messages as a client sends them, and a vote on them; the vote's id."""
-    ticket_id = record_door(store, person, messages, [("Gladly!", completion()), ("No.", completion())], ttl_s=60)
+    made = [(text, completion(finish_reason=end)) for text in answers]
+    ticket_id = record_door(store, person, messages, made, ttl_s=60)
     found = store.tasks.ticket(ticket_id)
     assert found is not None
     judge(store, person, ticket_id, compare_verdict(found[0].order, "a_clearly"))
@@ -64,6 +71,13 @@ def test_one_persons_messages_never_end_a_round(sqlite_store: Store, tmp_path: P
         ),
         at_the_door(sqlite_store, mal, {"role": "user", "content": [{"type": "text", "text": "In parts?"}]}),
     ]
+    lost = {
+        "same_answers": at_the_door(
+            sqlite_store, mal, {"role": "user", "content": "Same?"}, answers=("Yes.", " Yes. ")
+        ),
+        "empty": at_the_door(sqlite_store, mal, {"role": "user", "content": "Empty?"}, answers=(" ", "No.")),
+        "not_finished": at_the_door(sqlite_store, mal, {"role": "user", "content": "Endless?"}, end="length"),
+    }
     turn = sqlite_store.rounds.add("dpo", None, 0, {})
     snapshot = freeze(sqlite_store, turn, tmp_path)
     model = make_tiny_model(tmp_path / "model")
@@ -74,6 +88,14 @@ def test_one_persons_messages_never_end_a_round(sqlite_store: Store, tmp_path: P
     assert set(metrics["left_out_rows"]["template"]["judgements"]) == refused
     assert not refused & set(read)
     assert sum(metrics["rows"].values()) == 24 + len(read)
+    kept = sqlite_store.rounds.get(turn.id or 0)
+    assert kept is not None
+    shown = with_left_out(kept.rows or {}, metrics)
+    assert shown["left_out"] == {**dict.fromkeys(lost, 1), "template": 5}
+    for reason, id in lost.items():
+        assert shown["left_out_rows"][reason]["judgements"] == [id]
+        assert shown["left_out_rows"][reason]["words"].endswith(f", from {id}")
+    assert set(shown["left_out_rows"]["template"]["judgements"]) == refused
 
 
 async def test_a_round_shows_what_its_stages_left_out(live_store: Store, tmp_path: Path) -> None:
@@ -93,7 +115,7 @@ def test_it_is_said_on_the_page_and_by_the_command(sqlite_store: Store) -> None:
     turn = sqlite_store.rounds.add("dpo", None, 0, {})
     turn = sqlite_store.rounds.update(turn.id or 0, status="held", rows=with_left_out({"train": 8}, TOOL))
     html = evidence(SimpleNamespace(rounds=[turn]), None, {})  # type: ignore[arg-type]
-    assert "Rows left out of the training: 1 refused by the model&#39;s chat template (&lt;tool&gt;)." in html
+    assert "Rows left out of the training: 1 refused by the model&#39;s chat template (&lt;tool&gt;), from j1." in html
     console = Console(file=io.StringIO(), width=200)
     show_round(console, json.loads(json.dumps(round_report(sqlite_store, turn))))
     assert f"rows left out of the training: {SAID}" in console.file.getvalue()  # type: ignore[attr-defined]

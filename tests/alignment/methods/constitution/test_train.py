@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from alignment.dataset.snapshot import read_pairs, read_sft
+from alignment.dataset.reading.folder import read_pairs, read_sft
 from alignment.errors import StageError
 from alignment.methods.constitution.train import letter, read_principles, train
 from alignment.stage.artifact import finish

@@ -111,7 +111,7 @@ def test_texts_worth_imitating_are_mixed_in_when_set_each_once(model: Path, tmp_
 
 
 def test_what_was_chosen_and_found_bad_is_not_imitated(model: Path, tmp_path: Path) -> None:
-    from alignment.dataset.snapshot import read_pairs
+    from alignment.dataset.reading.folder import read_pairs
     from alignment.methods.dpo.train import found_bad
     from alignment.methods.shared_training.loading import load_tokenizer
     from alignment.methods.shared_training.tokenized import tokenize_pairs

@@ -31,7 +31,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def trainer_for(spec: StageSpec, answers: Sequence[Any] = (), **columns: tuple[float, ...]) -> Any:
     """A trainer as the stage builds it, in float32; `columns` overrule the rows' weight, margin or target."""
-    from alignment.dataset.snapshot import read_pairs
+    from alignment.dataset.reading.folder import read_pairs
     from alignment.methods.dpo.settings import DpoSettings
     from alignment.methods.dpo.train import build_trainer
     from alignment.methods.shared_training.loading import load_tokenizer
@@ -65,8 +65,8 @@ def bare_trainer(spec: StageSpec, ours: Any, theirs: dict[str, Any]) -> Any:
     from datasets import Dataset
     from trl import DPOConfig, DPOTrainer
 
+    from alignment.dataset.reading.folder import read_pairs
     from alignment.dataset.rows import to_record
-    from alignment.dataset.snapshot import read_pairs
     from alignment.methods.shared_training.loading import load_model, load_tokenizer
 
     rows = [to_record(row) for row in read_pairs(spec.data)]

@@ -128,7 +128,7 @@ def test_a_setting_without_sense_is_named(
 
 def trainer_for(spec: StageSpec, weights: tuple[float, ...] = ()) -> Any:
     """A trainer as the stage builds it, in float32; `weights` overrule those of the rows."""
-    from alignment.dataset.snapshot import read_marks
+    from alignment.dataset.reading.folder import read_marks
     from alignment.methods.kto.settings import KtoSettings
     from alignment.methods.kto.train import build_trainer
     from alignment.methods.shared_training.loading import load_tokenizer

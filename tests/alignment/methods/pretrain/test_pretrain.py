@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from alignment.dataset.left_out import LeftOut
-from alignment.errors import StageError
+from alignment.errors import SnapshotProblem, StageError
 from alignment.methods.pretrain import train as pretrain
 from alignment.methods.pretrain.packing import batches, pack
 from alignment.methods.pretrain.tokenizer import encode_chats, train_tokenizer
@@ -155,6 +155,9 @@ def test_a_loss_that_is_not_finite_stops_the_run(folder: Path, tmp_path: Path) -
 def test_unknown_settings_and_missing_data_are_refused(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(StageError, match="no setting depth"):
         pretrain.train(spec(folder, tmp_path, depth=3), lambda row: None)
+    with pytest.raises(SnapshotProblem, match=r"holds no file of feedback: put train\.jsonl into it"):
+        pretrain.train(spec(tmp_path, tmp_path / "out"), lambda row: None)
+    (tmp_path / "corpus.txt").write_text("\n \n")
     with pytest.raises(StageError, match=r"at least one conversation in train\.jsonl .* has 0"):
         pretrain.train(spec(tmp_path, tmp_path / "out"), lambda row: None)
 
@@ -177,7 +180,8 @@ def test_finetuning_refuses_rows_without_an_answer_and_a_missing_model(folder: P
     data = tmp_path / "rows"
     data.mkdir()
     (data / "train.jsonl").write_text(json.dumps({"messages": [{"role": "user", "content": "Hi"}]}), encoding="utf-8")
-    with pytest.raises(sft.SftDataError, match="0 of 1 have one"):
-        sft.read_rows(data, LeftOut())
+    left = LeftOut()
+    assert sft.read_rows(data, left) == []
+    assert left.sentence() == "1 without an assistant's turn"
     with pytest.raises(StageError, match="needs a model to start from"):
         sft.train(StageSpec("sft", folder, None, tmp_path / "out"), lambda row: None)

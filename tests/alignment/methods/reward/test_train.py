@@ -154,7 +154,7 @@ def test_a_rows_weight_and_margin_enter_the_loss(model: Path, tmp_path: Path) ->
     import math
     from dataclasses import replace
 
-    from alignment.dataset.snapshot import read_pairs
+    from alignment.dataset.reading.folder import read_pairs
     from alignment.methods.reward.settings import RewardSettings
     from alignment.methods.reward.tokenized_rankings import tokenize_rankings
     from alignment.methods.reward.train import build_trainer

@@ -81,9 +81,16 @@ def test_of_a_conversation_without_weights_every_answer_is_learned(
     assert learned(tmp_path, model, monkeypatch) == ["INVENTED<|end|>Learned.<|end|>"]
 
 
-def test_a_file_of_turns_that_are_all_only_to_be_read_is_refused(tmp_path: Path) -> None:
+def test_a_file_of_turns_that_are_all_only_to_be_read_has_nothing_to_learn(tmp_path: Path) -> None:
     turns = [*BEFORE, {**ANSWER, "weight": 0}]
     turns[1] = {**turns[1], "weight": 0}  # type: ignore[dict-item]
     (tmp_path / "train.jsonl").write_text(json.dumps({"messages": turns}), encoding="utf-8")
-    with pytest.raises(sft.SftDataError, match="0 of 1 have one"):
+    left = LeftOut()
+    assert sft.read_rows(tmp_path, left) == []
+    assert left.sentence() == "1 without an assistant's turn"
+
+
+def test_a_file_without_a_row_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "sft.jsonl").touch()
+    with pytest.raises(sft.SftDataError, match="has 0: collect corrections"):
         sft.read_rows(tmp_path, LeftOut())
