@@ -87,11 +87,13 @@ class StageMetrics(TypedDict, total=False):
     """The metrics of a finished stage, or a part of them.
 
     `first` and `last` are the figures of the first and the last logged step; `left_out` counts the rows that could not
-    be used by reason, and `left_out_rows` shows them. `rows` is a number alone where a stage knows one kind only.
+    be used by reason, and `left_out_rows` shows them; `notes` say
+    what was read otherwise than it stood in a file. `rows` is a number alone where a stage knows one kind only.
     """
 
     left_out: dict[str, int]
     left_out_rows: dict[str, LeftOutRows]
+    notes: list[str]
     first: StepRecord
     last: StepRecord
     kind: str

@@ -19,13 +19,12 @@ PACKAGES = ("alignment", "serving", "feedback_app")
 DICTS = {"dict", "Dict", "Mapping", "MutableMapping"}
 ANYTHING = {"Any", "object"}
 
-MOST = 5  # of those that are no edge; this number only ever becomes smaller
+MOST = 4  # of those that are no edge; this number only ever becomes smaller
 
 # Each edge with what comes in or goes out there. A name that ends in a dot is a package: everything in it is one.
 EDGES = {
     "alignment.dataset.reading.": "a line of a file of other people's tools, in whatever shape they write it",
-    "alignment.dataset.row_files.records": "a line of a dataset's JSONL, as it is read",
-    "alignment.dataset.row_files.rows_of": "makes a row of such a line",
+    "alignment.dataset.row_files.": "a line of a dataset's JSONL, as it is read",
     "alignment.dataset.rows.to_record": "a row as a line of JSONL",
     "alignment.dataset.compile.snapshot_writer.judgement_record": "a judgement as a line of JSONL",
     "alignment.dataset.tables.TableWriter.add": "writes a line of JSONL",
@@ -43,7 +42,9 @@ EDGES = {
     "feedback_app.api.fields.read_fields": "the body of a chat completion",
     "feedback_app.api.messages.read_messages": "the messages in the body of a chat completion",
     "feedback_app.api.openai_errors.error_body": "the body of an error",
+    "feedback_app.api.plain_completions.": "the body of /v1/completions",
     "feedback_app.processes.output.Output.done": "prints a command's JSON",
+    "feedback_app.processes.output.Output.failed": "prints a command's JSON",
 }
 
 
@@ -178,7 +179,7 @@ def test_what_counts_as_untyped(tmp_path: Path, source: str, is_one: bool) -> No
 def test_an_alias_is_followed_into_the_module_that_it_comes_from(tmp_path: Path) -> None:
     path = tmp_path / "some.py"
     path.write_text(
-        "from alignment.dataset.reading.formats.feedback import Record as Row\n"
+        "from alignment.dataset.reading.feedback import Record as Row\n"
         "from alignment.files import Fingerprint\n"
         "def f(a: Row) -> None: ...\n"
         "def g(a: Fingerprint) -> None: ...\n"

@@ -12,9 +12,9 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
 
 from alignment.errors import StageError
+from alignment.records import StageMetrics
 
 NAMED = 100  # judgements that are named for each reason; the others are only counted
 REASONS = 40  # reasons that are told apart: a reader's words may name a value of the file
@@ -107,21 +107,23 @@ class LeftOut:
         """All rows that were left out."""
         return self.counts.total()
 
-    def to_record(self) -> dict[str, Any]:
-        """As metrics hold it: `left_out` by reason; `left_out_rows` are the first words for each and the judgements.
+    def to_record(self) -> StageMetrics:
+        """As a stage's metrics hold it: `left_out` by reason, `left_out_rows` with the first words and the judgements.
 
         `notes` are there where reading a file had something to say.
         """
         known = [reason for reason in Reason if self.counts[reason]]
         reasons = [*known, *(reason for reason in self.counts if reason not in known and self.counts[reason])]
-        return {
+        record: StageMetrics = {
             "left_out": {str(reason): self.counts[reason] for reason in reasons},
             "left_out_rows": {
                 str(reason): {"words": self.words.get(reason, ""), "judgements": self.judgements.get(reason, [])}
                 for reason in reasons
             },
-            **({"notes": list(self.notes)} if self.notes else {}),
         }
+        if self.notes:
+            record["notes"] = list(self.notes)
+        return record
 
     def check(
         self,

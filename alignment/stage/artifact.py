@@ -15,9 +15,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
-from alignment.dataset.left_out import LeftOut
 from alignment.errors import ArtifactProblem
 from alignment.files import Fingerprint, fingerprint, sha256_of, write_durably
 from alignment.records import StageMetrics
@@ -55,11 +53,6 @@ def finish(folder: Path, spec: SpecRecord, metrics: StageMetrics, libraries: Map
     write_durably(folder / MANIFEST, text)
     write_durably(folder / COMPLETE, hashlib.sha256(text.encode()).hexdigest() + "\n")
     return read_manifest(folder)
-
-
-def left_out(left: LeftOut) -> StageMetrics:
-    """The part of a stage's metrics that says which rows it could not use."""
-    return cast(StageMetrics, left.to_record())
 
 
 def is_complete(folder: Path) -> bool:

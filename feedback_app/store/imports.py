@@ -2,14 +2,13 @@
 
 A task's id comes from its content, so the database itself holds that nothing is imported twice. Rows are plain
 values, handed to the driver table by table: making an object of each, or a statement, would take longer than storing
-it. What a verdict may say
-is not decided here (`collect.judge`), and gold tasks come without one.
+it. What a verdict may say is not decided here (`collect.judge`), and gold tasks come without one.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any
@@ -19,6 +18,7 @@ from sqlmodel import Session, SQLModel, col, func, select
 
 from feedback_app.domain.conversations import FinishReason, Purpose, Speaker
 from feedback_app.domain.people import Role
+from feedback_app.domain.verdicts import StoredVerdict
 from feedback_app.store.engine import Database
 from feedback_app.store.judgements import verdict_hash
 from feedback_app.store.tables import Completion, Conversation, JudgementRow, Message, Person, Task, Ticket, new_id
@@ -60,7 +60,7 @@ class Judged:
     """What was brought, and its verdict as it is stored: checked, and about the answers' `ids`."""
 
     brought: Brought
-    verdict: Mapping[str, Any]
+    verdict: StoredVerdict
 
 
 class _Rows:

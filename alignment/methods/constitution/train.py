@@ -29,7 +29,6 @@ from alignment.files import lines_of
 from alignment.methods.constitution.settings import ConstitutionSettings
 from alignment.methods.online.prompts import Prompt, prompts_for, usable_prompts
 from alignment.records import StageMetrics
-from alignment.stage.artifact import left_out
 from alignment.stage.sampler import Sample, Sampler, Sampling
 from alignment.stage.spec import Progress, StageSpec
 
@@ -126,7 +125,7 @@ def train(
         "kind": "dataset",
         "principles": len(principles),
         "prompts": len(prompts),
-        **left_out(left),
+        **left.to_record(),
         "rows": {"pairs": len(pairs), "sft": len(revised), "people": len(from_people[0]) + len(from_people[1])},
         "adviser": settings.adviser if settings.url else "itself",
         "seconds_training": round(time.perf_counter() - began, 3),

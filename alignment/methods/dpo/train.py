@@ -26,7 +26,6 @@ from alignment.methods.shared_training.few_pairs import check_pairs
 from alignment.methods.shared_training.loading import load_tokenizer, window
 from alignment.methods.shared_training.tokenized import TokenizedAnswer, TokenizedPair, tokenize_answers, tokenize_pairs
 from alignment.records import StageMetrics
-from alignment.stage.artifact import left_out
 from alignment.stage.spec import Progress, StageSpec
 
 if TYPE_CHECKING:
@@ -69,7 +68,7 @@ def train(spec: StageSpec, progress: Progress) -> StageMetrics:
     trained = time.perf_counter()
     metrics: StageMetrics = {
         "rows": {"train": len(pairs), "held_out": len(held_out)},
-        **left_out(left),
+        **left.to_record(),
         "tokens": sum(2 * len(pair.prompt) + len(pair.chosen) + len(pair.rejected) for pair in pairs),
         **run_metrics(trainer, spec, settings, len(pairs)),
         "loss": settings.loss,

@@ -19,7 +19,6 @@ from alignment.methods.shared_training.adapters import save_adapter
 from alignment.methods.shared_training.loading import load_tokenizer, window
 from alignment.methods.shared_training.tokenized_labels import TokenizedMark, tokenize_marks
 from alignment.records import StageMetrics
-from alignment.stage.artifact import left_out
 from alignment.stage.spec import Progress, StageSpec
 
 if TYPE_CHECKING:
@@ -64,7 +63,7 @@ def train(spec: StageSpec, progress: Progress) -> StageMetrics:
     trained = time.perf_counter()
     metrics: StageMetrics = {
         "rows": {"train": len(marks), "held_out": len(held_out), "likes": likes, "dislikes": len(marks) - likes},
-        **left_out(left),
+        **left.to_record(),
         "tokens": sum(len(mark.prompt) + len(mark.completion) for mark in marks),
         **run_metrics(trainer, spec, settings, len(marks)),
         "beta": settings.beta,

@@ -22,7 +22,6 @@ from alignment.methods.online.setup import asked_prompts, folders
 from alignment.methods.shared_training.adapters import save_adapter, start_policy, trainer_arguments, wants_bf16
 from alignment.methods.shared_training.loading import load_model, load_tokenizer
 from alignment.records import StageMetrics, StepRecord
-from alignment.stage.artifact import left_out
 from alignment.stage.checkpoints import newest
 from alignment.stage.sampler import Sampler
 from alignment.stage.spec import Progress, StageSpec
@@ -115,7 +114,7 @@ def train_with_trl(
     save_adapter(run.model, spec.out)
     return {
         "prompts": len(prompts),
-        **left_out(left),
+        **left.to_record(),
         "rollouts": settings.rollouts * settings.steps,
         "steps": run.state.global_step,
         "rate": run.args.learning_rate,

@@ -29,7 +29,6 @@ from alignment.methods.shared_training.adapters import save_adapter
 from alignment.methods.shared_training.loading import load_tokenizer
 from alignment.methods.shared_training.resuming import LoopCheckpoints, LoopState
 from alignment.records import StageMetrics, StepRecord
-from alignment.stage.artifact import left_out
 from alignment.stage.sampler import Sampler, Sampling
 from alignment.stage.spec import Progress, StageSpec
 
@@ -77,7 +76,7 @@ def train(spec: StageSpec, progress: Progress, *, sampler: Sampler | None = None
     save_adapter(model.model, spec.out)
     return {
         "prompts": len(prompts),
-        **left_out(left),
+        **left.to_record(),
         "pairs": sum(record["pairs"] for record in history),
         "rollouts": 2 * settings.pairs * settings.steps,
         "steps": settings.steps,

@@ -36,7 +36,6 @@ from alignment.methods.shared_training.allocator import keep_freed_memory
 from alignment.methods.shared_training.loading import load_tokenizer
 from alignment.methods.shared_training.resuming import LoopCheckpoints, LoopState
 from alignment.records import StageMetrics, StepRecord
-from alignment.stage.artifact import left_out
 from alignment.stage.sampler import Sampler, Sampling
 from alignment.stage.spec import Progress, StageSpec
 
@@ -115,7 +114,7 @@ def train(
     evidence = milestones.evidence(stopped)
     metrics: StageMetrics = {
         "prompts": len(prompts),
-        **left_out(left),
+        **left.to_record(),
         "rollouts": settings.rollouts * len(history),
         "steps": len(history),
         "stopped": stopped,

@@ -26,7 +26,6 @@ from alignment.methods.pretrain.settings import PretrainSettings
 from alignment.methods.pretrain.tokenizer import MAX_LENGTH, ROLES, encode_chats, train_tokenizer
 from alignment.methods.shared_training.chat_template import SAME_AS, as_turns
 from alignment.records import StageMetrics
-from alignment.stage.artifact import left_out
 
 if TYPE_CHECKING:
     import torch
@@ -253,6 +252,6 @@ def train(spec: StageSpec, progress: Progress) -> StageMetrics:
         "tokens": settings.steps * settings.batch_rows * settings.row_length,
         "parameters": sum(p.numel() for p in model.parameters()),
         "rows": len(rows),
-        **left_out(left),
+        **left.to_record(),
         "seconds": time.monotonic() - started,
     }

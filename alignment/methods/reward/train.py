@@ -25,7 +25,6 @@ from alignment.methods.shared_training.few_pairs import check_pairs
 from alignment.methods.shared_training.loading import load_tokenizer, window
 from alignment.methods.shared_training.reward_model import RewardFacts, base_for_scores, member
 from alignment.records import StageMetrics, StepRecord
-from alignment.stage.artifact import left_out
 from alignment.stage.checkpoints import Notes, newest
 from alignment.stage.spec import Progress, StageSpec
 
@@ -88,7 +87,7 @@ def train(spec: StageSpec, progress: Progress) -> StageMetrics:
             "pairs": pairs,
             "rankings": len(rankings) - pairs,
         },
-        **left_out(left),
+        **left.to_record(),
         "steps": trainer.state.global_step * settings.members,
         "epochs": settings.epochs_for(len(rankings)),
         "rate": trainer.args.learning_rate,

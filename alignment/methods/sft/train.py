@@ -16,7 +16,6 @@ from alignment.methods.sft.settings import SftSettings
 from alignment.methods.shared_training.chat_template import as_turns
 from alignment.methods.shared_training.tokenized import Laying
 from alignment.records import StageMetrics
-from alignment.stage.artifact import left_out
 from alignment.stage.checkpoints import trainer_folder
 from alignment.stage.spec import Progress, StageSpec
 
@@ -131,6 +130,6 @@ def train(spec: StageSpec, progress: Progress) -> StageMetrics:
         "loss": result.training_loss,
         "steps": trainer.state.global_step,
         "rows": len(kept),
-        **left_out(left),
+        **left.to_record(),
         "seconds": time.monotonic() - started,
     }
