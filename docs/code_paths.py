@@ -139,9 +139,7 @@ QUESTIONS: Mapping[str, Sequence[Step]] = {
         Step("feedback_app/loop/reconcile.py", "Reconcile.once", "the only place"),
     ),
     "Where is a new file format added?": (
-        Step(
-            "alignment/dataset/reading/formats/__init__.py", "FORMATS", "one entry; the format's module lies beside it"
-        ),
+        Step("alignment/dataset/reading/presets.py", "MAPS", "one line: its columns in the language of `--map`"),
     ),
     "Which file has a method's settings?": (
         Step("alignment/methods/dpo/settings.py", "DpoSettings", "`settings.py` in the method's folder"),

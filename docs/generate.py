@@ -19,7 +19,7 @@ from pathlib import Path
 from docs.code_paths import NAMES, NoSuchName, code_path, finder
 from docs.commands import commands_part, targets_part
 from docs.methods_parts import CARDS, method_part, methods_part
-from docs.tables import formats_part, settings_part
+from docs.tables import formats_part, presets_part, settings_part
 
 DOCS = Path(__file__).resolve().parent
 DRIFT = 25
@@ -31,6 +31,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "commands": commands_part,
     "targets": targets_part,
     "formats": formats_part,
+    "presets": presets_part,
     "methods": methods_part,
     "finder": finder,
     **{f"method {name}": partial(method_part, name) for name in CARDS},

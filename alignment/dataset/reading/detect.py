@@ -85,9 +85,12 @@ class Detector:
 
 
 def _planned(record: Mapping[str, Any], table: bool, only: str) -> Plan | Preset:
-    for preset in MAPS:
-        if only in ("", preset.name) and preset.shows(record):
+    showing = [preset for preset in MAPS if preset.shows(record)]
+    for preset in showing:
+        if only in ("", preset.name):
             return preset
+    if showing:
+        raise ReadingProblem(f"A record is of the format {showing[0].name}, not {only}.")
     return plan_of(record, table)
 
 

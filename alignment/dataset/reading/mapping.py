@@ -26,7 +26,19 @@ Path = tuple[str, ...]  # names of keys, and numbers of places in lists
 Joined = tuple[Path, ...]
 NO_RULE = Rule()
 
-COLUMNS = ("prompt", "system", "history", "tools", "a", "b", "chosen", "rejected", "answer", "label", "rater")
+COLUMNS: tuple[str, ...] = (
+    "prompt",
+    "system",
+    "history",
+    "tools",
+    "a",
+    "b",
+    "chosen",
+    "rejected",
+    "answer",
+    "label",
+    "rater",
+)
 COLUMNS += ("winner", "a_wins_if", "b_wins_if", "tie_if", "both_bad_if", "score_a", "score_b")
 COLUMNS += ("answers", "rank", "score", "text")
 VALUES = ("a_wins", "b_wins", "tie", "both_bad", "good", "bad")
@@ -127,7 +139,7 @@ def _rule(key: str, text: str) -> Rule:
         limit = number(bound)
         if limit is None:
             raise ReadingProblem(f"--map {key}={text} needs a number after the colon, as {begin}:0.")
-        return Rule(**{begin: limit})
+        return Rule(below=limit) if begin == "below" else Rule(above=limit)
     return Rule((word(text),))
 
 

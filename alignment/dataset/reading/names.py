@@ -9,19 +9,45 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-QUESTIONS = ("prompt", "question", "instruction", "query", "user_prompt", "user_message", "user_input", "prompt_text")
+QUESTIONS: tuple[str, ...] = (
+    "prompt",
+    "question",
+    "instruction",
+    "query",
+    "user_prompt",
+    "user_message",
+    "user_input",
+    "prompt_text",
+)
 QUESTIONS += ("question_text", "user_query")
 ADDED = ("input", "context")  # what a question or an instruction is about, where both are there
-CONVERSATIONS = ("messages", "conversations", "conversation", "context_messages", "prompt_messages", "input_messages")
+CONVERSATIONS: tuple[str, ...] = (
+    "messages",
+    "conversations",
+    "conversation",
+    "context_messages",
+    "prompt_messages",
+    "input_messages",
+)
 CONVERSATIONS += ("chat", "dialogue", "dialog", "turns_list")
 HISTORIES = ("history", "chat_history", "conversation_history", "previous_turns")
-SYSTEMS = ("system", "system_prompt", "system_message", "system_instruction", "sys_prompt")
+SYSTEMS: tuple[str, ...] = ("system", "system_prompt", "system_message", "system_instruction", "sys_prompt")
 TOOLS = ("tools", "available_tools", "functions")
-ANSWERS = ("completion", "response", "output", "answer", "reply", "generation", "target", "assistant", "bot")
+ANSWERS: tuple[str, ...] = (
+    "completion",
+    "response",
+    "output",
+    "answer",
+    "reply",
+    "generation",
+    "target",
+    "assistant",
+    "bot",
+)
 ANSWERS += ("model_response", "model_output", "assistant_response", "bot_response", "generated_text", "response_text")
 ANSWERS += ("answer_text", "completion_text", "output_text")
 LISTS = ("responses", "completions", "answers", "generations", "candidates", "outputs", "replies", "choices")
-TEXTS = (
+TEXTS: tuple[str, ...] = (
     "text",
     "response",
     "answer",
@@ -38,8 +64,18 @@ RANKS = ("rank", "ranking", "place")
 SCORES = ("score", "pm_score", "overall_score", "rating", "reward", "preference_score")
 RANKS_BESIDE = ("ranks", "ranking", "rankings", "rank")
 SCORES_BESIDE = ("scores", "ratings", "rewards", "rating", "score", "reward")
-LABELS = ("label", "kto_tag", "labels", "liked", "is_liked", "is_good", "desirable", "is_desirable", "thumbs_up")
-VERDICTS = (
+LABELS: tuple[str, ...] = (
+    "label",
+    "kto_tag",
+    "labels",
+    "liked",
+    "is_liked",
+    "is_good",
+    "desirable",
+    "is_desirable",
+    "thumbs_up",
+)
+VERDICTS: tuple[str, ...] = (
     "winner",
     "preferred",
     "preference",

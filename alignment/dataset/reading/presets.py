@@ -49,7 +49,12 @@ class Preset:
 
     def shows(self, record: Mapping[str, object]) -> bool:
         """Whether a record is of this format; where it is a map, `record` has folded keys."""
-        return all(key in record for key in self.needs) and (self.own is None or self.own(dict(record)))
+        nested = [path for path in self.columns.prompt if len(path) > 1] if self.columns is not None else []
+        return (
+            all(key in record for key in self.needs)
+            and all(isinstance(record.get(path[0]), (Mapping, list)) for path in nested)
+            and (self.own is None or self.own(dict(record)))
+        )
 
 
 def _map(name: str, tool: str, columns: str, needs: str = "") -> Preset:

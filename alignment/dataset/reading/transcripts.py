@@ -13,7 +13,7 @@ from alignment.dataset.reading.feedback import Skip
 
 _NAMES = {"Human": "user", "Assistant": "assistant"}
 _TURN = re.compile(r"\n\n(Human|Assistant): ?")
-_LOOSE_TURN = re.compile(r"\n+(Human|Assistant): ?")
+_LOOSE_TURN = re.compile(r"(?<!\n)\n+(Human|Assistant): ?")
 _BEGINS = re.compile(r"\s*Human:")
 
 _OPENS = re.compile(
@@ -23,10 +23,16 @@ _OPENS = re.compile(
     r"|<\|(?P<bare>system|user|assistant)\|>\n?"
 )
 _FIRST = re.compile(r"\s*(?:<s>|<\|begin_of_text\|>|<bos>|<\|endoftext\|>)?\s*")
-_ENDS = re.compile(
-    r"\s*(?:<\|im_end\|>|<\|eot_id\|>|<end_of_turn>|<\|end\|>|<\|end_of_text\|>|<\|endoftext\|>|</s>|<eos>)\s*\Z"
+_END_MARKS = (
+    "<|im_end|>",
+    "<|eot_id|>",
+    "<end_of_turn>",
+    "<|end|>",
+    "<|end_of_text|>",
+    "<|endoftext|>",
+    "</s>",
+    "<eos>",
 )
-_INST = re.compile(r"\[INST\](.*?)\[/INST\]([^\[]*(?:\[(?!INST\])[^\[]*)*)", re.DOTALL)
 _SYS = re.compile(r"\s*<<SYS>>(.*?)<</SYS>>(.*)\Z", re.DOTALL)
 _ROLES = {"system": "system", "developer": "system", "user": "user", "human": "user"}
 _ROLES |= {"assistant": "assistant", "model": "assistant", "tool": "tool", "ipython": "tool"}
@@ -75,8 +81,10 @@ def rendered(text: str) -> list[Message]:
 
 def ended(text: str) -> str:
     """A text without the marker that a chat template ends an answer with."""
-    while _ENDS.search(text):
-        text = _ENDS.sub("", text)
+    kept = text.rstrip()
+    while kept.endswith(_END_MARKS):
+        mark = next(mark for mark in _END_MARKS if kept.endswith(mark))
+        text = kept = kept.removesuffix(mark).rstrip()
     return text
 
 
@@ -93,14 +101,17 @@ def _headed(text: str) -> list[Message]:
 
 def _instructions(text: str) -> list[Message]:
     found = []
-    for question, answer in _INST.findall(text):
+    for piece in text.split("[INST]")[1:]:
+        question, closed, answer = piece.partition("[/INST]")
+        if not closed:
+            raise Skip(RENDERED)
         system = _SYS.match(question)
         if system:
             found.append(Message("system", system.group(1).strip()))
             question = system.group(2)
         found.append(Message("user", question.strip()))
-        said = re.sub(r"\s*<s>\s*\Z", "", ended(re.sub(r"<s>\s*\Z", "", answer))).strip()
-        found.append(Message("assistant", ended(said)))
+        said = ended(answer.strip().removesuffix("<s>").strip())
+        found.append(Message("assistant", said.strip()))
     if not found:
         raise Skip(RENDERED)
     # Only the last answer may be missing.

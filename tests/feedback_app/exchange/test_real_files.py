@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from feedback_app.errors import UsageError
+from alignment.errors import ReadingProblem
 from feedback_app.exchange import bring_in, export
 from feedback_app.loop.rules import rules_of
 from feedback_app.store.database import Store
@@ -70,7 +70,7 @@ def test_a_real_file_becomes_judgements(
 
 @pytest.mark.parametrize("name", NONE_OF_OURS)
 def test_a_real_file_that_is_none_of_ours_ends_in_one_sentence(sqlite_store: Store, name: str) -> None:
-    with pytest.raises(UsageError) as raised:
+    with pytest.raises(ReadingProblem) as raised:
         bring_in(sqlite_store, REAL / name)
     assert "\n" not in str(raised.value)
     assert list(sqlite_store.judgements.export()) == []

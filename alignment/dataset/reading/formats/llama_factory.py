@@ -121,7 +121,7 @@ def _standard(value: Any, tags: Mapping[str, str]) -> Any:
         return value
     roles = {tags[f"{role}_tag"]: usual for role, usual in _USUAL.items()}
     role = value.get(tags["role_tag"])
-    return {"from": roles.get(role, role), "value": value.get(tags["content_tag"])}
+    return {"from": roles.get(str(role), role), "value": value.get(tags["content_tag"])}
 
 
 def _turn(turn: Message) -> Record:

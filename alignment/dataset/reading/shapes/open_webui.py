@@ -123,11 +123,12 @@ def _chat(record: Record) -> Mapping[str, Any]:
             "no snapshot of the chat: the chats are not in this file; Open WebUI's feedback export (Admin, "
             "Evaluations, Feedback, Export) has them"
         )
-    chat = record["snapshot"].get("chat")
+    chat: Any = record["snapshot"].get("chat")
     if isinstance(chat, Mapping) and isinstance(chat.get("chat"), Mapping):
         chat = chat["chat"]
     if not isinstance(chat, Mapping):
-        chat = record["snapshot"]
+        found: Mapping[str, Any] = record["snapshot"]
+        return found
     return chat
 
 

@@ -23,7 +23,7 @@ def is_scored(record: Record) -> bool:
     return (
         isinstance(done, list)
         and bool(done)
-        and all(isinstance(each, Mapping) and "response" in each for each in done)
+        and all(isinstance(each, Mapping) and "response" in each and "rank" not in each for each in done)
         and any(key in record for key in ("instruction", "prompt", "input"))
     )
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from alignment.dataset.judgement import Message
-from alignment.dataset.reading.feedback import Answer, checked, demonstration, mark, pair, ranking
 from alignment.dataset.reading.detect import detect, reader
+from alignment.dataset.reading.feedback import Answer, checked, demonstration, mark, pair, ranking
 from alignment.dataset.reading.formats import Feedback, Record, Skip
 from alignment.dataset.reading.turns import calls_text, tools_text
 from alignment.errors import ReadingProblem
