@@ -152,7 +152,7 @@ def read_rows(
 
 def _read_file(file: TrainingFile, rows: Rows, left: LeftOut, *, whole: bool) -> None:
     """Add what a file holds to `rows`; what cannot be used is counted."""
-    if file.table and file.path.stat().st_size == 0:
+    if file.named and file.path.stat().st_size == 0:
         return  # a table without rows, as a snapshot or a constitution writes it
     with open_container(file.path) as opened:
         ahead = list(islice(opened.lines, 1))
@@ -170,7 +170,10 @@ def _read_file(file: TrainingFile, rows: Rows, left: LeftOut, *, whole: bool) ->
 
 def _written(record: Record | None, table: str) -> bool:
     """Whether a record is one that `rows.to_record` wrote."""
-    return record is not None and (_WRITTEN | set(NEEDED[table])) <= set(record)
+    if record is None:
+        return False
+    needed = set(NEEDED[table])  # nobody else calls anything `groups`
+    return (needed if table == "groups" else _WRITTEN | needed) <= set(record)
 
 
 def _take_written(

@@ -30,11 +30,12 @@ _SAVED = ("dataset_dict.json", "state.json")  # a folder that `datasets` has sav
 
 @dataclass(frozen=True, slots=True)
 class TrainingFile:
-    """A file to read, the table that its name speaks of (or none), and the side."""
+    """A file to read, the table that its name speaks of (or none), and the side; `named` as it was asked for."""
 
     path: Path
     table: str = ""
     split: str = TRAIN
+    named: bool = False
 
 
 def training_files(data: Path, asked: Sequence[str]) -> tuple[list[TrainingFile], list[str]]:
@@ -55,12 +56,19 @@ def training_files(data: Path, asked: Sequence[str]) -> tuple[list[TrainingFile]
             found.setdefault(names_of(path)[0], []).append(path)
     for paths in found.values():
         paths.sort(key=lambda path: _rank(path))
-    wanted = [name for name in found if name in asked] or list(found)
+    named = [name for name in found if name in asked]
+    wanted = named or list(found)
     if not wanted:
         return [_file(_only(data, asked))], []
     twins = [path.name for name in wanted for path in found[name][1:] if _rank(path) < len(_FIRST)]
     others = [path.name for name in found if name not in wanted for path in found[name][:1]]
-    return [_file(found[name][0]) for name in wanted], sorted(twins + [each for each in others if not _ours(each)])
+    files = [_file(found[name][0], named=bool(named)) for name in wanted]
+    return files, sorted(twins + [each for each in others if not _ours(each)])
+
+
+def holds_nothing(data: Path) -> bool:
+    """Whether this is a folder without a file of its own."""
+    return data.is_dir() and not any(path.is_file() for path in data.iterdir())
 
 
 def has_table(data: Path, table: str) -> bool:
@@ -83,9 +91,9 @@ def _only(folder: Path, asked: Sequence[str]) -> Path:
     return files[0]
 
 
-def _file(path: Path) -> TrainingFile:
+def _file(path: Path, *, named: bool = False) -> TrainingFile:
     name = names_of(path)[0]
-    return TrainingFile(path, name if name in TABLES else "", split_of(name))
+    return TrainingFile(path, name if name in TABLES else "", split_of(name), named)
 
 
 def _holds_rows(path: Path) -> bool:

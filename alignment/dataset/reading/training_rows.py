@@ -30,6 +30,9 @@ _REASONS = {
 }
 
 
+_ASKED = Message("user", "?")  # a conversation may open with an answer, or hold two in a row: it is learned as it is
+
+
 @dataclass(frozen=True, slots=True)
 class Conversation:
     """Turns, the places of those that are learned, and the judgements (or the line) behind them."""
@@ -88,7 +91,7 @@ def conversations(found: Iterable[Feedback], columns: Columns) -> list[Conversat
         before = kept.pop() if kept and turns[: len(kept[-1].turns)] == kept[-1].turns else None
         learned = before.learned if before else ()
         try:
-            _checked(each)
+            _checked(replace(each, prompt=(*each.prompt, _ASKED)))
             learned = (*learned, len(turns) - 1)
         except Unusable as reason:
             why = why or reason

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from alignment.dataset.judgement import Message
 from alignment.dataset.left_out import LeftOut, Reason, Unusable
 from alignment.dataset.reading.folder import read_conversations
-from alignment.dataset.reading.training_files import has_table
+from alignment.dataset.reading.training_files import has_table, holds_nothing
 from alignment.dataset.reading.training_rows import Conversation
 from alignment.errors import StageError
 from alignment.files import beside
@@ -55,7 +55,7 @@ def read_chats(data: Path, left: LeftOut) -> list[Conversation]:
                 for number, line in enumerate(lines, 1)
                 if line.strip()
             ]
-    else:
+    elif not holds_nothing(data):
         for conversation in read_conversations(data, left=left):
             try:
                 found.append(replace(conversation, turns=_known(conversation.turns)))

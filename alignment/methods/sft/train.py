@@ -10,6 +10,7 @@ from typing import TypedDict
 
 from alignment.dataset.left_out import LeftOut
 from alignment.dataset.reading.folder import read_conversations
+from alignment.dataset.reading.training_files import holds_nothing
 from alignment.dataset.reading.training_rows import Conversation
 from alignment.errors import StageError
 from alignment.methods.sft.settings import SftSettings
@@ -31,10 +32,10 @@ def read_rows(data: Path, left: LeftOut) -> list[Conversation]:
     its completion. Rows that cannot be used are counted in ``left``.
     Raises SftDataError where there is nothing to learn and nothing was left out.
     """
-    rows = read_conversations(data, left=left)
+    rows = [] if holds_nothing(data) else read_conversations(data, left=left)
     if not rows and not left.total:
         raise SftDataError(
-            f"sft needs at least one conversation, or row worth imitating; {data} has 0: collect corrections."
+            f"sft needs at least one conversation or row worth imitating; {data} has 0: collect corrections."
         )
     return rows
 

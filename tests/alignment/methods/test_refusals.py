@@ -30,6 +30,7 @@ def marks(likes: int, dislikes: int, answer: str = "Yes") -> list[dict[str, Any]
     return [{"prompt": f"Q{i}?", "completion": f"{answer} {i}.", "label": label} for i, label in enumerate(labels)]
 
 
+SHOWN = r"sft needs at least one conversation or row worth imitating; .* has 0: collect corrections\."
 CASES: list[tuple[str, Rows, dict[str, Setting], str]] = [
     ("pretrain", {}, {}, r"needs at least one conversation .* has 0"),
     ("pretrain", {"train": []}, {}, r"needs at least one conversation .* has 0"),
@@ -39,10 +40,15 @@ CASES: list[tuple[str, Rows, dict[str, Setting], str]] = [
         {"row_length": 16},
         r"2 of 2 conversations are longer than 16 tokens",
     ),
-    ("sft", {}, {}, r"needs at least one row worth imitating; .* has 0"),
-    ("sft", {"sft": []}, {}, r"needs at least one row worth imitating; this snapshot has 0"),
-    ("sft", {"sft": [{"prompt": "Q?", "completion": "A.", "split": "held_out"}]}, {}, r"this snapshot has 0"),
-    ("sft", {"train": [{"messages": [{"role": "user", "content": "Hi"}]}] * 3}, {}, r"assistant's turn; 0 of 3"),
+    ("sft", {}, {}, SHOWN),
+    ("sft", {"sft": []}, {}, SHOWN),
+    ("sft", {"sft": [{"prompt": "Q?", "completion": "A.", "split": "held_out"}]}, {}, SHOWN),
+    (
+        "sft",
+        {"train": [{"messages": [{"role": "user", "content": "Hi"}]}] * 3},
+        {},
+        r"3 of 3 rows .* without an assistant's turn",
+    ),
     ("sft", {"sft": [{"prompt": "Q?", "completion": LONG}] * 2}, {}, r"2 of 2 rows are longer than 256 tokens"),
     ("dpo", {"pairs": []}, {}, r"dpo needs at least 8 pairs; this snapshot has 0: collect 8 more"),
     ("dpo", {"pairs": pairs(7)}, {}, r"this snapshot has 7: collect 1 more comparison\."),

@@ -200,6 +200,13 @@ def test_a_conversation_keeps_its_turns_and_learns_what_it_is_to_learn(tmp_path:
     assert left.total == 1
 
 
+def test_a_conversation_that_opens_with_an_answer_is_learned_as_it_is(tmp_path: Path) -> None:
+    rows = [{"messages": [said("assistant", "Once."), said("user", "Go on"), said("assistant", "So.")]}]
+    rows += [{"messages": [said("assistant", "A story.")]}]
+    found = read_conversations(write(tmp_path, train=rows))
+    assert [each.learned for each in found] == [(0, 2), (0,)]
+
+
 def test_a_long_answer_to_imitate_is_the_models_to_judge(tmp_path: Path) -> None:
     row = {"messages": [said("user", "Tell me all."), said("assistant", "word " * 8_000)]}
     assert [len(each.turns[1].content) for each in read_conversations(write(tmp_path, train=[row]))] == [40_000]

@@ -244,7 +244,7 @@ def test_a_question_is_not_invented_where_a_column_could_hold_it() -> None:
 
 def test_columns_that_were_not_read_are_said(tmp_path: Path) -> None:
     found, notes = rows(tmp_path / "a.jsonl", {"prompt": "Why so?", "chosen": GOOD, "rejected": BAD, "hint": "Think."})
-    assert found == [Found(1, (PAIR,))]
+    assert [(one.line, one.feedback, one.problem) for one in found] == [(1, (PAIR,), "")]
     assert notes == ["Columns that were not read: hint."]
 
 

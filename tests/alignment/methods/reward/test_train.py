@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from alignment.errors import SnapshotProblem, StageError
+from alignment.errors import StageError
 from alignment.methods.registry import run_stage
 from alignment.stage.artifact import is_complete, verify
 from alignment.stage.spec import Setting, StageSpec
@@ -129,11 +129,13 @@ def test_a_dataset_that_does_not_fit_is_refused(model: Path, tmp_path: Path) -> 
         run_stage(spec_for(tmp_path, model, warm_votes(9), max_length=16))
 
 
-def test_a_line_that_is_no_group_is_named(model: Path, tmp_path: Path) -> None:
-    spec = spec_for(tmp_path, model, warm_votes(9))
-    (spec.data / "groups.jsonl").write_text('{"prompt": "x"}\n')
-    with pytest.raises(SnapshotProblem, match=r"groups\.jsonl, line 1 needs the keys prompt, groups"):
-        run_stage(spec)
+def test_a_line_that_is_no_group_is_left_out_and_named(model: Path, tmp_path: Path) -> None:
+    spec = spec_for(tmp_path, model, warm_votes(9), epochs=1)
+    group = json.dumps({"prompt": "Well?", "groups": [["Gladly!"], ["No."]]})
+    (spec.data / "groups.jsonl").write_text(f'{group}\n{{"prompt": "x"}}\n')
+    metrics = run_stage(spec).metrics
+    assert metrics["rows"]["train"] == 10
+    assert [found["judgements"] for found in metrics["left_out_rows"].values()] == [["line 2 of groups.jsonl"]]
 
 
 @pytest.mark.parametrize(
