@@ -49,7 +49,7 @@ DISLIKE = (
     Step("alignment/dataset/compile/labels.py", "mark_drafts", "label, target, weight, age weight", "MarkRow"),
     Step("alignment/dataset/compile/stream.py", "_draft_part", "kept until everybody's total is known", "MarkRow"),
     Step(
-        "alignment/dataset/compile/drafting.py",
+        "alignment/dataset/compile/drafted_context.py",
         "Scale.rows",
         "**times the person's cap** in this kind of row",
         "MarkRow",
@@ -111,7 +111,7 @@ QUESTIONS: Mapping[str, Sequence[Step]] = {
         Step("alignment/dataset/compile/labels.py", "mark_drafts", "what one mark is worth, and the row it becomes"),
         Step("alignment/dataset/compile/shares.py", "opinion_of", "several people on one answer; reliability"),
         Step(
-            "alignment/dataset/compile/drafting.py",
+            "alignment/dataset/compile/drafted_context.py",
             "Scale.rows",
             "the cap for one person; age comes when rows are read, and kto balances both sides",
         ),

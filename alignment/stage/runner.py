@@ -3,7 +3,7 @@
 A stage is a function `train(spec, progress) -> metrics` that reads the folders its spec names and writes
 into `spec.out`. Everything around that lives here: the numbered progress records, the manifest, `COMPLETE`.
 Whether it runs in this process, as a child or under a launcher on another machine makes no difference, as long as it
-is one process (`world`). What may not be done here: knowing a method or a training library.
+is one process (`single_process`). What may not be done here: knowing a method or a training library.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from alignment.stage.artifact import Manifest, finish, is_complete
 from alignment.stage.checkpoints import PROGRESS, Checkpoint, clear, fetch, library_versions
 from alignment.stage.continuing import check_continuing
 from alignment.stage.sampler import Elsewhere
+from alignment.stage.single_process import check_alone
 from alignment.stage.spec import PROCESS, Progress, StageSpec
-from alignment.stage.world import check_alone
 
 Train = Callable[..., StageMetrics]
 """A method's `train(spec, progress)`; one that samples also takes `sampler`."""

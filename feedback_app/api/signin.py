@@ -14,8 +14,8 @@ from fastapi import APIRouter, Request
 from starlette.responses import RedirectResponse, Response
 
 from feedback_app.api.guard import COOKIE, DEVICE_COOKIE, signed_in, token_of
+from feedback_app.api.password_queue import Turns
 from feedback_app.api.plain import plain_page
-from feedback_app.api.turns import Turns
 from feedback_app.collect import people
 from feedback_app.collect.guessing import DEVICE_S, network_of
 from feedback_app.errors import AlignloopError, NotSignedIn

@@ -20,7 +20,7 @@ from feedback_app.collect.admission import Claim
 from feedback_app.collect.answer import Answers
 from feedback_app.collect.blind import Blind, blind_vote
 from feedback_app.collect.generate import Generation, Served, served
-from feedback_app.collect.mixed import mixed_in
+from feedback_app.collect.hidden_checks import mixed_in
 from feedback_app.collect.people import require
 from feedback_app.collect.prompts import PromptOrder
 from feedback_app.collect.text import clean

@@ -263,7 +263,7 @@ def _vllm(settings: Settings) -> Row:
 def _served(settings: Settings) -> Row:
     """The files of every version that may be served, the model that vLLM was started with, and the worker's alarms."""
     from feedback_app.loop.fallback import alarms
-    from feedback_app.loop.identity import Bases, Files, base_among
+    from feedback_app.loop.integrity import Bases, Files, base_among
     from feedback_app.store.database import open_store
 
     try:

@@ -88,7 +88,7 @@ def _prompt(record: Any) -> str:
 def source_of(store: Store, settings: Settings, name: str) -> tuple[str, str, Version | None]:
     """The name to report, where its files are, and its version (None for a folder)."""
     from alignment.methods.shared_training.reward_model import is_reward_model
-    from feedback_app.loop.identity import Files
+    from feedback_app.loop.integrity import Files
 
     published = store.versions.published()
     if name == POLICY:

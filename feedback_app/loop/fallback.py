@@ -13,7 +13,7 @@ from collections.abc import Collection, Mapping
 from feedback_app.domain.rounds import RoundStatus
 from feedback_app.domain.versions import PublicationReason, VersionState
 from feedback_app.heartbeat import WORKER, Life, last, life
-from feedback_app.loop.identity import base_among
+from feedback_app.loop.integrity import base_among
 from feedback_app.loop.publish import previous_version
 from feedback_app.loop.reconcile import OTHER_MODEL
 from feedback_app.store.database import Store

@@ -3,7 +3,7 @@
 Desired are the version that `policy` means (and what it falls back on, while that one is refused), the challenger,
 the version of the running round and its incumbent, a milestone of it that people are asked about with the version it
 started from, and whatever an operator asked to have ready (`ask_for`). What is missing is loaded on every replica
-once its files are those that were registered (`identity`), and counts only when it answers, and answers as it did
+once its files are those that were registered (`integrity`), and counts only when it answers, and answers as it did
 when it was first loaded (`fingerprint`). What is not so is refused, with a sentence, and not asked for again before
 `RETRY_S` have passed, its files changed, or an operator asked. What lost its last use is unloaded only after a
 request's longest life has passed, because a request that began just before still needs it.
@@ -31,7 +31,7 @@ from feedback_app.domain.beats import BeatState
 from feedback_app.domain.versions import VersionForm
 from feedback_app.errors import Unavailable
 from feedback_app.loop import fingerprint
-from feedback_app.loop.identity import Bases, Files, base_among, same_place
+from feedback_app.loop.integrity import Bases, Files, base_among, same_place
 from feedback_app.loop.wanted import asked, desired_versions
 from feedback_app.store.database import Store
 from feedback_app.store.tables import Version
@@ -113,7 +113,7 @@ class Reconcile:
         """`home` holds the versions' folders; `seen_at` is where the replicas see it, if that differs.
 
         `engine` says of vLLM what it does not say itself (device and number format). `instead` gives what must be
-        ready in place of a published version that is refused, of all that are. `files` is `identity.Files.problem`.
+        ready in place of a published version that is refused, of all that are. `files` is `integrity.Files.problem`.
         """
         self._store = store
         self._replicas = list(replicas)

@@ -32,7 +32,7 @@ from feedback_app.loop.evaluation import (
     held_out_texts,
 )
 from feedback_app.loop.evaluation_cache import KnownLosses, KnownRights
-from feedback_app.loop.identity import Files
+from feedback_app.loop.integrity import Files
 from feedback_app.loop.left_out import with_left_out
 from feedback_app.loop.milestone_votes import Watching, check_served
 from feedback_app.loop.reconcile import Reconcile

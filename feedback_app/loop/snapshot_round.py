@@ -9,7 +9,7 @@ from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import cast
 
-from alignment.dataset.compile.drafting import Rows
+from alignment.dataset.compile.drafted_context import Rows
 from alignment.dataset.compile.personal import Handling, PersonalFindings, handled
 from alignment.dataset.compile.snapshot_writer import write_snapshot
 from alignment.dataset.compile.stream import Stream

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 
-from alignment.dataset.compile.drafting import Scale, Totals, draft
+from alignment.dataset.compile.drafted_context import Scale, Totals, draft
 from alignment.dataset.compile.drafts import Draft
 from alignment.dataset.compile.implicit import ImplicitSignal, Item, Said, signal_drafts, signal_weights
 from alignment.dataset.compile.rules import Rules

@@ -1,6 +1,6 @@
 """Judgements in, rows out: pure functions, no clock, no chance, no database.
 
-    stream.py    the whole compilation        survey.py, drafting.py    its first and its second look
+    stream.py    the whole compilation        survey.py, drafted_context.py    its first and its second look
     rules.py     what may be chosen           snapshot_writer.py        the dataset folder
 
 What may not be done here: reading a database, or any rule that is not written down in the docstring of the

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from alignment.dataset.compile.drafts import Draft
 from alignment.dataset.compile.implicit import ImplicitSignal, Item, Said, signal_drafts, weights_of
-from alignment.dataset.compile.parts import Parts
 from alignment.dataset.compile.rules import Rules, Signal
+from alignment.dataset.compile.spread import Parts
 from alignment.dataset.compile.survey import context_digest
 from alignment.dataset.judgement import Judgement
 from alignment.dataset.rows import MarkRow

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from alignment.dataset.compile.drafting import Rows
+from alignment.dataset.compile.drafted_context import Rows
 from alignment.dataset.judgement import Judgement
 from alignment.dataset.rows import to_record
 from alignment.dataset.snapshot import MANIFEST, Manifest, read_manifest

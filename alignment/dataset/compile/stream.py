@@ -18,13 +18,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from alignment.dataset.compile.drafting import KINDS, Drafted, Rows, Scale, Totals, draft
+from alignment.dataset.compile.drafted_context import KINDS, Drafted, Rows, Scale, Totals, draft
 from alignment.dataset.compile.drafts import AnyRow, Draft
 from alignment.dataset.compile.implicit import ImplicitSignal
-from alignment.dataset.compile.parts import Parts
 from alignment.dataset.compile.rules import Rules
 from alignment.dataset.compile.signal_spool import SignalSpool
 from alignment.dataset.compile.spool import Spool
+from alignment.dataset.compile.spread import Parts
 from alignment.dataset.compile.survey import Survey, Surveyed
 from alignment.dataset.judgement import Judgement
 from alignment.dataset.rows import GroupRow, MarkRow, PairRow, SftRow

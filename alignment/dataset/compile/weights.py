@@ -10,7 +10,7 @@ from __future__ import annotations
 from alignment.dataset.judgement import Judgement, Mark, Strength
 
 CLEAR_WEIGHT, SLIGHT_WEIGHT, BOTH_BAD_WEIGHT = 1.0, 0.5, 0.5
-MARK_WEIGHT = 1.0  # of a like or a dislike; reliability, age and caps come after it (`shares`, `drafting`)
+MARK_WEIGHT = 1.0  # of a like or a dislike; reliability, age and caps come after it (`shares`, `drafted_context`)
 CLEAR_MARGIN, SLIGHT_MARGIN = 1.0, 1.0 / 3.0
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from feedback_app.collect import mixed
 from feedback_app.collect.answer import Answers
 from feedback_app.collect.judge import compare_verdict, judge
 from feedback_app.collect.tasks import Comparing, PairReady, PairStarted
@@ -28,7 +27,7 @@ AFTER = 3
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """A pair may come again after three others."""
-    monkeypatch.setattr(mixed, "REPEAT_AFTER", AFTER)
+    monkeypatch.setattr(hidden_checks, "REPEAT_AFTER", AFTER)
 
 
 def repeating(answers: Answers, share: float) -> Comparing:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alignment.dataset.compile.drafting import Drafted
+from alignment.dataset.compile.drafted_context import Drafted
 from alignment.dataset.compile.drafts import Draft
 from alignment.dataset.compile.implicit import ImplicitSignal
 from alignment.dataset.compile.spool import Spool, codec_of

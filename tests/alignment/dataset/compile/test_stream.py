@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alignment.dataset.compile import Rules, Signal
-from alignment.dataset.compile.drafting import Rows
+from alignment.dataset.compile.drafted_context import Rows
 from alignment.dataset.compile.implicit import ImplicitSignal
 from alignment.dataset.compile.snapshot_writer import write_snapshot
 from alignment.dataset.compile.stream import Stream

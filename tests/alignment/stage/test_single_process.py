@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from alignment.stage.world import SIZES, check_alone
 
 from alignment.errors import StageError
 from alignment.methods.registry import CARDS, run_stage
 from alignment.stage.spec import StageSpec
-from alignment.stage.world import SIZES, check_alone
 from tests.alignment.tiny_model import make_tiny_model
 
 ROOT = Path(__file__).resolve().parents[3]
