@@ -82,7 +82,12 @@ class Settings(Home):
     vllm_args: str = Field("", description="further arguments for vLLM, as on a command line")
     vllm_url: str = Field("", description="a vLLM that runs elsewhere, for instance http://10.0.0.5:8000")
     vllm_adapters: str = Field("", description="the folder under which that vLLM sees ALIGNLOOP_HOME/versions")
-    vllm_kv_gib: int = Field(1, ge=1, description="KV cache of our own vLLM on CPU, GiB")
+    vllm_kv_gib: int | None = Field(
+        None, ge=1, description="KV cache of our own vLLM on CPU, GiB; default by a rule that `alignloop doctor` says"
+    )
+    vllm_threads: int | None = Field(
+        None, ge=1, description="threads of our own vLLM on CPU; default by a rule that `alignloop doctor` says"
+    )
     max_lora_rank: int = Field(16, description="largest adapter rank vLLM makes room for")
     max_loras: int = Field(6, ge=2, description="adapters vLLM holds ready at once")
     operator_password: SecretStr | None = Field(None, description="the first operator's password; else generated")
