@@ -192,7 +192,8 @@ def _batched(facts: ModelFacts, machine: Machine, wanted: Wanted) -> tuple[int, 
         return MOST_TOKENS, f"{MOST_TOKENS:,} tokens a step: vLLM's own number"
     in_time = int(FLOPS_A_CORE * machine.cores * STEP_S / (2 * facts.parameters))
     tokens = max(FEWEST_TOKENS, min(MOST_TOKENS, 1 << max(0, in_time.bit_length() - 1)))
-    return tokens, f"{tokens:,} tokens a step: about what {facts.parameters / 1e6:,.0f} M parameters read in a second"
+    takes = "less than a second" if tokens < in_time else "a second or more"
+    return tokens, f"{tokens:,} tokens a step, which {facts.parameters / 1e6:,.1f} M parameters read in {takes}"
 
 
 def _text(path: Path) -> str:
