@@ -30,6 +30,8 @@ from typing import Any
 
 import aiohttp
 
+from serving.model_check import check_model
+from serving.plan import Wanted, machine, plan
 from tests.bench.door import LEVELS, measure
 from tests.long.lines import provenance
 from tests.serving.real import real_vllm
@@ -42,12 +44,20 @@ OURS, THEIRS = "ours", "vLLM as it comes"
 
 @dataclass(frozen=True)
 class Arm:
-    """A vLLM: `dtype` as vLLM calls it, `threads` for its products, `plugin` whether ours is loaded."""
+    """A vLLM: `dtype` as vLLM calls it, `threads` for its products, `plugin` whether ours is loaded, `batched` tokens a
+    step (0: vLLM's own number)."""
 
     name: str
     dtype: str
     threads: int
     plugin: bool = True
+    batched: int = 0
+
+    @property
+    def arguments(self) -> list[str]:
+        """For vLLM's command line."""
+        batched = ["--max-num-batched-tokens", str(self.batched)] if self.batched else []
+        return ["--dtype", self.dtype, *batched]
 
 
 async def first_token(url: str, model: str, vocabulary: int, draw: random.Random) -> float:
@@ -84,31 +94,34 @@ async def bench(model: Path, arms: Sequence[Arm], folder: Path, rounds: int, max
     vocabulary = json.loads((model / "config.json").read_text())["vocab_size"]
     draw = random.Random(1)
     measured: dict[tuple[str, str], list[dict[str, float]]] = {(arm.name, name): [] for arm in arms for name in SERVED}
-    started: dict[str, float] = {}
     async with contextlib.AsyncExitStack() as stack:
-        urls = {}
-        for number, arm in enumerate(arms):
-            began = time.perf_counter()
-            log = folder / str(number)
+        urls: dict[str, str] = {}
+
+        async def start(arm: Arm) -> None:
+            log = folder / arm.name.replace(" ", "-")
             log.mkdir()
             manager = real_vllm(
                 model,
                 log,
-                extra_args=("--dtype", arm.dtype),
+                extra_args=arm.arguments,
                 threads=arm.threads,
                 variables={} if arm.plugin else {"VLLM_PLUGINS": "none"},
             )
-            vllm = await asyncio.to_thread(manager.__enter__)
+            urls[arm.name] = (await asyncio.to_thread(manager.__enter__)).url
             stack.push_async_callback(asyncio.to_thread, manager.__exit__, None, None, None)
-            urls[arm.name], started[arm.name] = vllm.url, time.perf_counter() - began
-            async with VllmClient(vllm.url, timeout_s=120) as client:
+
+        await asyncio.gather(*map(start, arms))
+        for url in urls.values():
+            async with VllmClient(url, timeout_s=120) as client:
                 await client.load("adapter", str(adapter))
             for name in SERVED:
-                await measure(vllm.url, "", name, 4, 4, 8)  # warm
+                await measure(url, "", name, 4, 4, 8)  # warm
         for number in range(rounds):
             turns = [(arm.name, name) for arm in arms for name in SERVED]
             for arm_name, name in turns if number % 2 else reversed(turns):
-                measured[arm_name, name].append(await ask(urls[arm_name], name, vocabulary, draw, max_tokens))
+                found = await ask(urls[arm_name], name, vocabulary, draw, max_tokens)
+                measured[arm_name, name].append(found)
+                print(json.dumps({"arm": arm_name, "model": name, **found}), flush=True)
     return {
         **provenance(),
         "model": model.name,
@@ -120,7 +133,6 @@ async def bench(model: Path, arms: Sequence[Arm], folder: Path, rounds: int, max
             arm.name: {
                 "dtype": arm.dtype,
                 "threads": arm.threads,
-                "start_s": round(started[arm.name], 1),
                 **{name: middle(measured[arm.name, name]) for name in SERVED},
                 "adapter over base": ratios(measured[arm.name, "adapter"], measured[arm.name, "base"]),
                 f"adapter over {THEIRS}": ratios(measured[arm.name, "adapter"], measured[THEIRS, "adapter"]),
@@ -172,10 +184,15 @@ def main() -> int:
     parser.add_argument("--also", nargs="*", default=[], metavar="DTYPE:THREADS")
     options = parser.parse_args()
     model = options.model.resolve()
-    arms = [Arm(OURS, "auto", 1), Arm(THEIRS, "auto", max(1, len(os.sched_getaffinity(0)) - 1), plugin=False)]
+    here = machine()
+    made = plan(check_model(str(model)), here, Wanted(window=1024, answers=64))
+    arms = [
+        Arm(OURS, made.dtype, made.threads, batched=made.max_num_batched_tokens),
+        Arm(THEIRS, "auto", max(1, here.cores - 1), plugin=False),
+    ]
     for words in options.also:
         dtype, _, threads = words.partition(":")
-        arms.append(Arm(words, dtype, int(threads)))
+        arms.append(Arm(words.replace(":", " "), dtype, int(threads), batched=made.max_num_batched_tokens))
     with tempfile.TemporaryDirectory(prefix="alignloop-bench-") as folder:
         result = asyncio.run(bench(model, arms, Path(folder), options.rounds, options.max_tokens))
     if options.json:

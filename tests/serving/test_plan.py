@@ -26,6 +26,12 @@ def test_bfloat16_is_computed_only_where_the_processor_has_units_for_it() -> Non
     assert plan(replace(CHAT, dtype="float32"), NEW, WANTED).dtype == "bfloat16"
 
 
+def test_all_cores_share_matrices_that_are_worth_it_and_one_is_left_alone_for_smaller_ones() -> None:
+    assert plan(CHAT, OLD, WANTED).threads == 2
+    assert plan(SMALL, OLD, WANTED).threads == 1
+    assert plan(SMALL, replace(OLD, cores=1), WANTED).threads == 1
+
+
 def test_the_cache_holds_twice_as_few_tokens_in_float32_and_half_a_window_for_each_answer() -> None:
     new, old = plan(CHAT, NEW, WANTED), plan(CHAT, OLD, WANTED)
     assert (new.kv_gib, new.kv_tokens) == (1, GIB // 23_040)
