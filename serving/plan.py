@@ -6,10 +6,11 @@ each choice says why, for `alignloop doctor` and the log. On a GPU vLLM's own ch
 **Number format.** bfloat16 where the processor multiplies it (AVX-512 BF16, AMX, Arm's BF16), else float32: without
 such units a product in bfloat16 takes about 7 times as long as in float32 (15 against 116 GFLOP/s on two AVX2 cores).
 
-**Threads.** Every core above a hidden size of 512, where matrices are worth sharing: on two quiet AVX2 cores two threads
-served SmolLM2-135M 1.7 to 2.1 times as quickly as one. Else one fewer than there are cores. A thread that waits sleeps
-(`OMP_WAIT_POLICY=PASSIVE`, see `serving.launch`): with much other work on two cores, a pass through such matrices took
-two spinning threads 3 to 9 times as long as one, and two sleeping ones 0.7 to 1.4 times.
+**Threads.** Every core above a hidden size of 512, where matrices are worth sharing: on two quiet AVX2 cores two
+threads wrote 1.7 to 2.1 times as many tokens a second of SmolLM2-135M as one. Else one fewer than there are cores. A
+thread that waits sleeps (`serving.launch`), or sharing would be slower than not, beside a training say: with much other
+work on two cores, two spinning threads took 5 to 15 times as long as one for matrices of that size, and two sleeping
+ones 0.8 to 1.2 times (`python -m tests.bench.threads`).
 
 **KV cache.** Half a window for each of the answers that run at once (few conversations fill theirs), at least one
 whole window, in whole GiB, and at most an eighth of the memory: training runs beside.

@@ -227,7 +227,7 @@ def add_product(y: torch.Tensor, rows: Rows, start: int, x: torch.Tensor, b: tor
     width = min(b.shape[0], y.shape[1] - start)
     out, b = y[:, start : start + width], b[:width]
     if isinstance(rows, torch.Tensor):
-        out.index_add_(0, rows, product(x, b).to(y.dtype), alpha=scale)
+        out[rows] = out[rows].add_(product(x, b), alpha=scale)  # each row once; index_add_ goes row by row
     elif x.dtype == b.dtype == y.dtype:
         out[rows].addmm_(x, b.t(), alpha=scale)
     else:
