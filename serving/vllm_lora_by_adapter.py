@@ -181,7 +181,7 @@ def grouped(indices: torch.Tensor) -> list[Group]:
 
     Where all rows are one adapter's, they are `ALL`, so that a layer may bring more rows (padding).
     """
-    slots = indices.unique().tolist()
+    slots = sorted(set(indices.tolist()))
     if len(slots) == 1:
         return [(slots[0], ALL)] if slots[0] >= 0 else []
     groups: list[Group] = []
