@@ -17,6 +17,7 @@ CHAT = ModelFacts("t", "w", 8192, 0.7, "X", dtype="bfloat16", kv_bytes=23_040, h
 SMALL = replace(CHAT, max_len=1024, kv_bytes=4_096, hidden=256, parameters=5_600_000)
 OLD = Machine(cores=2, memory=24 * GIB, bf16=False)
 NEW = replace(OLD, bf16=True)
+BF16 = ("--dtype", "bfloat16")
 WANTED = Wanted(window=1024, answers=64)
 
 
@@ -56,6 +57,8 @@ def test_the_window_is_at_most_the_models() -> None:
 def test_a_step_reads_what_takes_about_a_second() -> None:
     assert plan(CHAT, OLD, WANTED).max_num_batched_tokens == 256
     assert plan(CHAT, replace(OLD, cores=8), WANTED).max_num_batched_tokens == 1024
+    assert plan(CHAT, NEW, WANTED).max_num_batched_tokens == 1024
+    assert plan(CHAT, replace(OLD, cores=8), replace(WANTED, arguments=BF16)).max_num_batched_tokens == 256
     assert plan(SMALL, OLD, WANTED).max_num_batched_tokens == 2048
     assert plan(replace(CHAT, parameters=0), OLD, WANTED).max_num_batched_tokens == 2048
 
