@@ -19,7 +19,7 @@ the answers of the adapter in the last slot. Here such a row belongs to no group
 
 The class takes the place of `vllm.lora.punica_wrapper.punica_cpu.PunicaWrapperCPU` and keeps to its interface, so that
 it could stand in vLLM as it is; `serving.vllm_plugin` has vLLM make this one. How much it is worth:
-`python -m tests.bench.serving`, and the table in docs/results.md.
+`python -m tests.bench.serving` and `tests.bench.adapters`, and the tables in docs/results.md.
 
 What is not done here: adapters that differ in kind (DoRA, trained biases), which vLLM does not take either.
 """

@@ -248,9 +248,7 @@ def test_people_are_invited_disabled_and_given_another_password(visit: Begin, st
     row.get_by_role("button", name="Reset password").click()
     expect(boss.find("[data-password]")).not_to_have_text(password)
     row.get_by_role("button", name="Revoke key").click()
-    expect(boss.find(".panel[aria-label=People] .note[role=status]")).to_have_text(
-        "The API key of Berta no longer works."
-    )
+    expect(boss.find(".panel[aria-label=People] .note[role=status]")).to_have_text("The API key of Berta no longer works.")
     row.get_by_role("button", name="Revoke key").click()
     expect(boss.find(".panel[aria-label=People] .note[role=status]")).to_have_text("Berta has no API key that works.")
     row.get_by_role("button", name="Disable").click()
