@@ -72,7 +72,7 @@ docs: $(INSTALLED)  ## the documentation as a site in site/, its generated parts
 	@$(BIN)/python -m docs.generate --write
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
-bench: $(TESTS_INSTALLED)  ## measure this machine: training, the door, swaps, the store
+bench: $(TESTS_INSTALLED)  ## measure this machine: training, serving, the door, swaps, the store
 	@mkdir -p artifacts/bench; for file in tests/bench/[a-z]*.py; do \
 	  name=$$(basename $$file .py); $(BIN)/python -m tests.bench.$$name --json artifacts/bench/$$name.json; done
 

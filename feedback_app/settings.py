@@ -94,7 +94,12 @@ class Settings(Home):
         "answered. A vLLM that runs elsewhere must have been started with it; none by default",
     )
     vllm_adapters: str = Field("", description="the folder under which that vLLM sees ALIGNLOOP_HOME/versions")
-    vllm_kv_gib: int = Field(1, ge=1, description="KV cache of our own vLLM on CPU, GiB")
+    vllm_kv_gib: int | None = Field(
+        None, ge=1, description="KV cache of our own vLLM on CPU, GiB; default by a rule that `alignloop doctor` says"
+    )
+    vllm_threads: int | None = Field(
+        None, ge=1, description="threads of our own vLLM on CPU; default by a rule that `alignloop doctor` says"
+    )
     max_lora_rank: int = Field(16, description="largest adapter rank vLLM makes room for")
     max_loras: int = Field(6, ge=2, description="adapters vLLM holds ready at once")
     operator_password: SecretStr | None = Field(None, description="the first operator's password; else generated")

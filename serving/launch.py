@@ -148,6 +148,8 @@ def environment(
         # Threads are counted but not pinned: pinned ones would sit on cores that training needs too.
         "VLLM_CPU_OMP_THREADS_BIND": "nobind",
         "OMP_NUM_THREADS": str(threads or max(1, cores - 1)),
+        # A thread that waits for the others sleeps: one that spins keeps a core from what it waits for.
+        "OMP_WAIT_POLICY": base.get("OMP_WAIT_POLICY") or "PASSIVE",
         # With adapters the model runs uncompiled anyway. What is left to compile (the ranks of log probabilities)
         # would need a C++ compiler on the machine and half a minute at the first request that asks for them.
         "TORCH_COMPILE_DISABLE": "1",

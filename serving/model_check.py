@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,6 +25,8 @@ TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "t
 LONGEST_TOKEN = 128
 """Bytes: the longest token in the large vocabularies that are in use (128 spaces). What is assumed of a vocabulary
 that is not read here."""
+LONGEST_HEADER = 100_000_000
+"""Bytes: what the format allows the header of a safetensors file."""
 LENGTH_KEYS = ("max_position_embeddings", "n_positions", "max_sequence_length", "seq_length", "max_seq_len")
 
 
@@ -36,7 +39,8 @@ class ModelFacts:
     `turn_tokens` are the special tokens that the chat template writes or that name a role, as texts: in a message,
     they are read as the end of a turn and the beginning of another.
     `longest_token` is the most bytes of text that one token can stand for (see `LONGEST_TOKEN`), `kv_bytes` what
-    a token takes in the KV cache, 0 where the configuration does not say.
+    a token takes in the KV cache in the type of the weights, `hidden` the width of a layer, `parameters` how many
+    numbers the weights are; each 0 where that is not known.
     """
 
     template_hash: str
@@ -48,6 +52,8 @@ class ModelFacts:
     turn_tokens: tuple[str, ...] = ()
     longest_token: int = LONGEST_TOKEN
     kv_bytes: int = 0
+    hidden: int = 0
+    parameters: int = 0
 
 
 def check_model(source: str, *, fetch: Callable[[str, str], Path] | None = None) -> ModelFacts:
@@ -76,7 +82,9 @@ def _check_folder(folder: Path) -> ModelFacts:
         raise ModelProblem(f"{folder} has no tokenizer: tokenizer.json (or tokenizer.model) is missing.")
     template = _template(folder, str(folder))
     facts = _facts(config, template, sha256_of_all(weights), folder, str(folder))
-    return replace(facts, longest_token=longest_token(folder / "tokenizer.json"))
+    return replace(
+        facts, longest_token=longest_token(folder / "tokenizer.json"), parameters=sum(map(_numbers, weights))
+    )
 
 
 def _check_hub(name: str, fetch: Callable[[str, str], Path]) -> ModelFacts:
@@ -119,6 +127,7 @@ def _facts(config: dict[str, Any], template: str, weights: str, folder: Path, na
             token for token in _special_tokens(folder) if token in template or any(role in token for role in ROLES)
         ),
         kv_bytes=_kv_bytes(text),
+        hidden=hidden if isinstance(hidden := text.get("hidden_size"), int) else 0,
     )
 
 
@@ -160,6 +169,16 @@ def _kv_bytes(text: dict[str, Any]) -> int:
     except (KeyError, TypeError, ValueError, ZeroDivisionError):
         return 0
     return 2 * pairs * (4 if "32" in str(text.get("dtype") or text.get("torch_dtype")) else 2)
+
+
+def _numbers(path: Path) -> int:
+    """How many numbers a safetensors file holds, by its header; 0 where it has none that can be read."""
+    try:
+        with path.open("rb") as file:
+            header = json.loads(file.read(min(LONGEST_HEADER, int.from_bytes(file.read(8), "little"))))
+        return sum(math.prod(facts["shape"]) for name, facts in header.items() if name != "__metadata__")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return 0
 
 
 def _config(folder: Path, name: str) -> dict[str, Any]:

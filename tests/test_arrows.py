@@ -234,6 +234,7 @@ def test_heavy_libraries_are_not_imported_at_the_top_of_light_modules() -> None:
     """`app` and `worker` run where neither torch nor vLLM is installed."""
     heavy = {"torch", "vllm", "transformers", "trl", "peft", "datasets", "accelerate"}
     light = ("card", "settings", "registry", "scale")  # what a card reads, whose method trains with them
+    inside = "serving.vllm_lora_by_adapter"  # vLLM imports it, by name, in the process that computes
     found = []
     for module, path in modules():
         tree = ast.parse(path.read_text(encoding="utf-8"))
@@ -241,7 +242,8 @@ def test_heavy_libraries_are_not_imported_at_the_top_of_light_modules() -> None:
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             if isinstance(node, ast.ImportFrom):
                 names = [str(node.module)]
+            assert inside not in names, f"{module} would import vLLM"
             trains = module.startswith("alignment.methods") and module.rpartition(".")[2] not in light
-            if heavy & {name.split(".")[0] for name in names} and not trains:
+            if heavy & {name.split(".")[0] for name in names} and not trains and module != inside:
                 found.append(module)
     assert found == []

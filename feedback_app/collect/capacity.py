@@ -1,4 +1,4 @@
-"""How many answers run at once, and how many tokens vLLM's KV cache holds: settings first, else a written rule.
+"""How many answers run at once: settings first, else a written rule.
 
 On CPU with a vLLM of our own: 32 answers a core, at most 128, vLLM's own default there. Tokens per second no longer
 grow from about 8 a core on (measured with the embedded model); more than that only shares them out more finely,
@@ -6,8 +6,8 @@ so that a request for the largest n is a quarter of two cores' places and not al
 runs elsewhere: 256, the least of vLLM's defaults on GPUs. `--max-num-seqs` in ALIGNLOOP_VLLM_ARGS bounds both,
 because more would wait inside vLLM.
 
-The KV cache on CPU is ALIGNLOOP_VLLM_KV_GIB over what a token takes; elsewhere vLLM sizes it to the memory that
-is left, which is not known here, and only answers are counted (0).
+How many tokens the KV cache of our own vLLM on CPU holds is in `serving.plan`; elsewhere vLLM sizes it to the memory
+that is left, which is not known here, and only answers are counted.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from feedback_app.settings import Settings
-    from serving.model_check import ModelFacts
 
 PER_CORE = 32
 CPU_MOST = 128
@@ -31,10 +30,3 @@ def answers_at_once(settings: Settings, cores: int | None) -> int:
     most = GPU_MOST if cores is None else min(CPU_MOST, PER_CORE * cores)
     asked = re.search(r"--max-num-seqs[= ]+(\d+)", settings.vllm_args)
     return max(1, min(most, int(asked[1]))) if asked else most
-
-
-def tokens_at_once(settings: Settings, facts: ModelFacts | None, cores: int | None) -> int:
-    """Tokens that the KV cache of our own vLLM on CPU holds; 0 where that is not known."""
-    if cores is None or facts is None or not facts.kv_bytes:
-        return 0
-    return settings.vllm_kv_gib * 2**30 // facts.kv_bytes

@@ -50,7 +50,16 @@ def examine() -> list[Row]:
         settings = read_settings()
     except AlignloopError as error:
         return [*rows, Row("settings", "broken", str(error))]
-    checks: tuple[Callable[[Settings], Row], ...] = (home_row, _disk, _model, _database, _app_port, _vllm, _served)
+    checks: tuple[Callable[[Settings], Row], ...] = (
+        home_row,
+        _disk,
+        _model,
+        _serving,
+        _database,
+        _app_port,
+        _vllm,
+        _served,
+    )
     return rows + [check(settings) for check in checks]
 
 
@@ -211,6 +220,25 @@ def _model(settings: Settings) -> Row:
     except AlignloopError as error:
         return Row("model", "broken", str(error))
     return Row("model", "ok", f"{facts.architecture}, {facts.max_len} tokens: {settings.model_source}")
+
+
+def _serving(settings: Settings) -> Row:
+    """How our own vLLM is started on this machine, and why so."""
+    from feedback_app.processes.preflight import check_model
+    from feedback_app.processes.serving_plan import plan_of
+    from serving.errors import LaunchProblem
+
+    if settings.vllm_url:
+        return Row("serving", "ok", f"as the vLLM at {settings.vllm_url} was started")
+    try:
+        plan = plan_of(settings, check_model(settings))
+    except LaunchProblem as error:
+        return Row("serving", "broken", str(error))
+    except AlignloopError:
+        return Row("serving", "note", "cannot be planned without a model and a command line for vLLM that can be read")
+    if plan is None:
+        return Row("serving", "ok", "on a GPU, as vLLM chooses itself")
+    return Row("serving", "ok", "; ".join(plan.why))
 
 
 def _database(settings: Settings) -> Row:

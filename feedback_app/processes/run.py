@@ -11,7 +11,6 @@ import logging
 import os
 import platform
 import resource
-import shlex
 import signal
 import sys
 import tempfile
@@ -72,6 +71,7 @@ def serve_vllm(settings: Settings, store: Store, facts: ModelFacts) -> Stopped:
     """Run vLLM until told to stop. Raises `Unavailable` with its last words when it never becomes ready."""
     from feedback_app.domain.versions import BASE_MODEL_NAME
     from feedback_app.loop.versions import register_model
+    from feedback_app.processes.serving_plan import plan_of, vllm_words
     from serving.errors import LaunchProblem
     from serving.launch import command, environment
     from serving.supervise import Supervisor
@@ -80,30 +80,35 @@ def serve_vllm(settings: Settings, store: Store, facts: ModelFacts) -> Stopped:
     quiet_libraries()
     if settings.vllm_url:
         raise UsageError("ALIGNLOOP_VLLM_URL names a vLLM that runs elsewhere; unset it to run one here.")
-    try:
-        extra = shlex.split(settings.vllm_args)
-    except ValueError as error:
-        raise UsageError(f"ALIGNLOOP_VLLM_ARGS is not a command line: {error}. Correct its quotes.") from error
+    extra = vllm_words(settings)
     version = register_model(store, settings.model_source, facts)
     base = dict(os.environ)
     if settings.hf_token is not None:
         base["HF_TOKEN"] = settings.hf_token.get_secret_value()
     try:
+        plan = plan_of(settings, facts)
         words = command(
             settings.model_source,
             settings.vllm_port,
             max_lora_rank=settings.max_lora_rank,
             max_loras=settings.max_loras,
-            extra_args=extra,
+            extra_args=[*plan.arguments(), *extra] if plan else extra,
             tool_parser=settings.tool_parser,
             max_model_len=min(settings.context_tokens, facts.max_len),
             # Replies carry the first name: the version's own, which after a change of model is `base-2`.
             served_names=tuple(dict.fromkeys((version.name, BASE_MODEL_NAME, version.served_name))),
         )
-        env = environment(base, kv_gib=settings.vllm_kv_gib, model=settings.model_source)
+        env = environment(
+            base,
+            kv_gib=plan.kv_gib if plan else 1,
+            threads=plan.threads if plan else None,
+            model=settings.model_source,
+        )
     except LaunchProblem as error:
         raise Unavailable(str(error)) from error
-    engine = engine_words(extra, facts.dtype)
+    for sentence in plan.why if plan else ():
+        log.info("%s", sentence)
+    engine = engine_words(extra, plan.dtype if plan else facts.dtype)
     supervisor = Supervisor(
         words,
         env,

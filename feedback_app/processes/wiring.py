@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 from feedback_app.errors import Unavailable
@@ -48,21 +49,21 @@ def client_of(settings: Settings) -> VllmClient:
 
 def admission_of(settings: Settings, facts: ModelFacts | None) -> Admission:
     """Who may ask vLLM for answers, and how many at once; one a process."""
-    import os
-
     from feedback_app.collect.admission import Admission
-    from feedback_app.collect.capacity import answers_at_once, tokens_at_once
+    from feedback_app.collect.capacity import answers_at_once
+    from feedback_app.processes.serving_plan import plan_of
     from serving.errors import LaunchProblem
     from serving.launch import gpu_build
+    from serving.plan import machine
 
-    try:
-        own_cpu = not settings.vllm_url and not gpu_build()
-    except LaunchProblem:  # pages alone, beside a vLLM that another process here will start or not
-        own_cpu = False
-    cores = len(os.sched_getaffinity(0)) if own_cpu else None
+    plan, cores = None, None
+    # Where none is installed: pages alone, beside a vLLM that another process here will start or not.
+    with contextlib.suppress(LaunchProblem):
+        cores = None if settings.vllm_url or gpu_build() else machine().cores
+        plan = plan_of(settings, facts) if facts else None
     return Admission(
         answers_at_once(settings, cores),
-        tokens_at_once(settings, facts, cores),
+        plan.kv_tokens if plan else 0,
         priorities=not settings.vllm_url,  # ours is started with them
     )
 

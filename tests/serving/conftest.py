@@ -10,14 +10,16 @@ import pytest
 WINDOW = 512
 
 
-def make_adapter(model: Path, folder: Path, seed: int = 0) -> Path:
-    """Write a random LoRA adapter of rank 8 for `model`: strong enough to change what it says."""
+def make_adapter(model: Path, folder: Path, seed: int = 0, rank: int = 8) -> Path:
+    """Write a random LoRA adapter for `model`: strong enough to change what it says."""
     import torch
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM
 
     torch.manual_seed(seed)
-    config = LoraConfig(r=8, lora_alpha=64, target_modules="all-linear", init_lora_weights=False, task_type="CAUSAL_LM")
+    config = LoraConfig(
+        r=rank, lora_alpha=8 * rank, target_modules="all-linear", init_lora_weights=False, task_type="CAUSAL_LM"
+    )
     get_peft_model(AutoModelForCausalLM.from_pretrained(model), config).save_pretrained(folder)
     return folder
 

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,8 +43,13 @@ def real_vllm(
     max_loras: int = 4,
     served_names: Sequence[str] = ("base",),
     extra_args: Sequence[str] = (),
+    threads: int | None = None,
+    variables: Mapping[str, str] | None = None,
 ) -> Iterator[RealVllm]:
-    """Start vLLM on `model`, wait until it is ready, and end it within 10 s when the block is left."""
+    """Start vLLM on `model`, wait until it is ready, and end it within 10 s when the block is left.
+
+    `variables` come over the environment that vLLM is started with.
+    """
     port = port or free_port()
     url = f"http://127.0.0.1:{port}"
     supervisor = Supervisor(
@@ -56,7 +61,7 @@ def real_vllm(
             served_names=served_names,
             extra_args=extra_args,
         ),
-        environment(os.environ, kv_gib=1, model=str(model)),
+        environment(os.environ, kv_gib=1, threads=threads, model=str(model)) | dict(variables or {}),
         folder / "vllm.log",
         folder / "vllm.json",
         f"{url}/health",

@@ -101,6 +101,12 @@ def test_threads_are_bounded_and_not_pinned_on_cpu_and_untouched_on_gpu() -> Non
     assert "OMP_NUM_THREADS" not in launch.environment({}, kv_gib=1, gpu=True)
 
 
+def test_threads_that_wait_sleep_unless_somebody_says_otherwise() -> None:
+    assert launch.environment({}, kv_gib=1, gpu=False)["OMP_WAIT_POLICY"] == "PASSIVE"
+    assert launch.environment({"OMP_WAIT_POLICY": "ACTIVE"}, kv_gib=1, gpu=False)["OMP_WAIT_POLICY"] == "ACTIVE"
+    assert "OMP_WAIT_POLICY" not in launch.environment({}, kv_gib=1, gpu=True)
+
+
 def test_no_compiler_is_needed_on_cpu() -> None:
     assert launch.environment({}, kv_gib=1, gpu=False)["TORCH_COMPILE_DISABLE"] == "1"
 

@@ -67,6 +67,15 @@ def test_versions_whose_files_changed_and_a_vllm_of_another_model_are_broken(
     assert "does not answer to base-bbbbbbbbbbbb and was started with /models/another" in found.found
 
 
+@pytest.mark.slow
+def test_how_vllm_is_started_is_said_with_its_reasons(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("serving.launch.gpu_build", lambda: False)
+    found = rows(monkeypatch, tmp_path, ALIGNLOOP_VLLM_THREADS="7", ALIGNLOOP_VLLM_ARGS="--dtype float32")["serving"]
+    assert found.state == "ok"
+    assert "float32: as ALIGNLOOP_VLLM_ARGS says; 7 threads: as ALIGNLOOP_VLLM_THREADS says" in found.found
+    assert "1 GiB of KV cache" in found.found
+
+
 def test_a_wrong_setting_is_a_row(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     found = rows(monkeypatch, tmp_path, ALIGNLOOP_PORT="many")
     assert found["settings"].state == "broken"
