@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from feedback_app.collect import hidden_checks
 from feedback_app.collect.answer import Answers
 from feedback_app.collect.judge import compare_verdict, judge
 from feedback_app.collect.tasks import Comparing, PairReady, PairStarted
