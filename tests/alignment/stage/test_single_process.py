@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from alignment.stage.world import SIZES, check_alone
+from alignment.stage.single_process import SIZES, check_alone
 
 from alignment.errors import StageError
 from alignment.methods.registry import CARDS, run_stage

@@ -7,10 +7,10 @@ import shutil
 from pathlib import Path
 
 import pytest
-from feedback_app.loop.identity import Bases, Files, base_among, same_place
+from feedback_app.loop.integrity import Bases, Files, base_among, same_place
 
 from alignment.stage import artifact
-from feedback_app.loop import identity
+from feedback_app.loop import integrity
 from feedback_app.store.database import Store
 from feedback_app.store.tables import Version
 from serving.client import ServedModel
@@ -30,7 +30,7 @@ def test_files_are_read_again_only_when_they_changed_or_must_be(
     version: Version, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reads: list[Path] = []
-    monkeypatch.setattr(identity, "verify", lambda folder: reads.append(folder) or artifact.verify(folder))
+    monkeypatch.setattr(integrity, "verify", lambda folder: reads.append(folder) or artifact.verify(folder))
     files = Files()
     for _ in range(3):
         assert files.problem(version) == ""

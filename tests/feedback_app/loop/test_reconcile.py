@@ -29,7 +29,7 @@ class Refusing(FakeVllm):
 
 
 def reconcile(store: Store, *replicas: FakeVllm, home: Path = Path("/versions"), seen_at: str = "") -> Reconcile:
-    """Of versions without files; `test_identity` and `test_damage` are about those."""
+    """Of versions without files; `test_integrity` and `test_damage` are about those."""
     return Reconcile(
         store,
         list(replicas),  # type: ignore[arg-type]
