@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from alignment.stage.single_process import SIZES, check_alone
 
 from alignment.errors import StageError
 from alignment.methods.registry import CARDS, run_stage
+from alignment.stage.single_process import SIZES, check_alone
 from alignment.stage.spec import StageSpec
 from tests.alignment.tiny_model import make_tiny_model
 

@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
-from feedback_app.api.password_queue import Lane, Turns
 
+from feedback_app.api.password_queue import Lane, Turns
 from feedback_app.errors import Crowded
 
 

@@ -7,10 +7,10 @@ import shutil
 from pathlib import Path
 
 import pytest
-from feedback_app.loop.integrity import Bases, Files, base_among, same_place
 
 from alignment.stage import artifact
 from feedback_app.loop import integrity
+from feedback_app.loop.integrity import Bases, Files, base_among, same_place
 from feedback_app.store.database import Store
 from feedback_app.store.tables import Version
 from serving.client import ServedModel
