@@ -29,11 +29,15 @@ from alignment.files import (
 ROOT = Path(__file__).resolve().parents[2]
 # Output of programs and messages of errors, cut up to be shown; nothing is read from them.
 SHOWN = {
+    "alignment/dataset/reading/containers/apart.py",
+    "alignment/dataset/reading/containers/unpack.py",
     "alignment/methods/shared_training/loading.py",
     "alignment/methods/shared_training/reward_model.py",
     "feedback_app/commands/doctor.py",
     "feedback_app/store/engine.py",
     "serving/model_check.py",
+    "serving/named_models.py",
+    "serving/plan.py",  # of the kernel's /proc
     "alignment/files.py",  # of logs
 }
 
@@ -129,7 +133,8 @@ def test_the_last_lines_of_a_log_begin_where_they_are_asked_to(tmp_path: Path) -
 # What only one file of the product may do by itself; every other one calls it.
 KINDS = {
     "reads JSON lines": (r"json\.loads\((line|row_text)\)", {"alignment/files.py", "feedback_app/loop/child.py",
-                                                              "alignment/stage/checkpoints.py"}),
+                                                              "alignment/stage/checkpoints.py",
+                                                              "alignment/dataset/reading/containers/opening.py"}),
     "writes beside and replaces": (r"\.partial\"|\.tmp\"|os\.replace\(", {"alignment/files.py"}),
     "hashes a file": (r"file_digest\(|sha256\([^()]*\.read_bytes\(\)\)", {"alignment/files.py"}),
     "asks the kernel": (r"prctl\(|PDEATHSIG", {"alignment/processes.py"}),
