@@ -113,14 +113,17 @@ def launcher(mode: str) -> str:
 class FakeSampler:
     """Answers every prompt; `right` says of which versions a capability question gets its right answer.
 
-    `asked` and `scored` count the prompts by version, `encoded` all; the base finds a token less likely than others
-    do; `fail` raises instead, once per entry.
+    `asked`, `scored` and `chosen` count the prompts by version, `encoded` all; the base finds a token less likely than
+    others do; `likes` are the tokens that a version chooses (see `next_logprobs`); `fail` raises instead, once per
+    entry.
     """
 
     answers: dict[str, str] = field(default_factory=dict)
     asked: dict[str, int] = field(default_factory=dict)
     scored: dict[str, int] = field(default_factory=dict)
     encoded: int = 0
+    likes: dict[str, set[int]] = field(default_factory=dict)
+    chosen: dict[str, int] = field(default_factory=dict)
     fail: list[Exception] = field(default_factory=list)
 
     def sample(self, version: str, prompts: Sequence[Sequence[Message]], sampling: Sampling) -> list[list[Sample]]:
@@ -133,6 +136,23 @@ class FakeSampler:
     def score(self, version: str, prompts: Sequence[Sequence[Message]], samples: Sequence[Sample]) -> list[list[float]]:
         self.scored[shown(version)] = self.scored.get(shown(version), 0) + len(prompts)
         return [[-1.5 if shown(version) != "base" else -2.0] * len(sample.tokens) for sample in samples]
+
+    def continued(
+        self, version: str, prompts: Sequence[Sequence[Message]], lead: str, texts: Sequence[Sequence[str]]
+    ) -> list[tuple[list[int], list[list[int]]] | None]:
+        """A token is the sum of a word's letters; the last of an opening says how long its question is."""
+        return [
+            ([len(prompt[-1].content)], [[sum(map(ord, word)) for word in text.split()] for text in some])
+            for prompt, some in zip(prompts, texts, strict=True)
+        ]
+
+    def next_logprobs(
+        self, version: str, contexts: Sequence[Sequence[int]], tokens: Sequence[Sequence[int]]
+    ) -> list[dict[int, float]]:
+        """A version likes the tokens best that `likes` names, else the largest."""
+        self.chosen[shown(version)] = self.chosen.get(shown(version), 0) + len(contexts)
+        liked = self.likes.get(shown(version), set())
+        return [{token: -1.0 if token in liked else -10 - 1 / token for token in some} for some in tokens]
 
     def encode(self, version: str, prompts: Sequence[Sequence[Message]], answers: Sequence[str]) -> list[Sample]:
         self.encoded += len(prompts)
