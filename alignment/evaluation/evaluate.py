@@ -16,6 +16,7 @@ from typing import TypedDict, cast
 from alignment.dataset.judgement import Message
 from alignment.evaluation.capability import Question
 from alignment.evaluation.guards import (
+    Capability,
     Evidence,
     LanguageLoss,
     before_and_after,
@@ -262,7 +263,11 @@ def _capability_record(
         return None
     mine = ask_capability(sampler, model, questions, max_tokens=max_tokens)
     theirs = mine if model == against else ask_capability(sampler, against, questions, max_tokens=max_tokens)
-    measured = capability_of([question.category for question in questions], mine, theirs, theirs)
+    return comparison_of(capability_of([question.category for question in questions], mine, theirs, theirs))
+
+
+def comparison_of(measured: Capability) -> ComparedCapability:
+    """What two models answered, the second as the incumbent, as `Comparison` says it."""
     return {
         "n": measured.n,
         "model": measured.challenger,

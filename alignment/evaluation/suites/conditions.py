@@ -30,6 +30,7 @@ from alignment.evaluation.suites.json_schema import Schema, json_in
 
 _NUMBER = re.compile(r"(?<![\w.])[-−+]?(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?(?:[eE][-+]?\d{1,3}(?!\w))?")
 _MARK = "####"
+_QUOTES = "\"'“”‘’` "
 
 
 class Condition(Protocol):
@@ -138,7 +139,7 @@ class Check:
 
 def plain(text: str) -> str:
     """A text as `Exact` compares it."""
-    return " ".join(text.split()).strip("\"'“”‘’`").rstrip(".!").strip("\"'“”‘’`").casefold().strip()
+    return " ".join(text.casefold().split()).lstrip(_QUOTES).rstrip(_QUOTES + ".!")
 
 
 def number_in(text: str) -> Decimal | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sized
 from dataclasses import dataclass
 from typing import Any
 
@@ -137,7 +137,7 @@ def _type(given: Any) -> Callable[[Any], bool]:
     return lambda value: any(_TYPES[name](value) for name in names)
 
 
-def _size(kind: type, word: str, given: Any) -> Callable[[Any], bool]:
+def _size(kind: type[Sized], word: str, given: Any) -> Callable[[Any], bool]:
     if not _TYPES["integer"](given) or given < 0:
         raise ValueError(f"the schema's {word} has a value that it cannot have")
     if word.startswith("min"):
@@ -164,11 +164,13 @@ def _compiled(pattern: str) -> re.Pattern[str]:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _one(found: Any) -> bool:
-    return sum(found) == 1
+def _one(found: Iterable[object]) -> bool:
+    return sum(map(bool, found)) == 1
 
 
 def _unique(values: list[Any]) -> bool:
