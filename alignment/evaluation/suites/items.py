@@ -76,7 +76,7 @@ def in_turn(items: tuple[Item, ...]) -> tuple[Item, ...]:
 
 def needed(margin: float) -> int:
     """Items that tell a loss of `margin` points from noise: as the margin halves, four times as many."""
-    return math.ceil(ITEMS_FOR_MARGIN * (MARGIN / margin) ** 2)
+    return math.ceil(round(ITEMS_FOR_MARGIN * (MARGIN / margin) ** 2, 6))
 
 
 def margin_for(items: int) -> float:

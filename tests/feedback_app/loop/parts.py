@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 from alignment.dataset.judgement import Message
 from alignment.stage.artifact import finish
@@ -122,7 +123,7 @@ class FakeSampler:
     asked: dict[str, int] = field(default_factory=dict)
     scored: dict[str, int] = field(default_factory=dict)
     encoded: int = 0
-    likes: dict[str, set[int]] = field(default_factory=dict)
+    likes: dict[str, set[int | tuple[int, int]]] = field(default_factory=dict)
     chosen: dict[str, int] = field(default_factory=dict)
     fail: list[Exception] = field(default_factory=list)
 
@@ -140,19 +141,22 @@ class FakeSampler:
     def continued(
         self, version: str, prompts: Sequence[Sequence[Message]], lead: str, texts: Sequence[Sequence[str]]
     ) -> list[tuple[list[int], list[list[int]]] | None]:
-        """A token is the sum of a word's letters; the last of an opening says how long its question is."""
+        """A token is the sum of a word's letters; an opening is one, its question's checksum."""
         return [
-            ([len(prompt[-1].content)], [[sum(map(ord, word)) for word in text.split()] for text in some])
+            ([crc32(prompt[-1].content.encode())], [[sum(map(ord, word)) for word in text.split()] for text in some])
             for prompt, some in zip(prompts, texts, strict=True)
         ]
 
     def next_logprobs(
         self, version: str, contexts: Sequence[Sequence[int]], tokens: Sequence[Sequence[int]]
     ) -> list[dict[int, float]]:
-        """A version likes the tokens best that `likes` names, else the largest."""
+        """A version likes the tokens best that `likes` names, anywhere or behind an opening, else the largest."""
         self.chosen[shown(version)] = self.chosen.get(shown(version), 0) + len(contexts)
         liked = self.likes.get(shown(version), set())
-        return [{token: -1.0 if token in liked else -10 - 1 / token for token in some} for some in tokens]
+        return [
+            {token: -1.0 if liked & {token, (context[0], token)} else -10 - 1 / token for token in some}
+            for context, some in zip(contexts, tokens, strict=True)
+        ]
 
     def encode(self, version: str, prompts: Sequence[Sequence[Message]], answers: Sequence[str]) -> list[Sample]:
         self.encoded += len(prompts)
