@@ -176,8 +176,8 @@ def capability_of(
     """
     rows: dict[str, list[tuple[bool, bool, bool, float]]] = {}
     blind = chances if chances is not None else [0.0] * len(categories)
-    for category, *row in zip(categories, challenger, incumbent, base, blind, strict=True):
-        rows.setdefault(category, []).append(tuple(row))
+    for category, mine, before, root, chance in zip(categories, challenger, incumbent, base, blind, strict=True):
+        rows.setdefault(category, []).append((mine, before, root, chance))
     scores = {category: _category(found) for category, found in sorted(rows.items())}
     return Capability(
         n=len(challenger),

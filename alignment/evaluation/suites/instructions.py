@@ -121,11 +121,11 @@ def _two_responses(text: str, given: Arguments) -> bool:
 
 
 def _repeats(text: str, given: Arguments) -> bool:
-    return text.strip().casefold().startswith(given["prompt_to_repeat"].strip().casefold())
+    return text.strip().casefold().startswith(str(given["prompt_to_repeat"]).strip().casefold())
 
 
 def _ends(text: str, given: Arguments) -> bool:
-    return text.strip().strip('"').casefold().endswith(given["end_phrase"].strip().casefold())
+    return text.strip().strip('"').casefold().endswith(str(given["end_phrase"]).strip().casefold())
 
 
 def _capitals(text: str, given: Arguments) -> bool:

@@ -64,7 +64,7 @@ def read_lines(lines: Iterable[tuple[int, str]], *, listed: bool = False) -> Rea
             raw = json.loads(line)
             if not isinstance(raw, Mapping):
                 raise ValueError("a line is a JSON object")
-            form, make = form_of(raw)
+            form, make = _form_of(raw)
             found = make(raw, number)
             for item in found:
                 if item.id in seen:
@@ -78,7 +78,7 @@ def read_lines(lines: Iterable[tuple[int, str]], *, listed: bool = False) -> Rea
     return ReadSuite(tuple(items), tuple(bad), forms)
 
 
-def form_of(raw: Mapping[str, Any]) -> tuple[str, Callable[[Mapping[str, Any], int], Sequence[Item]]]:
+def _form_of(raw: Mapping[str, Any]) -> tuple[str, Callable[[Mapping[str, Any], int], Sequence[Item]]]:
     """The form of a line by its keys, and what makes items of it. Raises `ValueError` on keys of no form."""
     for form, keys, make in _FORMS:
         if all(key in raw for key in keys):
