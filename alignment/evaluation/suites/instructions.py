@@ -98,12 +98,12 @@ def _postscript(text: str, given: Arguments) -> bool:
 
 def _highlights(text: str, given: Arguments) -> bool:
     found = re.findall(r"\*\*([^*\n]+)\*\*|\*([^*\n]+)\*", text)
-    return sum(bool((double or single).strip()) for double, single in found) >= given["num_highlights"]
+    return bool(sum(bool((double or single).strip()) for double, single in found) >= given["num_highlights"])
 
 
 def _sections(text: str, given: Arguments) -> bool:
     splitter = re.escape(given["section_spliter"])
-    return len(re.findall(rf"\b{splitter}\s?\d+", text)) >= given["num_sections"]
+    return bool(len(re.findall(rf"\b{splitter}\s?\d+", text)) >= given["num_sections"])
 
 
 def _json(text: str, given: Arguments) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,10 @@ import pytest
 from typer.testing import CliRunner
 
 from feedback_app.commands.app import app
+from feedback_app.commands.evaluate import evaluate_names
 from feedback_app.errors import UsageError
 from feedback_app.processes.output import Output
+from feedback_app.settings import shipped_data
 
 
 @pytest.fixture(autouse=True)
@@ -77,3 +80,23 @@ def test_the_shipped_suites_can_be_looked_at() -> None:
     tiny, general = told("show", "tiny"), told("show", "general")
     assert (tiny["items"], len(tiny["categories"]), tiny["asked"]) == (600, len(tiny["categories"]), True)
     assert (general["items"], len(general["categories"]), general["fits"]) == (1272, 14, False)
+
+
+@pytest.mark.slow
+def test_evaluate_asks_another_model_its_own_suites_and_not_the_questions_of_tiny(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(shipped_data() / "model", model)
+    monkeypatch.setenv("ALIGNLOOP_MODEL", str(model))
+    monkeypatch.setenv("ALIGNLOOP_EVALUATION_MINUTES", "0.001")
+    monkeypatch.setenv("ALIGNLOOP_VLLM_PORT", "9")
+    told("add", str(file))
+    found = evaluate_names(str(model), "base", "", None, 1, 0, capability=True)
+    assert [(suite["name"], suite["n"], suite["items"]) for suite in found["suites"]] == [
+        ("general", 32, 1272),
+        ("counting", 4, 4),
+    ]
+    assert all(suite["loss"]["points"] == 0 for suite in found["suites"]), "it is the same model twice"
+    assert found["capability"]["n"] == 32
+    assert set(found["capability"]["by_category"]) <= set(told("show", "general")["categories"])

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any, cast
 
 from feedback_app.domain.reports import Evaluation
+from feedback_app.ui import loop_strip
+from feedback_app.ui.loop_strip import LoopState
 from feedback_app.ui.operate_evidence import guards
 from feedback_app.ui.operate_suites import suite_tables
 
@@ -64,3 +68,14 @@ def test_a_suites_figures_are_not_shown_as_the_frozen_questions_too() -> None:
 
 def test_rounds_from_before_suites_have_no_table() -> None:
     assert suite_tables(cast(Evaluation, {"capability": {"n": 600, "challenger": 0.9}})) == ""
+
+
+def test_the_strip_shows_how_far_the_asking_is_and_the_time_left() -> None:
+    running = cast("Any", SimpleNamespace(name="evaluate", status="running", started_at=0.0, finished_at=None))
+    counts: Any = {"total": 0, "scripted": 0}
+    loop = LoopState(60.0, counts, counts, [], None, [running])
+    assert "asking questions" in loop_strip.evaluate(loop)
+    assert "left" not in loop_strip.evaluate(loop)
+    asking = replace(loop, progress=[{"step": 30, "steps": 120, "seconds_left": 40.0}])
+    assert "asking questions, 40 s left" in loop_strip.evaluate(asking)
+    assert 'aria-valuenow="25"' in loop_strip.evaluate(asking)
