@@ -215,6 +215,18 @@ class PairedLossRecord(TypedDict, total=False):
     upper: float
 
 
+class CategoryRecord(TypedDict, total=False):
+    """The questions of one category (`guards.CategoryScore`)."""
+
+    n: int
+    chance: float
+    challenger: float
+    incumbent: float
+    base: float
+    lost: int
+    gained: int
+
+
 class CapabilityRecord(TypedDict, total=False):
     """Shares of questions answered right (`guards.Capability`)."""
 
@@ -225,6 +237,24 @@ class CapabilityRecord(TypedDict, total=False):
     by_category: dict[str, float]
     vs_incumbent: PairedLossRecord
     vs_base: PairedLossRecord
+    categories: dict[str, CategoryRecord]
+
+
+class SuiteRecord(TypedDict, total=False):
+    """What a suite measured (`guards.SuiteScore`)."""
+
+    name: str
+    hash: str
+    chosen: bool
+    margin: float
+    items: int
+    n: int
+    needed: int
+    left_out: int
+    chance: float
+    interval: list[float]
+    base_low: float
+    capability: CapabilityRecord
 
 
 class TextRecord(TypedDict, total=False):
@@ -269,3 +299,6 @@ class EvidenceRecord(TypedDict, total=False):
     seconds: dict[str, float]
     kl_base: float | None
     language: LanguageRecord | None
+    suites: list[SuiteRecord]
+    headline: str
+    unmeasured: list[str]

@@ -91,6 +91,9 @@ ADAPTER = (
         "serving/client.py", "VllmClient.load", "`/v1/load_lora_adapter`, under a name with the hash", "adapter in vLLM"
     ),
     Step("feedback_app/loop/evaluation.py", "gather", "questions, samples, KL against the incumbent", "Evidence"),
+    Step(
+        "feedback_app/loop/evaluation_suites.py", "with_suites", "suites, within the minutes that are left", "Evidence"
+    ),
     Step("alignment/evaluation/gate.py", "guard_verdict", "pure: may it be shown to people?", "gate.Verdict"),
     Step("feedback_app/loop/votes.py", "challenge", "it is the challenger; the round is held", "Round (SQL)"),
     Step("feedback_app/loop/votes.py", "settle", "every second: are the votes in?", "votes.Tally"),
@@ -131,7 +134,11 @@ QUESTIONS: Mapping[str, Sequence[Step]] = {
     "Which blind votes count?": (
         Step("feedback_app/domain/votes.py", "tally", "the first ones, scripted ones or not"),
     ),
-    "What may a new version never lose?": (Step("alignment/evaluation/gate.py", "guard_verdict", "the guards"),),
+    "What may a new version never lose?": (
+        Step("alignment/evaluation/gate.py", "guard_verdict", "the guards"),
+        Step("feedback_app/loop/suites.py", "Suites.asked", "the suites that the gate asks"),
+        Step("alignment/evaluation/suites/reading.py", "read_lines", "what a suite's file may hold"),
+    ),
     "Where are adapters loaded and unloaded?": (
         Step("feedback_app/loop/reconcile.py", "Reconcile.once", "the only place"),
     ),

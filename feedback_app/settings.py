@@ -142,7 +142,10 @@ class Settings(Home):
         "some of retry, copy, stop, edit, abandoned, thanks with commas between, or all; off by default",
     )
     evaluation_prompts: int = Field(64, ge=8, description="prompts sampled for KL, length and repetition guards")
-    capability_questions: int = Field(600, ge=0, description="capability questions asked per evaluation")
+    capability_questions: int = Field(600, ge=0, description="capability questions asked per evaluation of tiny")
+    evaluation_minutes: float = Field(
+        8, gt=0, description="minutes that an evaluation may ask suites and fresh answers: they decide how many"
+    )
     secure_cookies: bool = Field(False, description="mark cookies Secure; set it behind HTTPS")
     proxies: str = Field(
         "",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import math
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +17,7 @@ from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from serving.client import error_of
-from serving.errors import VllmUnreachable
+from serving.errors import VllmError, VllmUnreachable
 
 
 class Turn(Protocol):
@@ -113,6 +114,69 @@ class HttpSampler:
         None where the template renders a prompt otherwise once it is answered.
         """
         return list(self._pool.map(lambda pair: self._encode(version, *pair), zip(prompts, answers, strict=True)))
+
+    def continued(
+        self, version: str, prompts: Sequence[Sequence[Turn]], lead: str, texts: Sequence[Sequence[str]]
+    ) -> list[tuple[list[int], list[list[int]]] | None]:
+        """Tokens of each prompt with an answer that begins with `lead`, and those that each of its texts adds behind
+        the lead and a space.
+
+        None where the texts' tokens cannot be told from the lead's: where both make one token together.
+        """
+        return list(
+            self._pool.map(lambda pair: self._continued(version, lead, *pair), zip(prompts, texts, strict=True))
+        )
+
+    def next_logprobs(
+        self, version: str, contexts: Sequence[Sequence[int]], tokens: Sequence[Sequence[int]]
+    ) -> list[dict[int, float]]:
+        """Log probabilities (natural, untempered) of these tokens behind each context, by token id.
+
+        One request a context, of one token. Not by way of `prompt_logprobs`, which switches the prefix cache off. What
+        is not a finite number is left out.
+        """
+        return list(self._pool.map(lambda pair: self._next(version, *pair), zip(contexts, tokens, strict=True)))
+
+    def _continued(
+        self, version: str, lead: str, prompt: Sequence[Turn], texts: Sequence[str]
+    ) -> tuple[list[int], list[list[int]]] | None:
+        opening = self._begun(version, prompt, lead)
+        wholes = [self._begun(version, prompt, f"{lead} {text}") for text in texts]
+        if any(whole[: len(opening)] != opening for whole in wholes):
+            return None
+        return opening, [whole[len(opening) :] for whole in wholes]
+
+    def _begun(self, version: str, prompt: Sequence[Turn], beginning: str) -> list[int]:
+        """The tokens of a prompt whose answer has begun so and goes on."""
+        messages = [*_messages(prompt), {"role": "assistant", "content": beginning}]
+        body = {"model": version, "messages": messages, "add_generation_prompt": False, "continue_final_message": True}
+        tokens: list[int] = self._post("/tokenize", body)["tokens"]
+        return tokens
+
+    def _next(self, version: str, context: Sequence[int], tokens: Sequence[int]) -> dict[int, float]:
+        reply = self._post(
+            "/v1/completions",
+            {
+                "model": version,
+                "prompt": list(context),
+                "max_tokens": 1,
+                "temperature": 0,
+                "logprobs": 1,
+                "logprob_token_ids": list(tokens),
+                "return_tokens_as_token_ids": True,
+            },
+        )
+        try:
+            found = reply["choices"][0]["logprobs"]["top_logprobs"][0]
+            by_id = {int(token.removeprefix("token_id:")): value for token, value in found.items()}
+        except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+            raise VllmError(502, f"{version} answered without log-probabilities") from error
+        wanted = set(tokens)
+        return {
+            token: float(value)
+            for token, value in by_id.items()
+            if token in wanted and isinstance(value, int | float) and math.isfinite(value)
+        }
 
     def _one(self, version: str, prompt: Sequence[Turn], sampling: SamplingLike, seed: int) -> list[Sample]:
         reply = self._post(

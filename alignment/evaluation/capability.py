@@ -74,13 +74,14 @@ def load_questions(path: Path) -> tuple[Question, ...]:
 def _question(raw: Any) -> Question:
     question = Question(raw["id"], raw["category"], raw["source"], raw["prompt"], raw["check"])
     try:
-        _validate(question.check)
+        validate(question.check)
     except re.error as error:
         raise ValueError(str(error)) from error
     return question
 
 
-def _validate(check: Check) -> None:
+def validate(check: Check) -> None:
+    """Raise `ValueError` on a check that is none, and `re.error` on a pattern that is none."""
     unknown = sorted(set(check) - Check.__annotations__.keys())
     if unknown:
         raise ValueError(f"unknown check {', '.join(unknown)}")

@@ -16,6 +16,7 @@ from typing import TypedDict, cast
 from alignment.dataset.judgement import Message
 from alignment.evaluation.capability import Question
 from alignment.evaluation.guards import (
+    Capability,
     Evidence,
     LanguageLoss,
     before_and_after,
@@ -39,6 +40,7 @@ TextLoss = Callable[[str], float]
 
 CAPABILITY_SEED = 0  # greedy answers use no chance; the sampler still wants a seed
 SHOWN_SAMPLES = 8
+FEWEST = 16  # prompts that are answered however long it takes: fewer tell nothing of lengths
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,25 +109,25 @@ def collect_evidence(
     loss: TextLoss | None = None,
     texts: int = 0,
     step: Callable[[str], None] = lambda name: None,
+    seconds: float | None = None,
 ) -> Evidence:
     """Ask, sample and measure everything that the guards need.
 
     `sampling` is for the fresh answers (one per prompt and version, same seeds for both); capability is
     always greedy. `known` holds right/wrong vectors of versions that were asked the same questions before:
     a version's files never change, so neither do its greedy answers. `loss` is over so many held-out `texts`.
-    `step` hears which part begins.
+    `step` hears which part begins. With `seconds`, only as many prompts are answered as fit (`fresh_answers`).
     Raises `ConnectionError` when the model cannot be reached.
     """
     timer = _Timer(step)
     rights: dict[str, tuple[bool, ...]] = {name: tuple(vector) for name, vector in (known or {}).items()}
     with timer.part("capability"):
         for name in dict.fromkeys((challenger, incumbent, base)):
-            if len(rights.get(name, ())) != len(questions):
+            if name not in rights or len(rights[name]) != len(questions):
                 rights[name] = ask_capability(sampler, name, questions, max_tokens=sampling.max_tokens)
     with timer.part("sampling"):
-        one = replace(sampling, n=1)
-        after = [samples[0] for samples in sampler.sample(challenger, prompts, one)] if prompts else []
-        before = [samples[0] for samples in sampler.sample(incumbent, prompts, one)] if prompts else []
+        after, before = fresh_answers(sampler, (challenger, incumbent), prompts, sampling, seconds)
+        prompts = prompts[: len(after)]
     with timer.part("kl"):
         moved = from_base = kl(challenger, incumbent, prompts, after) if kl is not None and after else None
         if kl is not None and after and base != incumbent:
@@ -154,6 +156,32 @@ def collect_evidence(
         kl_base=from_base,
         language=language,
     )
+
+
+def fresh_answers(
+    sampler: Sampler,
+    versions: tuple[str, str],
+    prompts: Sequence[Prompt],
+    sampling: Sampling,
+    seconds: float | None,
+    clock: Callable[[], float] = time.perf_counter,
+) -> tuple[list[Sample], list[Sample]]:
+    """One answer of each of two versions to the same first prompts, with the same seeds.
+
+    To all of them; or, with `seconds`, a few at a time while those that follow still fit, and at least to `FEWEST`.
+    Prompt i has the same seed either way. Raises what the sampler raises.
+    """
+    found: tuple[list[Sample], list[Sample]] = ([], [])
+    began, at_once = clock(), len(prompts) if seconds is None else FEWEST // 2
+    for start in range(0, len(prompts), at_once) if prompts else ():
+        took = clock() - began
+        if seconds is not None and start >= FEWEST and took * (start + at_once) / start > seconds:
+            break
+        part = replace(sampling, n=1, seed=sampling.seed + start)
+        for version, answers in zip(versions, found, strict=True):
+            some = sampler.sample(version, prompts[start : start + at_once], part)
+            answers += [samples[0] for samples in some]
+    return found
 
 
 class ComparedCapability(TypedDict):
@@ -235,7 +263,11 @@ def _capability_record(
         return None
     mine = ask_capability(sampler, model, questions, max_tokens=max_tokens)
     theirs = mine if model == against else ask_capability(sampler, against, questions, max_tokens=max_tokens)
-    measured = capability_of([question.category for question in questions], mine, theirs, theirs)
+    return comparison_of(capability_of([question.category for question in questions], mine, theirs, theirs))
+
+
+def comparison_of(measured: Capability) -> ComparedCapability:
+    """What two models answered, the second as the incumbent, as `Comparison` says it."""
     return {
         "n": measured.n,
         "model": measured.challenger,

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from alignment.evaluation.guards import Evidence
-from alignment.stats import binomial_tail
+from alignment.evaluation.guards import Evidence, SuiteScore
+from alignment.stats import binomial_tail, paired_loss_upper
 from alignment.terms import VerdictKind as VerdictKind
 
 LEVEL = 0.05
@@ -52,7 +52,7 @@ def guard_verdict(evidence: Evidence, limits: Limits | None = None) -> Verdict:
     what was measured.
     """
     limits = limits or Limits()
-    failed = [*_capability(evidence, limits), *_text(evidence, limits)]
+    failed = [*_capability(evidence, limits), *_suites_lost(evidence), *_text(evidence, limits)]
     if failed:
         return Verdict(VerdictKind.FAIL, tuple(failed))
     missing = _missing(evidence, limits)
@@ -61,8 +61,9 @@ def guard_verdict(evidence: Evidence, limits: Limits | None = None) -> Verdict:
     return Verdict(
         VerdictKind.PASS,
         (
-            f"It kept what it could do: {evidence.capability.challenger:.1%} of {evidence.capability.n} questions "
-            f"right, {evidence.capability.incumbent:.1%} before.",
+            *evidence.unmeasured,
+            *_unfit(evidence),
+            *_kept(evidence),
             f"It stayed close: KL {evidence.kl:.1f} nats per answer, {evidence.length_ratio:.2f} times as long.",
         ),
     )
@@ -96,8 +97,84 @@ def _p(value: float) -> str:
     return f"p = {value:.4f}" if value >= 0.0001 else "p < 0.0001"
 
 
-def _capability(evidence: Evidence, limits: Limits) -> list[str]:
+def _kept(evidence: Evidence) -> list[str]:
+    """What it could do before and still can, by suite; of the frozen questions where those were asked."""
+    asked = [(f" of {suite.name}", suite.capability) for suite in evidence.suites if suite.fits]
+    if _frozen(evidence):
+        asked.insert(0, ("", evidence.capability))
+    return [
+        f"It kept what it could do: {found.challenger:.1%} of {found.n:,} questions{name} right, "
+        f"{found.incumbent:.1%} before."
+        for name, found in asked
+    ]
+
+
+def _frozen(evidence: Evidence) -> bool:
+    """Whether `capability` is that of the frozen questions, and not a suite's or nothing that could be asked."""
+    return not evidence.headline and (evidence.capability.n > 0 or not (evidence.suites or evidence.unmeasured))
+
+
+def _suites_lost(evidence: Evidence) -> list[str]:
+    """Losses that are larger than a suite's margin, or may be twice as large.
+
+    Where too few items were asked to tell, only a loss that is beyond chance itself (one-sided 5 %) fails.
+    """
     reasons = []
+    for suite in evidence.suites:
+        if not suite.fits:
+            continue
+        allowed = (
+            f"at most {suite.margin:g} are allowed, with an upper bound of {2 * suite.margin:g} ({suite.n:,} questions)"
+        )
+        for other, loss in (("incumbent", suite.capability.vs_incumbent), ("base", suite.capability.vs_base)):
+            told = suite.enough or paired_loss_upper(loss.gained, loss.lost, loss.n) < 0
+            if loss.points > suite.margin and told:
+                reasons.append(f"It lost {loss.points:.1f} points of {suite.name} to the {other}; {allowed}.")
+            elif loss.upper > 2 * suite.margin and suite.enough:
+                reasons.append(
+                    f"It may have lost up to {loss.upper:.1f} points of {suite.name} to the {other}; {allowed}."
+                )
+    return reasons
+
+
+def _unfit(evidence: Evidence) -> list[str]:
+    """Shipped suites that do not fit the model: nobody chose them, so they hold nobody up, and it is said."""
+    return [
+        f"Not measured: what it can do. The suite {suite.name} does not fit this model, {_like_chance(suite)}. "
+        "Bring one that does with `alignloop suite add FILE`."
+        for suite in evidence.suites
+        if not suite.fits and not suite.chosen
+    ]
+
+
+def _like_chance(suite: SuiteScore) -> str:
+    if not suite.n:
+        return f"none of its {suite.items:,} questions can be asked of it"
+    return (
+        f"whose base answers {suite.capability.base:.0%} of {suite.n:,} questions right, "
+        f"no more than a blind answer's {suite.chance:.0%} for certain"
+    )
+
+
+def _suites_missing(evidence: Evidence) -> list[str]:
+    """What an operator's own suites, and shipped ones that fit, could not measure."""
+    reasons = []
+    for suite in evidence.suites:
+        if not suite.fits and suite.chosen:
+            reasons.append(f"The suite {suite.name} cannot show a loss on this model, {_like_chance(suite)}.")
+        elif suite.fits and not suite.enough:
+            why = "raise ALIGNLOOP_EVALUATION_MINUTES or its margin" if suite.n < suite.items else "raise its margin"
+            reasons.append(
+                f"The suite {suite.name} was asked with {suite.n:,} of {suite.items:,} questions; "
+                f"{suite.needed:,} are needed for a margin of {suite.margin:g} points: {why}."
+            )
+    return reasons
+
+
+def _capability(evidence: Evidence, limits: Limits) -> list[str]:
+    reasons: list[str] = []
+    if not _frozen(evidence):
+        return reasons
     for other, loss in (("incumbent", evidence.capability.vs_incumbent), ("base", evidence.capability.vs_base)):
         if loss.n == 0:
             continue
@@ -148,8 +225,8 @@ def _text(evidence: Evidence, limits: Limits) -> list[str]:
 
 
 def _missing(evidence: Evidence, limits: Limits) -> list[str]:
-    reasons = []
-    if evidence.capability.n < limits.capability_questions:
+    reasons = _suites_missing(evidence)
+    if _frozen(evidence) and evidence.capability.n < limits.capability_questions:
         reasons.append(
             f"Capability was asked with {evidence.capability.n} questions; {limits.capability_questions} are needed."
         )

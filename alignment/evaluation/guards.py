@@ -30,8 +30,24 @@ class PairedLoss:
 
 
 @dataclass(frozen=True, slots=True)
+class CategoryScore:
+    """The questions of one category: shares answered right, and how many were `lost` to and `gained` on the incumbent.
+
+    `chance` is the share that a blind answer gets.
+    """
+
+    n: int
+    chance: float
+    challenger: float
+    incumbent: float
+    base: float
+    lost: int
+    gained: int
+
+
+@dataclass(frozen=True, slots=True)
 class Capability:
-    """Shares of questions answered right, and the paired losses."""
+    """Shares of questions answered right, in all and by category, and the paired losses."""
 
     n: int
     challenger: float
@@ -40,6 +56,41 @@ class Capability:
     by_category: dict[str, float]
     vs_incumbent: PairedLoss
     vs_base: PairedLoss
+    categories: dict[str, CategoryScore] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class SuiteScore:
+    """One suite's part of the evidence.
+
+    `n` of `items` were asked of all three versions (the time decides); `left_out` cannot be asked of this model.
+    `interval` is Wilson's at 95 % for the challenger's share, `base_low` the lower end of the base's, `chance` what a
+    blind answer gets. `margin` in percentage points, `needed` the items that it takes to hold it. `chosen`: an
+    operator brought it.
+    """
+
+    name: str
+    hash: str
+    chosen: bool
+    margin: float
+    items: int
+    n: int
+    needed: int
+    left_out: int
+    chance: float
+    interval: tuple[float, float]
+    base_low: float
+    capability: Capability
+
+    @property
+    def fits(self) -> bool:
+        """Whether the base knows more of it than a blind answer: else a loss cannot be seen."""
+        return self.n > 0 and self.base_low > self.chance
+
+    @property
+    def enough(self) -> bool:
+        """Whether so many items tell a loss of the margin from noise."""
+        return self.n >= self.needed
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +121,8 @@ class Evidence:
 
     `kl` (to the incumbent) and `kl_base` are in nats per answer, None when they were not measured, and so is
     `language`. `samples` are answers before and after, for people to read. `seconds` is the time of each part.
+    `capability` is that of the frozen questions, or of the suite that `headline` names. `unmeasured` has a sentence for
+    each thing that nothing here can measure of this model.
     """
 
     challenger: str
@@ -84,6 +137,9 @@ class Evidence:
     seconds: dict[str, float] = field(default_factory=dict)
     kl_base: float | None = None
     language: LanguageLoss | None = None
+    suites: tuple[SuiteScore, ...] = ()
+    headline: str = ""
+    unmeasured: tuple[str, ...] = ()
 
     def to_record(self) -> EvidenceRecord:
         """As a JSON object."""
@@ -112,19 +168,40 @@ def capability_of(
     challenger: Sequence[bool],
     incumbent: Sequence[bool],
     base: Sequence[bool],
+    chances: Sequence[float] | None = None,
 ) -> Capability:
-    """Capability from three right/wrong vectors; `categories` names each question's."""
-    by_category: dict[str, list[bool]] = {}
-    for category, right in zip(categories, challenger, strict=True):
-        by_category.setdefault(category, []).append(right)
+    """Capability from three right/wrong vectors; `categories` names each question's, `chances` a blind answer's share.
+
+    Raises `ValueError` on unequal lengths.
+    """
+    rows: dict[str, list[tuple[bool, bool, bool, float]]] = {}
+    blind = chances if chances is not None else [0.0] * len(categories)
+    for category, mine, before, root, chance in zip(categories, challenger, incumbent, base, blind, strict=True):
+        rows.setdefault(category, []).append((mine, before, root, chance))
+    scores = {category: _category(found) for category, found in sorted(rows.items())}
     return Capability(
         n=len(challenger),
         challenger=_share(challenger),
         incumbent=_share(incumbent),
         base=_share(base),
-        by_category={category: _share(rights) for category, rights in sorted(by_category.items())},
+        by_category={category: score.challenger for category, score in scores.items()},
         vs_incumbent=paired_loss(challenger, incumbent),
         vs_base=paired_loss(challenger, base),
+        categories=scores,
+    )
+
+
+def _category(rows: Sequence[tuple[bool, bool, bool, float]]) -> CategoryScore:
+    challenger, incumbent, base, chances = zip(*rows, strict=True)
+    loss = paired_loss(challenger, incumbent)
+    return CategoryScore(
+        n=len(rows),
+        chance=fmean(chances),
+        challenger=_share(challenger),
+        incumbent=_share(incumbent),
+        base=_share(base),
+        lost=loss.lost,
+        gained=loss.gained,
     )
 
 

@@ -22,6 +22,7 @@ from feedback_app.commands import (
     processes,
     rounds,
     simulate,
+    suites,
     suspects,
     training,
     versions,
@@ -37,7 +38,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for room in (processes, people, suspects, simulate, rounds, training, versions, models, lineage, files, about):
+for room in (processes, people, suspects, simulate, rounds, training, versions, models, suites, lineage, files, about):
     room.register(app)
 
 

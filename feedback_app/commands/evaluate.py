@@ -17,8 +17,11 @@ from feedback_app.errors import NotFound, Unavailable, UsageError
 
 if TYPE_CHECKING:
     from alignment.evaluation.evaluate import Prompt
+    from alignment.evaluation.guards import SuiteScore
+    from alignment.evaluation.suites.choosing import Choosing
+    from alignment.evaluation.suites.items import Suite
     from alignment.methods.online.local_sampler import LocalModel
-    from alignment.stage.sampler import Sample, Sampler, Sampling
+    from alignment.stage.sampler import Sample, Sampling
     from feedback_app.settings import Settings
     from feedback_app.store.database import Store
     from feedback_app.store.tables import Version
@@ -31,10 +34,11 @@ def evaluate_names(
 ) -> dict[str, Any]:
     """What `alignloop evaluate --json` prints. Raises `UsageError`, `NotFound` and what the sampler raises."""
     from alignment.dataset.judgement import Message
-    from alignment.evaluation.evaluate import evaluate_models
+    from alignment.evaluation.evaluate import comparison_of, evaluate_models
     from alignment.evaluation.tastes import TASTES
     from alignment.stage.sampler import Sampling
     from feedback_app.loop.evaluation import chosen_questions
+    from feedback_app.loop.suites import Suites
     from feedback_app.processes.preflight import check_model
     from feedback_app.processes.wiring import settings_and_store
 
@@ -45,7 +49,9 @@ def evaluate_names(
     texts = read_prompts(prompts or settings.data / "prompts" / "eval.jsonl")
     names = {name: source_of(store, settings, name) for name in (model, against)}
     temperature = settings.temperature if settings.temperature is not None else (facts.temperature or 1.0)
-    questions = chosen_questions(settings.data / "questions", settings.capability_questions) if capability else ()
+    suites = Suites(settings)
+    asks_tiny = capability and suites.asks_tiny
+    questions = chosen_questions(settings.data / "questions", settings.capability_questions) if asks_tiny else ()
     taste = TASTES[judge] if judge else None
     with _sampler(settings, names) as (sampler, asked):
         result = evaluate_models(
@@ -59,7 +65,35 @@ def evaluate_names(
             questions=questions,
             tie_within=0.0 if taste is None or taste.relative else taste.threshold,
         )
-    return {**result, "model": names[model][0], "against": names[against][0]}
+        scores = _suites(sampler, asked[model], asked[against], suites.asked() if capability else (), settings)
+    measured = result["capability"]
+    if measured is None and scores:
+        measured = comparison_of(scores[0].capability)
+    return {
+        **result,
+        "model": names[model][0],
+        "against": names[against][0],
+        "capability": measured,
+        "suites": [
+            {**comparison_of(score.capability), "name": score.name, "items": score.items, "interval": score.interval}
+            for score in scores
+        ],
+    }
+
+
+def _suites(
+    sampler: Choosing, model: str, against: str, suites: Sequence[Suite], settings: Settings
+) -> tuple[SuiteScore, ...]:
+    """What two models answer of the suites that this home's gate asks, within the minutes of an evaluation."""
+    from alignment.evaluation.suites.asking import Answered, ask_suites
+    from alignment.evaluation.suites.scores import score_suite
+    from feedback_app.loop.evaluation_suites import OneByOne
+
+    known = {suite.name: Answered() for suite in suites}
+    names = list(dict.fromkeys((model, against)))
+    seconds = 60 * settings.evaluation_minutes
+    ask_suites(OneByOne(sampler), names, suites, known, max_tokens=settings.max_tokens, seconds=seconds)
+    return tuple(score_suite(suite, known[suite.name], model, against, against) for suite in suites)
 
 
 def read_prompts(path: Path) -> list[str]:
@@ -112,7 +146,7 @@ def source_of(store: Store, settings: Settings, name: str) -> tuple[str, str, Ve
 @contextmanager
 def _sampler(
     settings: Settings, names: dict[str, tuple[str, str, Version | None]]
-) -> Iterator[tuple[Sampler, dict[str, str]]]:
+) -> Iterator[tuple[Choosing, dict[str, str]]]:
     """The sampler for these names, and what to ask it for each: vLLM where it has both, else our own."""
     served = {asked: version.served_name for asked, (_, _, version) in names.items() if version is not None}
     if len(served) == len(names) and set(served.values()) <= set(asyncio.run(_loaded(settings))):
@@ -120,7 +154,7 @@ def _sampler(
 
         http = sampler_of(settings)
         try:
-            yield cast("Sampler", http), served
+            yield cast("Choosing", http), served
         finally:
             http.close()
         return
@@ -138,6 +172,25 @@ class LocalModels:
 
     def sample(self, version: str, prompts: Sequence[Prompt], sampling: Sampling) -> list[list[Sample]]:
         """As `alignment.stage.sampler.Sampler`. Raises `StageError` on a folder that is not a model."""
+        model, name = self._model_of(version)
+        return model.sample(name, prompts, sampling)
+
+    def continued(
+        self, version: str, prompts: Sequence[Prompt], lead: str, texts: Sequence[Sequence[str]]
+    ) -> Sequence[tuple[Sequence[int], Sequence[Sequence[int]]] | None]:
+        """As `alignment.evaluation.suites.choosing.Choosing`."""
+        model, name = self._model_of(version)
+        return model.continued(name, prompts, lead, texts)
+
+    def next_logprobs(
+        self, version: str, contexts: Sequence[Sequence[int]], tokens: Sequence[Sequence[int]]
+    ) -> Sequence[Mapping[int, float]]:
+        """As `alignment.evaluation.suites.choosing.Choosing`."""
+        model, name = self._model_of(version)
+        return model.next_logprobs(name, contexts, tokens)
+
+    def _model_of(self, version: str) -> tuple[LocalModel, str]:
+        """The model in memory, and what the version is called there."""
         from alignment.methods.online.local_sampler import BASE, LocalModel
 
         place = Path(self._places[version])
@@ -149,7 +202,7 @@ class LocalModels:
         if adapter and version not in self._loaded:
             model.load(version, place)
             self._loaded.add(version)
-        return model.sample(version if adapter else BASE, prompts, sampling)
+        return model, version if adapter else BASE
 
 
 async def _loaded(settings: Settings) -> Sequence[str]:

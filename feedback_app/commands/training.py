@@ -146,6 +146,10 @@ def _show(console: Console, result: dict[str, Any]) -> None:
             f"(95 % interval {low:.0%} to {high:.0%}), {result['decided']} decided"
         )
     console.print(f"  length: {result['length_ratio']:.2f} times")
-    if result["capability"]:
-        asked = result["capability"]
-        console.print(f"  capability: {asked['model']:.1%} against {asked['against']:.1%} of {asked['n']} questions")
+    capability, suites = result["capability"], [(suite["name"], suite) for suite in result["suites"]]
+    if capability and all(capability["by_category"] != suite["by_category"] for _, suite in suites):
+        suites.insert(0, ("capability", capability))
+    for name, each in suites:
+        console.print(
+            f"  {name}: {each['model']:.1%} against {each['against']:.1%} of {each['n']} questions", markup=False
+        )

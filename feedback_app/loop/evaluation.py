@@ -39,6 +39,14 @@ class ScoringSampler(Protocol):
 
     def encode(self, version: str, prompts: Sequence[Prompt], answers: Sequence[str]) -> list[Sample]: ...
 
+    def continued(
+        self, version: str, prompts: Sequence[Prompt], lead: str, texts: Sequence[Sequence[str]]
+    ) -> Sequence[tuple[Sequence[int], Sequence[Sequence[int]]] | None]: ...
+
+    def next_logprobs(
+        self, version: str, contexts: Sequence[Sequence[int]], tokens: Sequence[Sequence[int]]
+    ) -> Sequence[Mapping[int, float]]: ...
+
 
 class Stopped(Exception):
     """The round was cancelled while its version was being asked."""
@@ -88,6 +96,22 @@ class Interruptible:
             raise Stopped
         return self._sampler.encode(version, prompts, answers)
 
+    def continued(
+        self, version: str, prompts: Sequence[Prompt], lead: str, texts: Sequence[Sequence[str]]
+    ) -> Sequence[tuple[Sequence[int], Sequence[Sequence[int]]] | None]:
+        """As the sampler's."""
+        if self._stop.is_set():
+            raise Stopped
+        return self._sampler.continued(version, prompts, lead, texts)
+
+    def next_logprobs(
+        self, version: str, contexts: Sequence[Sequence[int]], tokens: Sequence[Sequence[int]]
+    ) -> Sequence[Mapping[int, float]]:
+        """As the sampler's."""
+        if self._stop.is_set():
+            raise Stopped
+        return self._sampler.next_logprobs(version, contexts, tokens)
+
 
 def gather(
     sampler: ScoringSampler,
@@ -100,10 +124,11 @@ def gather(
     rights: KnownRights,
     texts: Sequence[Text] = (),
     losses: KnownLosses | None = None,
+    sampling_s: float | None = None,
 ) -> Evidence:
     """Everything the guards need, asking only what is not known. Raises `ConnectionError` without vLLM.
 
-    With `losses`, also the loss on the held-out `texts`.
+    With `losses`, also the loss on the held-out `texts`; with `sampling_s`, only as many prompts as fit into that.
     """
     new, old, root = (version.served_name for version in (challenger, incumbent, base))
     known = {
@@ -116,7 +141,18 @@ def gather(
     by_name = {version.served_name: version for version in (challenger, incumbent, base)}
     loss = None if losses is None else _loss_by(sampler, by_name, base, texts, losses)
     evidence = collect_evidence(
-        asking, new, old, root, questions, prompts, sampling, kl_by(sampler), known=known, loss=loss, texts=len(texts)
+        asking,
+        new,
+        old,
+        root,
+        questions,
+        prompts,
+        sampling,
+        kl_by(sampler),
+        known=known,
+        loss=loss,
+        texts=len(texts),
+        seconds=sampling_s,
     )
     for version in (challenger, incumbent, base):
         answers = asking.greedy.get(version.served_name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import logging
 import math
 import threading
@@ -16,6 +17,7 @@ from alignment.dataset.compile.personal import Handling
 from alignment.evaluation.gate import Verdict, guard_verdict
 from alignment.evaluation.guards import Evidence
 from alignment.methods.registry import chain_of
+from alignment.records import StepRecord
 from alignment.stage.artifact import is_complete, read_manifest
 from alignment.stage.sampler import Sampling
 from feedback_app.domain.reports import Evaluation, RoundRows, StartedFrom
@@ -32,12 +34,14 @@ from feedback_app.loop.evaluation import (
     held_out_texts,
 )
 from feedback_app.loop.evaluation_cache import KnownLosses, KnownRights
+from feedback_app.loop.evaluation_suites import Asking, with_suites
 from feedback_app.loop.integrity import Files
 from feedback_app.loop.left_out import with_left_out
 from feedback_app.loop.milestone_votes import Watching, check_served
 from feedback_app.loop.reconcile import Reconcile
 from feedback_app.loop.snapshot_round import freeze
 from feedback_app.loop.start_version import check_round, continues, start_of
+from feedback_app.loop.suites import Suites
 from feedback_app.loop.training import Training, artifacts, checked
 from feedback_app.loop.versions import base_of, register_artifact
 from feedback_app.loop.votes import challenge
@@ -236,24 +240,51 @@ class WorkerSteps:
 
     def _gather(self, round_: Round, version: Version, stop: threading.Event) -> Evidence:
         data = self.settings.data
-        incumbent = self._incumbent(round_)
-        questions = chosen_questions(data / "questions", self.settings.capability_questions)
+        incumbent, base = self._incumbent(round_), base_of(self.store, version.base_hash)
+        suites = Suites(self.settings)
+        asked, tiny = suites.asked(), suites.asks_tiny
+        questions = chosen_questions(data / "questions", self.settings.capability_questions) if tiny else ()
         prompts = evaluation_prompts(
             data / "prompts" / "eval.jsonl", self.settings.evaluation_prompts, self.settings.system_prompt
         )
         texts = held_out_texts(data / "texts" / "held_out.jsonl")
-        return gather(
-            Interruptible(self.sampler, stop),
+        sampler = Interruptible(self.sampler, stop)
+        asking = Asking(
+            self.home / "capability", self.max_tokens, self.settings.evaluation_minutes, step=self._telling(round_)
+        )
+        evidence = gather(
+            sampler,
             version,
             incumbent,
-            base_of(self.store, version.base_hash),
+            base,
             questions,
             prompts,
             Sampling(self.temperature, self.max_tokens, seed=round_.seed),
             KnownRights(self.home / "capability", questions, self.max_tokens),
             texts,
             KnownLosses(self.home / "capability", texts),
+            sampling_s=None if self.settings.embedded else asking.sampling_s,
         )
+        if tiny and not asked:
+            return evidence
+        return with_suites(evidence, sampler, version, incumbent, base, asked, asking)
+
+    def _telling(self, round_: Round) -> Callable[[int, int, float], None]:
+        """Keeps how far the asking is, as the progress of an attempt of the stage's own, begun with the first word."""
+        assert round_.id is not None
+        stage = next((each for each in self.store.rounds.stages(round_.id) if each.name == "evaluate"), None)
+        numbers, attempts = itertools.count(1), list[int]()
+
+        def tell(done: int, of: int, left: float) -> None:
+            if stage is None or stage.id is None:
+                return
+            if not attempts:
+                folder = self.home / "rounds" / f"{round_.id or 0:04d}" / stage.name
+                attempts.append(self.store.rounds.add_attempt(stage.id, str(folder)).id or 0)
+            record: StepRecord = {"number": next(numbers), "step": done, "steps": of, "seconds_left": round(left, 1)}
+            self.store.rounds.add_progress(attempts[0], record["number"], record)
+
+        return tell
 
     def _keep(self, round_: Round, evidence: Evidence) -> None:
         assert round_.id is not None
@@ -270,7 +301,12 @@ class WorkerSteps:
         )
 
     def _finish(self, round_: Round, name: str, stage_id: int) -> None:
-        done = [a.id for a in self.store.rounds.attempts(stage_id) if a.status == AttemptStatus.DONE]
+        attempts = self.store.rounds.attempts(stage_id)
+        for attempt in attempts:
+            if attempt.status == AttemptStatus.RUNNING and attempt.id is not None:
+                # An evaluation's: it only said how far it was. One that is done has an artifact.
+                self.store.rounds.update_attempt(attempt.id, status=AttemptStatus.ABANDONED)
+        done = [attempt.id for attempt in attempts if attempt.status == AttemptStatus.DONE]
         self.store.rounds.finish_stage(stage_id, StageStatus.DONE, attempt=done[-1] if done else None)
 
 

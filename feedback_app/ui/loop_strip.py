@@ -152,14 +152,18 @@ def train(loop: LoopState) -> Markup:
     left = last.get("seconds_left")
     below = loss + (f", {duration(float(left))} left" if isinstance(left, int | float) and step else "")
     below = waiting(loop) or below
-    share = 100 * step / steps if steps else 0
-    bar = html(
-        '<div class="bar" role="progressbar" aria-label="Training" aria-valuenow="{:.0f}" '
-        'aria-valuemin="0" aria-valuemax="100"><i style="width:{:.1f}%"></i></div>',
-        share,
-        share,
-    )
+    bar = _bar("Training", 100 * step / steps if steps else 0)
     return station("train", "Train", f"{step} of {steps}" if steps else "starting", below, "now", bar)
+
+
+def _bar(label: str, share: float) -> Markup:
+    """How much is done, in percent."""
+    return html(
+        '<div class="bar" role="progressbar" aria-label="{label}" aria-valuenow="{share:.0f}" '
+        'aria-valuemin="0" aria-valuemax="100"><i style="width:{share:.1f}%"></i></div>',
+        label=label,
+        share=share,
+    )
 
 
 def waiting(loop: LoopState) -> str:
@@ -178,7 +182,12 @@ def evaluate(loop: LoopState) -> Markup:
             "gate": "deciding",
         }.get(stage.name, "asking questions")
         took = duration(loop.now - (stage.started_at or loop.now))
-        return station("scales", "Evaluate", took, said, "now", Markup('<span class="spin"></span>'))
+        last = loop.progress[-1] if stage.name == "evaluate" and loop.progress else {}
+        if not last.get("steps"):
+            return station("scales", "Evaluate", took, said, "now", Markup('<span class="spin"></span>'))
+        left = duration(float(last.get("seconds_left") or 0))
+        share = 100 * last.get("step", 0) / last["steps"]
+        return station("scales", "Evaluate", took, f"{said}, {left} left", "now", _bar("Evaluating", share))
     capability = ((loop.shown.evaluation or {}) if loop.shown else {}).get("capability") or {}
     if not capability or loop.active:
         return station("scales", "Evaluate", "–", "questions right", state)

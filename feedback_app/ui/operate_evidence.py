@@ -90,6 +90,8 @@ def guards(evaluation: Evaluation, limits: Mapping[str, float]) -> list[Guard]:
     """The guards that were measured, each against its limit; amber from three quarters of the way."""
     found: list[Guard] = []
     capability = evaluation.get("capability") or {}
+    if evaluation.get("headline"):  # then its figures are those of a suite, shown with its own margin
+        capability = {}
     for loss, other in (
         (capability.get("vs_incumbent"), "the version before"),
         (capability.get("vs_base"), "the base"),

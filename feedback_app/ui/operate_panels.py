@@ -16,6 +16,7 @@ from feedback_app.domain.votes import Tally
 from feedback_app.ui.loop_strip import LoopState, headline
 from feedback_app.ui.markup import attributes, button, count, html, note
 from feedback_app.ui.operate_evidence import guard_rows, guards, samples, sparkline, status_tag, win_rate
+from feedback_app.ui.operate_suites import suite_tables
 from feedback_app.ui.operate_watch import watched
 
 if TYPE_CHECKING:
@@ -116,6 +117,7 @@ def evidence(
         + votes
         + watched((evaluation.get("training") or {}).get("watch"))
         + (html("<h3>What it kept</h3>{}{}", found, support) if found else "")
+        + suite_tables(evaluation)
         + (html("{}{}</details>", fold, shown) if shown else "")
     )
 

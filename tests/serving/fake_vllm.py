@@ -97,6 +97,10 @@ class FakeVllm:
         self.tokenized += 1
         body = await request.json()
         count = _count(body["messages"])
+        if body.get("continue_final_message"):  # a token a word of the answer that has begun, and no end
+            before, begun = _count(body["messages"][:-1]), body["messages"][-1]["content"].split()
+            tokens = [*range(before), *(sum(map(ord, word)) for word in begun)]
+            return web.json_response({"count": len(tokens), "max_model_len": self.window, "tokens": tokens})
         return web.json_response({"count": count, "max_model_len": self.window, "tokens": list(range(count))})
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:

@@ -117,6 +117,32 @@ async def test_an_adapter_is_loaded_changes_the_answer_and_goes_again(
     assert caught.value.status == 404
 
 
+async def test_choices_are_as_probable_as_transformers_finds_them_for_each_version(
+    client: VllmClient, vllm: RealVllm, adapter: Callable[[Path, int], Path]
+) -> None:
+    from alignment.methods.online.local_sampler import BASE, LocalModel
+
+    await client.load("policy-0011", str(adapter(vllm.model, 1)))
+    prompts = [[Turn("user", f"Which is it, number {number}?")] for number in range(6)]
+    texts = [["a dog", "cat", "a cat and a dog"]] * len(prompts)
+    sampler, local = HttpSampler(vllm.url), LocalModel(str(vllm.model))
+    local.load("policy-0011", adapter(vllm.model, 1))
+    found = await asyncio.to_thread(sampler.continued, "base", prompts, "Answer:", texts)
+    assert found == local.continued(BASE, prompts, "Answer:", texts)  # type: ignore[arg-type]
+    contexts = [pair[0] for pair in found if pair is not None]
+    tokens = [sorted({text[0] for text in pair[1]}) for pair in found if pair is not None]
+    assert len(contexts) == len(prompts)
+    likely = {}
+    for name, ours in (("base", BASE), ("policy-0011", "policy-0011")):
+        likely[name] = await asyncio.to_thread(sampler.next_logprobs, name, contexts, tokens)
+        expected = local.next_logprobs(ours, contexts, tokens)
+        for theirs, mine in zip(likely[name], expected, strict=True):
+            assert theirs == pytest.approx(mine, abs=0.1)  # bf16 there, float32 here
+    sampler.close()
+    assert likely["base"] != likely["policy-0011"]
+    await client.unload("policy-0011")
+
+
 async def test_a_folder_that_is_no_adapter_is_an_error(client: VllmClient, tmp_path: Path) -> None:
     with pytest.raises(VllmError):
         await client.load("policy-0009", str(tmp_path / "missing"))

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from aiohttp import web
 
 from serving.errors import VllmError, VllmUnreachable
 from serving.sampler import HttpSampler
@@ -64,6 +65,51 @@ async def test_a_template_that_renders_answered_prompts_otherwise_gives_no_token
     [sample] = await asyncio.to_thread(sampler.encode, "base", PROMPTS[:1], ["an answer"])
     assert sample.tokens == ()
     sampler.close()
+
+
+async def test_texts_that_may_follow_an_answers_beginning_are_tokens_behind_its_own(fake: FakeVllm) -> None:
+    sampler = HttpSampler(fake.url)
+    texts = [["red", "deep blue"] for _ in PROMPTS]
+    found = await asyncio.to_thread(sampler.continued, "base", PROMPTS, "Answer:", texts)
+    sampler.close()
+    assert len(found) == len(PROMPTS)
+    red, deep, blue, answer = (sum(map(ord, word)) for word in ("red", "deep", "blue", "Answer:"))
+    assert {tuple(map(tuple, each[1])) for each in found if each is not None} == {((red,), (deep, blue))}
+    assert all(each is not None and each[0][-1] == answer for each in found)
+
+
+async def test_a_text_that_melts_into_the_lead_cannot_be_told_from_it(
+    fake: FakeVllm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def melted(request: web.Request) -> web.Response:
+        body = await request.json()
+        return web.json_response({"tokens": [len(body["messages"][-1]["content"])]})
+
+    monkeypatch.setattr(FakeVllm, "app", lambda self: _routes(web.post("/tokenize", melted)))
+    async with running(FakeVllm()) as other:
+        sampler = HttpSampler(other.url)
+        assert await asyncio.to_thread(sampler.continued, "base", PROMPTS[:1], "Answer:", [["red"]]) == [None]
+        sampler.close()
+
+
+async def test_the_next_tokens_log_probabilities_are_asked_for_by_their_ids_and_keep_the_prefix_cache(
+    fake: FakeVllm,
+) -> None:
+    fake.logprobs = {5: -0.5, 7: None}
+    sampler = HttpSampler(fake.url)
+    found = await asyncio.to_thread(sampler.next_logprobs, "base", [[1, 2], [1, 3]], [[5, 6], [7, 8]])
+    sampler.close()
+    assert found == [{5: -0.5, 6: -6.0}, {8: -8.0}]
+    bodies = {tuple(body["prompt"]): body for body in map(json.loads, fake.requests)}
+    assert bodies[1, 2]["logprob_token_ids"] == [5, 6]
+    assert {body["max_tokens"] for body in bodies.values()} == {1}
+    assert all("prompt_logprobs" not in body and "cache_salt" not in body for body in bodies.values())
+
+
+def _routes(*routes: web.RouteDef) -> web.Application:
+    app = web.Application()
+    app.add_routes(routes)
+    return app
 
 
 async def test_a_version_that_is_not_loaded_is_vllms_error(fake: FakeVllm) -> None:

@@ -102,6 +102,41 @@ class LocalModel:
             found.append(Sample(answer, "stop", tokens=tuple(tokens)))
         return found
 
+    def continued(
+        self, version: str, prompts: Sequence[Prompt], lead: str, texts: Sequence[Sequence[str]]
+    ) -> list[tuple[list[int], list[list[int]]] | None]:
+        """Tokens of each prompt with an answer that begins with `lead`, and those that each of its texts adds.
+
+        None where the texts' tokens cannot be told from the lead's.
+        """
+        found: list[tuple[list[int], list[list[int]]] | None] = []
+        for prompt, some in zip(prompts, texts, strict=True):
+            opening, *wholes = (self._begun(prompt, begun) for begun in (lead, *(f"{lead} {text}" for text in some)))
+            apart = all(whole[: len(opening)] == opening for whole in wholes)
+            found.append((opening, [whole[len(opening) :] for whole in wholes]) if apart else None)
+        return found
+
+    def next_logprobs(
+        self, version: str, contexts: Sequence[Sequence[int]], tokens: Sequence[Sequence[int]]
+    ) -> list[dict[int, float]]:
+        """Log-probabilities, at temperature 1, that a version gives these tokens behind each context."""
+        found: list[dict[int, float]] = []
+        with self._using(version):
+            for start in range(0, len(contexts), BATCH):
+                ids, mask = self._padded(contexts[start : start + BATCH])
+                logits = self._model(input_ids=ids, attention_mask=mask, use_cache=False).logits[:, -1].float()
+                rows = self._torch.log_softmax(logits, dim=-1)  # (B, V)
+                wanted = tokens[start : start + BATCH]
+                found += [{token: float(row[token]) for token in some} for row, some in zip(rows, wanted, strict=True)]
+        return found
+
+    def _begun(self, prompt: Prompt, beginning: str) -> list[int]:
+        """The tokens of a prompt whose answer has begun so and goes on."""
+        turns = [{"role": each.role, "content": each.content} for each in (*prompt, Message("assistant", beginning))]
+        return list(
+            self._tokenizer.apply_chat_template(turns, tokenize=True, continue_final_message=True, return_dict=False)
+        )
+
     def _render(self, prompt: Prompt, *, opens: bool = True) -> list[int]:
         turns = [{"role": message.role, "content": message.content} for message in prompt]
         return list(

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from alignment.dataset.judgement import Message
 from alignment.evaluation.capability import Question
-from alignment.evaluation.evaluate import collect_evidence, evaluate_models, win_rate
+from alignment.evaluation.evaluate import FEWEST, collect_evidence, evaluate_models, fresh_answers, win_rate
 from alignment.evaluation.gate import VerdictKind, guard_verdict
 from alignment.evaluation.guards import length_ratio, mean_kl, paired_loss, repetition, text_facts
 from alignment.evaluation.kl import kl_by
@@ -202,3 +202,22 @@ def test_a_paired_loss_is_the_difference_of_shares(answers: list[tuple[bool, boo
     loss = paired_loss(after, before)
     assert loss.points == pytest.approx(100 * (sum(before) - sum(after)) / len(answers))
     assert loss.points <= loss.upper <= 100
+
+
+def test_fresh_answers_stop_when_those_that_follow_would_not_fit_and_keep_their_seeds() -> None:
+    now: list[float] = [0.0]
+    seeds: list[tuple[str, int]] = []
+
+    class Slow:
+        def sample(self, version, prompts, sampling):  # type: ignore[no-untyped-def]
+            now[0] += len(prompts)
+            seeds.extend((version, sampling.seed + at) for at in range(len(prompts)))
+            return [[Sample(version, "stop")] for _ in prompts]
+
+    prompts = [(Message("user", f"Say {number}."),) for number in range(64)]
+    for seconds, answers in ((None, 64), (1000.0, 64), (100.0, 48), (0.0, FEWEST)):
+        now[0], seeds[:] = 0.0, []
+        after, before = fresh_answers(Slow(), ("new", "old"), prompts, SAMPLING, seconds, clock=lambda: now[0])
+        assert (len(after), len(before)) == (answers, answers)
+        assert {sample.text for sample in after} == {"new"}
+        assert sorted(seeds) == sorted((name, SAMPLING.seed + at) for name in ("new", "old") for at in range(answers))

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 from alignment.dataset.judgement import Message
 from alignment.stage.artifact import finish
@@ -113,14 +114,17 @@ def launcher(mode: str) -> str:
 class FakeSampler:
     """Answers every prompt; `right` says of which versions a capability question gets its right answer.
 
-    `asked` and `scored` count the prompts by version, `encoded` all; the base finds a token less likely than others
-    do; `fail` raises instead, once per entry.
+    `asked`, `scored` and `chosen` count the prompts by version, `encoded` all; the base finds a token less likely than
+    others do; `likes` are the tokens that a version chooses (see `next_logprobs`); `fail` raises instead, once per
+    entry.
     """
 
     answers: dict[str, str] = field(default_factory=dict)
     asked: dict[str, int] = field(default_factory=dict)
     scored: dict[str, int] = field(default_factory=dict)
     encoded: int = 0
+    likes: dict[str, set[int | tuple[int, int]]] = field(default_factory=dict)
+    chosen: dict[str, int] = field(default_factory=dict)
     fail: list[Exception] = field(default_factory=list)
 
     def sample(self, version: str, prompts: Sequence[Sequence[Message]], sampling: Sampling) -> list[list[Sample]]:
@@ -133,6 +137,26 @@ class FakeSampler:
     def score(self, version: str, prompts: Sequence[Sequence[Message]], samples: Sequence[Sample]) -> list[list[float]]:
         self.scored[shown(version)] = self.scored.get(shown(version), 0) + len(prompts)
         return [[-1.5 if shown(version) != "base" else -2.0] * len(sample.tokens) for sample in samples]
+
+    def continued(
+        self, version: str, prompts: Sequence[Sequence[Message]], lead: str, texts: Sequence[Sequence[str]]
+    ) -> list[tuple[list[int], list[list[int]]] | None]:
+        """A token is the sum of a word's letters; an opening is one, its question's checksum."""
+        return [
+            ([crc32(prompt[-1].content.encode())], [[sum(map(ord, word)) for word in text.split()] for text in some])
+            for prompt, some in zip(prompts, texts, strict=True)
+        ]
+
+    def next_logprobs(
+        self, version: str, contexts: Sequence[Sequence[int]], tokens: Sequence[Sequence[int]]
+    ) -> list[dict[int, float]]:
+        """A version likes the tokens best that `likes` names, anywhere or behind an opening, else the largest."""
+        self.chosen[shown(version)] = self.chosen.get(shown(version), 0) + len(contexts)
+        liked = self.likes.get(shown(version), set())
+        return [
+            {token: -1.0 if liked & {token, (context[0], token)} else -10 - 1 / token for token in some}
+            for context, some in zip(contexts, tokens, strict=True)
+        ]
 
     def encode(self, version: str, prompts: Sequence[Sequence[Message]], answers: Sequence[str]) -> list[Sample]:
         self.encoded += len(prompts)

@@ -36,6 +36,7 @@ from feedback_app.ui import (
     operate_panels,
     operate_people,
     operate_records,
+    operate_suites,
     operate_watch,
     rank_events,
     sitting,
@@ -163,7 +164,17 @@ def page(response: Any) -> str:
 
 
 Builder = Callable[[str], str]
+
+
 # A function that returns HTML -> a way to give it one text everywhere.
+def suites(x: str) -> Any:
+    """An evaluation with a suite, whose name and whose category's anybody may choose who brings a file."""
+    score = {"n": 9, "chance": 0.5, "challenger": 0.5, "incumbent": 0.6, "base": 0.4, "lost": 2, "gained": 1}
+    capability = {"n": 9, "challenger": 0.5, "incumbent": 0.6, "base": 0.4, "categories": {x: score}}
+    suite = {"name": x, "hash": x, "items": 12, "n": 9, "interval": [0.2, 0.8], "capability": capability}
+    return {"suites": [suite], "headline": x, "unmeasured": [x]}
+
+
 BUILDERS: dict[str, Builder] = {
     "markup.html": lambda x: html('<p title="{}">{name}</p>', x, name=x),
     "markup.attributes": lambda x: f"<p{attributes(class_=x, data_x=x)}>",
@@ -212,6 +223,7 @@ BUILDERS: dict[str, Builder] = {
     "operate_people.revoked_note": lambda x: operate_people.revoked_note(x, 1),
     "operate_people.revoked_note, none": lambda x: operate_people.revoked_note(x, 0),
     "operate_people.secret_note": lambda x: operate_people.secret_note(x, x, x),
+    "operate_suites.suite_tables": lambda x: operate_suites.suite_tables(suites(x)),
     "operate_records.history": lambda x: operate_records.history([round_(x), round_(x)], 9.0),
     "operate_records.versions": lambda x: operate_records.versions(
         [cast("Any", SimpleNamespace(name=x, kind=x, parent=x, state=x))],
