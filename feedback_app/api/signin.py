@@ -2,7 +2,7 @@
 
 Cookies hold random tokens, HttpOnly and SameSite=Lax; only hashes are stored, as rows that can be revoked. The
 device's stays after signing out: by it, this browser's people are told from strangers who guess. Whoever guesses
-is slowed by `collect.guessing`, and how many passwords are looked at at once is bounded by `api.turns`.
+is slowed by `collect.guessing`, and how many passwords are looked at at once is bounded by `api.password_queue`.
 """
 
 from __future__ import annotations
