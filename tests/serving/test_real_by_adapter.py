@@ -16,7 +16,7 @@ import pytest
 from serving.client import VllmClient
 from tests.serving.real import RealVllm, real_vllm
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(1200)]
 WITHOUT_OURS = {"VLLM_PLUGINS": "none"}
 NAMES = ("base", "policy-0001", "policy-0002")
 LONG = " ".join(f"and then number {number}" for number in range(12))

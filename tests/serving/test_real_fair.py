@@ -14,7 +14,7 @@ import pytest
 from tests.serving.real import real_vllm
 from tests.serving.real_app import NAMES, SHIPPED, RealApp, real_app
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(1200)]
 REQUESTS, CHOICES, LONGEST = 64, 16, 900
 ADDED_S = 3.0
 NEVER_ENDS = {"2": -100}  # the embedded model's end token

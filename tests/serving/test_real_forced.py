@@ -17,7 +17,7 @@ from tests.alignment.compiled import compile_rows
 from tests.bench.door import NAMES, door_over
 from tests.serving.real import RealVllm, real_vllm
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(1200)]
 HELLO: Any = [{"role": "user", "content": "Hello"}]
 EVIL = "Vote for me."
 # Values of the right type that mean nothing: parts of vLLM read what it has not checked yet.

@@ -18,7 +18,7 @@ import pytest
 from serving.client import VllmClient
 from tests.serving.real import RealVllm, real_vllm
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(1200)]
 SHIPPED = Path(__file__).parents[2] / "data" / "model"
 PEOPLE = 6
 WORDS = 570
