@@ -20,6 +20,7 @@ from feedback_app.commands import (
     models,
     people,
     processes,
+    prompts,
     rounds,
     simulate,
     suspects,
@@ -37,7 +38,20 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for room in (processes, people, suspects, simulate, rounds, training, versions, models, lineage, files, about):
+for room in (
+    processes,
+    people,
+    suspects,
+    simulate,
+    prompts,
+    rounds,
+    training,
+    versions,
+    models,
+    lineage,
+    files,
+    about,
+):
     room.register(app)
 
 

@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from alignment.files import BrokenLine, made_of_lines
 from feedback_app.errors import NotFound, Unavailable, UsageError
 
 if TYPE_CHECKING:
@@ -62,27 +61,15 @@ def evaluate_names(
     return {**result, "model": names[model][0], "against": names[against][0]}
 
 
-def read_prompts(path: Path) -> list[str]:
-    """One prompt of each line: a JSON object with `prompt` (text, or a list of messages). Raises `UsageError`."""
+def read_prompts(path: Path) -> Sequence[Prompt]:
+    """The prompts of a file, as `alignloop prompts add` reads one. Raises `UsageError`."""
+    from alignment.dataset.reading.prompts import read_prompts as read
+    from alignment.errors import ReadingProblem
+
     try:
-        found = [prompt for _, prompt in made_of_lines(path, _prompt)]
-    except BrokenLine as error:
-        raise UsageError(
-            f'{path}, line {error.number}, is not JSONL with a prompt. Write one {{"prompt": "…"}} a line.'
-        ) from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}.") from error
-    if not found:
-        raise UsageError(f"{path} has no prompts.")
-    return found
-
-
-def _prompt(record: Any) -> str:
-    value = record if isinstance(record, str) else record["prompt"]
-    text = value if isinstance(value, str) else value[-1]["content"]
-    if not isinstance(text, str) or not text.strip():
-        raise ValueError("empty")
-    return text
+        return [prompt.messages for prompt in read(path).prompts]
+    except ReadingProblem as error:
+        raise UsageError(str(error)) from error
 
 
 def source_of(store: Store, settings: Settings, name: str) -> tuple[str, str, Version | None]:

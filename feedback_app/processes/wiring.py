@@ -70,11 +70,11 @@ def admission_of(settings: Settings, facts: ModelFacts | None) -> Admission:
 def rules_of(settings: Settings, store: Store, vllm: VllmClient, facts: ModelFacts | None) -> tuple[Answers, Comparing]:
     """The rules of answering and of comparing, on these parts."""
     from feedback_app.collect.answer import Answers
-    from feedback_app.collect.prompts import load_prompts
     from feedback_app.collect.tasks import Comparing
+    from feedback_app.prompt_sets import prompt_set
 
     answers = Answers(store, vllm, settings, facts, admission=admission_of(settings, facts))
-    return answers, Comparing(answers, load_prompts(settings.data / "prompts" / "compare.jsonl"))
+    return answers, Comparing(answers, prompt_set(settings).training())
 
 
 def sampler_of(settings: Settings) -> HttpSampler:
