@@ -142,9 +142,9 @@ def choose(settings: Settings, name: str) -> PromptSet:
 def add_prompts(home: Path, path: Path, name: str = "") -> Added:
     """Keep a file's (or folder's) prompts as a set; its name is the file's unless one is given.
 
-    A folder with `train.jsonl` and `held_out.jsonl` keeps its own split; anything else is split by hash. The set appears
-    whole or not at all. Raises `UsageError` on what cannot be read or has fewer than two prompts, `Conflict` when the
-    name belongs to other prompts, and `Unavailable` when nothing can be written.
+    A folder with `train.jsonl` and `held_out.jsonl` keeps its own split; anything else is split by hash. The set
+    appears whole or not at all. Raises `UsageError` on what cannot be read or has fewer than two prompts, `Conflict`
+    when the name belongs to other prompts, and `Unavailable` when nothing can be written.
     """
     name = name or _slug(path)
     if name in (TINY, STARTER) or not re.fullmatch(r"[\w-][\w.-]*", name):

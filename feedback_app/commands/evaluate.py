@@ -7,20 +7,24 @@ both are sampled in this process: slower, and it needs the training libraries. N
 from __future__ import annotations
 
 import asyncio
+import random
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypedDict, cast
 
 from feedback_app.errors import NotFound, Unavailable, UsageError
 
 if TYPE_CHECKING:
     from alignment.evaluation.evaluate import Prompt
+    from alignment.evaluation.tastes import Taste
     from alignment.methods.online.local_sampler import LocalModel
     from alignment.stage.sampler import Sample, Sampler, Sampling
     from feedback_app.settings import Settings
     from feedback_app.store.database import Store
     from feedback_app.store.tables import Version
+    from serving.model_check import ModelFacts
 
 POLICY = "policy"
 
@@ -29,36 +33,91 @@ def evaluate_names(
     model: str, against: str, judge: str, prompts: Path | None, n: int, seed: int, *, capability: bool
 ) -> dict[str, Any]:
     """What `alignloop evaluate --json` prints. Raises `UsageError`, `NotFound` and what the sampler raises."""
-    from alignment.dataset.judgement import Message
     from alignment.evaluation.evaluate import evaluate_models
     from alignment.evaluation.tastes import TASTES
     from alignment.stage.sampler import Sampling
     from feedback_app.loop.evaluation import chosen_questions
     from feedback_app.processes.preflight import check_model
     from feedback_app.processes.wiring import settings_and_store
+    from feedback_app.prompt_sets import prompt_set
 
     if judge and judge not in TASTES:
         raise UsageError(f"There is no judge called {judge}. Judges: {', '.join(TASTES)}.")
     settings, store = settings_and_store()
     facts = check_model(settings)
-    texts = read_prompts(prompts or settings.data / "prompts" / "eval.jsonl")
+    asking = read_prompts(prompts) if prompts else [each.messages for each in prompt_set(settings).evaluation()]
     names = {name: source_of(store, settings, name) for name in (model, against)}
     temperature = settings.temperature if settings.temperature is not None else (facts.temperature or 1.0)
     questions = chosen_questions(settings.data / "questions", settings.capability_questions) if capability else ()
     taste = TASTES[judge] if judge else None
-    with _sampler(settings, names) as (sampler, asked):
+    with _sampler(settings, names, facts) as (sampler, asked):
+        heard = Heard(sampler)
         result = evaluate_models(
-            sampler,
+            heard,
             asked[model],
             asked[against],
             (judge, taste.score) if taste else None,
-            [(Message("user", text),) for text in texts],
+            asking,
             n,
             sampling=Sampling(temperature, settings.max_tokens, seed),
             questions=questions,
             tie_within=0.0 if taste is None or taste.relative else taste.threshold,
         )
+    if taste and taste.flaws:
+        result |= judged(taste, asking[:n], *heard.answers)
     return {**result, "model": names[model][0], "against": names[against][0]}
+
+
+class Heard:
+    """A sampler that keeps what was asked for first, by the model and by the other one: what a judge compares."""
+
+    def __init__(self, sampler: Sampler) -> None:
+        self._sampler = sampler
+        self.answers: list[Sequence[Sample]] = []
+
+    def sample(self, version: str, prompts: Sequence[Prompt], sampling: Sampling) -> list[list[Sample]]:
+        """As the sampler's."""
+        found = self._sampler.sample(version, prompts, sampling)
+        if len(self.answers) < 2:
+            self.answers.append([samples[0] for samples in found])
+        return found
+
+
+class Judged(TypedDict):
+    """The part of a `Comparison` that a judge makes."""
+
+    decided: int
+    wins: int
+    losses: int
+    ties: int
+    win_rate: float
+    interval: list[float]
+
+
+def judged(taste: Taste, prompts: Sequence[Prompt], mine: Sequence[Sample], theirs: Sequence[Sample]) -> Judged:
+    """How often a taste that wants an answer first prefers the first model's, ties as half."""
+    from alignment.stats import Tally
+
+    rng = random.Random(0)  # of which a taste without noise draws nothing
+    sides = Counter(
+        taste.prefer(
+            one.text,
+            other.text,
+            rng,
+            prompt="\n".join(turn.content for turn in prompt if turn.role == "user"),
+            cut=(one.finish_reason == "length", other.finish_reason == "length"),
+        ).side
+        for prompt, one, other in zip(prompts, mine, theirs, strict=True)
+    )
+    tally = Tally(sides["left"], sides["right"], sides["tie"])
+    return {
+        "decided": tally.decided,
+        "wins": sides["left"],
+        "losses": sides["right"],
+        "ties": tally.ties,
+        "win_rate": tally.win_rate,
+        "interval": list(tally.interval),
+    }
 
 
 def read_prompts(path: Path) -> Sequence[Prompt]:
@@ -98,14 +157,14 @@ def source_of(store: Store, settings: Settings, name: str) -> tuple[str, str, Ve
 
 @contextmanager
 def _sampler(
-    settings: Settings, names: dict[str, tuple[str, str, Version | None]]
+    settings: Settings, names: dict[str, tuple[str, str, Version | None]], facts: ModelFacts
 ) -> Iterator[tuple[Sampler, dict[str, str]]]:
     """The sampler for these names, and what to ask it for each: vLLM where it has both, else our own."""
     served = {asked: version.served_name for asked, (_, _, version) in names.items() if version is not None}
     if len(served) == len(names) and set(served.values()) <= set(asyncio.run(_loaded(settings))):
         from feedback_app.processes.wiring import sampler_of
 
-        http = sampler_of(settings)
+        http = sampler_of(settings, facts)
         try:
             yield cast("Sampler", http), served
         finally:

@@ -43,7 +43,7 @@ def add(
     ctx: typer.Context,
     file: Annotated[
         Path,
-        typer.Argument(help="JSON lines, JSON, a table with a column prompt, a .txt with a prompt a line, a folder."),
+        typer.Argument(help="JSON lines, JSON, a table with a column prompt, a .txt of lines, or a folder."),
     ],
     name: Annotated[str, typer.Option(help="What the set is called; the file's name by default.")] = "",
     use_it: Annotated[bool, typer.Option("--use/--no-use", help="Use the set from now on.")] = True,
@@ -55,10 +55,11 @@ def add(
 
     settings = read_settings()
     added = add_prompts(settings.home, file, name)
-    if use_it:
+    in_use = use_it and settings.prompts is None
+    if in_use:
         choose(settings, added.set.name)
     record = added.set.record()
-    result = {**record, "new": added.new, "in_use": use_it, "bad": [_bad(row) for row in added.bad]}
+    result = {**record, "new": added.new, "in_use": in_use, "bad": [_bad(row) for row in added.bad]}
 
     def say(console: Console) -> None:
         console.print(
@@ -67,7 +68,9 @@ def add(
             markup=False,
         )
         _say_bad(console, added.bad)
-        if use_it:
+        if settings.prompts is not None:
+            console.print(f"ALIGNLOOP_PROMPTS names {settings.prompts}, and decides what is used.", markup=False)
+        if in_use:
             console.print("In use once the app and the worker are started again.", markup=False)
 
     output(ctx).done(result, say)

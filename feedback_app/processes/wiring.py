@@ -39,11 +39,11 @@ def store_of(settings: Settings) -> Store:
     return open_store(settings.database)
 
 
-def client_of(settings: Settings) -> VllmClient:
-    """A client of the vLLM that these settings name."""
+def client_of(settings: Settings, facts: ModelFacts | None = None) -> VllmClient:
+    """A client of the vLLM that these settings name; `facts` say whether its model has a system role."""
     from serving.client import VllmClient
 
-    return VllmClient(settings.vllm_address, timeout_s=settings.request_deadline_s)
+    return VllmClient(settings.vllm_address, timeout_s=settings.request_deadline_s, system_role=_system_role(facts))
 
 
 def admission_of(settings: Settings, facts: ModelFacts | None) -> Admission:
@@ -77,11 +77,15 @@ def rules_of(settings: Settings, store: Store, vllm: VllmClient, facts: ModelFac
     return answers, Comparing(answers, prompt_set(settings).training())
 
 
-def sampler_of(settings: Settings) -> HttpSampler:
-    """A sampler that asks the vLLM of these settings."""
+def sampler_of(settings: Settings, facts: ModelFacts | None = None) -> HttpSampler:
+    """A sampler that asks the vLLM of these settings; `facts` as for `client_of`."""
     from serving.sampler import HttpSampler
 
-    return HttpSampler(settings.vllm_address)
+    return HttpSampler(settings.vllm_address, system_role=_system_role(facts))
+
+
+def _system_role(facts: ModelFacts | None) -> bool:
+    return facts is None or facts.system_role
 
 
 def parts_of(settings: Settings, store: Store, vllm: VllmClient, facts: ModelFacts | None) -> Parts:

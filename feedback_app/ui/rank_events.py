@@ -65,8 +65,9 @@ class RankEvents(JudgingEvents):
         size = _size(act)
         ticket = await self._parts.comparing.next_ranking(person, size)
         self.prepare(self._parts.comparing.prepare_ranking(person, size))
+        asked = earlier_turns(ticket.earlier) + html("<p>{}</p>", ticket.prompt)
         return Answer(
-            {"prompt": earlier_turns(ticket.earlier) + html("<p>{}</p>", ticket.prompt), "cards": cards(ticket)},
+            {"prompt": asked, "cards": cards(ticket)},
             {"ticket": ticket.ticket_id},
         )
 

@@ -20,7 +20,7 @@ from alignment.dataset.left_out import Unusable
 from alignment.dataset.reading.containers import Line, open_container
 from alignment.dataset.row_files import messages
 from alignment.errors import ReadingProblem
-from alignment.files import json_lines, numbered_lines
+from alignment.files import made_of_lines, numbered_lines
 
 COLUMN = "prompt"
 KEYS = (COLUMN, "messages")  # where a record has its prompt; the first that is there
@@ -113,7 +113,7 @@ def read_prompts(path: Path) -> PromptFile:
 def written_prompts(path: Path) -> tuple[Prompt, ...]:
     """The prompts of a file that this project wrote, in order. Raises `ReadingProblem` where it was damaged."""
     try:
-        return tuple(prompt_of(record) for _, record in json_lines(path))
+        return tuple(prompt for _, prompt in made_of_lines(path, prompt_of))
     except (OSError, ValueError) as error:
         raise ReadingProblem(f"The prompts in {path} cannot be read: {error}.") from error
 
