@@ -7,7 +7,6 @@ with a message of each kind, in jinja's sandbox. One that cannot be run here is 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from alignment.system_text import without_system
 
@@ -30,7 +29,7 @@ def takes_system(template: str) -> bool:
         return not _renders(template, turns[1:])
 
 
-def folded(messages: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+def folded(messages: Sequence[Mapping[str, str]]) -> list[Mapping[str, str]]:
     """The messages with system texts before the first user's; as they are where one of those is not a text."""
     if not any(message.get("role") == "system" for message in messages):
         return list(messages)

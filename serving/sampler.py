@@ -167,7 +167,7 @@ class HttpSampler:
         whole, opening = self._post("/tokenize", body)["tokens"], self.opening_of(version, prompt)
         return Sample(answer, "stop", tokens=tuple(whole[len(opening) :] if whole[: len(opening)] == opening else ()))
 
-    def _messages(self, prompt: Sequence[Turn]) -> list[Mapping[str, Any]]:
+    def _messages(self, prompt: Sequence[Turn]) -> list[Mapping[str, str]]:
         return self._arrange([{"role": str(turn.role), "content": turn.content} for turn in prompt])
 
     def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:

@@ -315,7 +315,7 @@ class Comparing:
                 self._offer, person, Kind.COMPARE, prompt, pair, reading, blind, ticket_id, typed is not None
             )
             ticket, _ = await self._answers.keep(offer)
-            making.add(PairReady(ticket.id, *(answer.text for answer in pair), *map(_is_cut, pair)))
+            making.add(PairReady(ticket.id, pair[0].text, pair[1].text, _is_cut(pair[0]), _is_cut(pair[1])))
             return
         if too_long is not None:
             raise too_long

@@ -64,7 +64,7 @@ def evaluate_names(
             tie_within=0.0 if taste is None or taste.relative else taste.threshold,
         )
     if taste and taste.flaws:
-        result |= judged(taste, asking[:n], *heard.answers)
+        result.update(judged(taste, asking[:n], *heard.answers))
     return {**result, "model": names[model][0], "against": names[against][0]}
 
 

@@ -30,7 +30,7 @@ from feedback_app.ui.sitting import confirmation, progress_line, standing
 if TYPE_CHECKING:
     from feedback_app.store.tables import Person
 
-SPEAKERS = {Speaker.SYSTEM: "Instruction", Speaker.USER: "Person", Speaker.ASSISTANT: "Model"}
+SPEAKERS: dict[str, str] = {Speaker.SYSTEM: "Instruction", Speaker.USER: "Person", Speaker.ASSISTANT: "Model"}
 
 
 class JudgingEvents(ABC):
