@@ -63,9 +63,8 @@ def evaluate_names(
             questions=questions,
             tie_within=0.0 if taste is None or taste.relative else taste.threshold,
         )
-    if taste and taste.flaws:
-        result.update(judged(taste, asking[:n], *heard.answers))
-    return {**result, "model": names[model][0], "against": names[against][0]}
+    votes = judged(taste, asking[:n], *heard.answers) if taste and taste.flaws else {}
+    return {**result, **votes, "model": names[model][0], "against": names[against][0]}
 
 
 class Heard:
