@@ -63,7 +63,9 @@ def evaluate_names(
             questions=questions,
             tie_within=0.0 if taste is None or taste.relative else taste.threshold,
         )
-    votes = judged(taste, asking[:n], *heard.answers) if taste and taste.flaws else {}
+    votes: Mapping[str, object] = {}
+    if taste and taste.flaws:
+        votes = judged(taste, asking[:n], *heard.answers)
     return {**result, **votes, "model": names[model][0], "against": names[against][0]}
 
 
