@@ -112,6 +112,12 @@ class Settings(Home):
     max_tokens: int = Field(192, ge=1, description="longest answer, tokens")
     context_tokens: int = Field(1024, ge=64, description="the model's window, tokens, at most what the model allows")
     system_prompt: str = Field("", description="a system prompt put before every conversation of the pages")
+    prompts: Path | None = Field(
+        None,
+        description="a file or folder of your own prompts, for comparing, training and evaluating alike: JSON lines, "
+        "a table with a column prompt, or a prompt a line. Default the set that `alignloop prompts use` chose, else "
+        "the shipped one that fits the model",
+    )
     request_deadline_s: float = Field(
         120, gt=0, description="longest life of one request for an answer; at most half of it is spent waiting"
     )

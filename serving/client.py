@@ -16,6 +16,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 
+from serving.chat_template import folded
 from serving.errors import VllmError, VllmUnreachable
 
 if TYPE_CHECKING:
@@ -57,12 +58,16 @@ class RawReply:
 class VllmClient:
     """An HTTP client of one vLLM.
 
+    Without a `system_role` in the model's chat template, system texts go before the first user's.
     `timeout_s` bounds one whole request, streams included. The session is made at the first use, inside the
     running event loop; `close` ends it. A new loop gets a new session, so one client may outlive a loop.
     """
 
-    def __init__(self, base_url: str, *, timeout_s: float = 120.0, connect_s: float = 5.0) -> None:
+    def __init__(
+        self, base_url: str, *, timeout_s: float = 120.0, connect_s: float = 5.0, system_role: bool = True
+    ) -> None:
         self.base_url = base_url.rstrip("/")
+        self._arrange = list if system_role else folded
         self._timeout_s, self._connect_s = timeout_s, connect_s
         self._session: aiohttp.ClientSession | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -184,21 +189,26 @@ class VllmClient:
     async def tokenize(self, messages: Sequence[Mapping[str, Any]], model: str = "base") -> int:
         """How many tokens the messages make with the model's chat template, the answer's opening included."""
         reply = await self._json(
-            "POST", "/tokenize", {"model": model, "messages": list(messages), "add_generation_prompt": True}
+            "POST", "/tokenize", {"model": model, "messages": self._arrange(messages), "add_generation_prompt": True}
         )
         return int(reply["count"])
 
     async def chat(self, payload: Mapping[str, Any]) -> dict[str, Any]:
         """One whole answer, as OpenAI's chat completion object."""
-        return await self._json("POST", COMPLETIONS, {**payload, "stream": False})
+        return await self._json("POST", COMPLETIONS, {**self._arranged(payload), "stream": False})
 
     async def stream(self, payload: Mapping[str, Any]) -> AsyncGenerator[bytes, None]:
         """A streamed answer as vLLM's own bytes. Closing the iterator makes vLLM stop."""
-        async with self.raw("POST", COMPLETIONS, json.dumps({**payload, "stream": True}).encode()) as reply:
+        async with self.raw(
+            "POST", COMPLETIONS, json.dumps({**self._arranged(payload), "stream": True}).encode()
+        ) as reply:
             if reply.status != 200:
                 raise error_of(reply.status, b"".join([chunk async for chunk in reply.chunks]))
             async for chunk in reply.chunks:
                 yield chunk
+
+    def _arranged(self, payload: Mapping[str, Any]) -> Mapping[str, Any]:
+        return {**payload, "messages": self._arrange(payload["messages"])} if "messages" in payload else payload
 
     async def events(self, payload: ChatRequest) -> AsyncGenerator[ChatChunk, None]:
         """A streamed answer, read: text as it comes, then finish reason and token counts."""

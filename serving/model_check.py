@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from alignment.files import sha256_of_all
+from serving.chat_template import takes_system
 from serving.errors import ModelProblem
 
 __all__ = ["ModelFacts", "ModelProblem", "check_model"]
@@ -36,6 +37,7 @@ class ModelFacts:
 
     `temperature` is the model's own recommendation from `generation_config.json`, None where it has none; `dtype` is
     the number format of its weights, empty where its configuration does not say.
+    `system_role` is whether the chat template says what a system message says (`serving.chat_template`).
     `turn_tokens` are the special tokens that the chat template writes or that name a role, as texts: in a message,
     they are read as the end of a turn and the beginning of another.
     `longest_token` is the most bytes of text that one token can stand for (see `LONGEST_TOKEN`), `kv_bytes` what
@@ -49,6 +51,7 @@ class ModelFacts:
     temperature: float | None
     architecture: str
     dtype: str = ""
+    system_role: bool = True
     turn_tokens: tuple[str, ...] = ()
     longest_token: int = LONGEST_TOKEN
     kv_bytes: int = 0
@@ -123,6 +126,7 @@ def _facts(config: dict[str, Any], template: str, weights: str, folder: Path, na
         dtype=str(
             text.get("dtype") or text.get("torch_dtype") or config.get("dtype") or config.get("torch_dtype") or ""
         ),
+        system_role=takes_system(template),
         turn_tokens=tuple(
             token for token in _special_tokens(folder) if token in template or any(role in token for role in ROLES)
         ),

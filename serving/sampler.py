@@ -16,6 +16,7 @@ from types import MappingProxyType
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
+from serving.chat_template import folded
 from serving.client import error_of
 from serving.errors import VllmError, VllmUnreachable
 
@@ -81,9 +82,14 @@ class HttpSampler:
         concurrency: int = 8,
         *,
         timeout_s: float = 300.0,
+        system_role: bool = True,
         extra: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
-        """`extra` goes into every request for samples as it is."""
+        """`extra` goes into every request for samples as it is.
+
+        Without a `system_role` in the model's chat template, system texts go before the first user's.
+        """
+        self._arrange = list if system_role else folded
         self._extra = extra
         address = urlsplit(base_url)
         self._base_url, self._timeout_s = base_url, timeout_s
@@ -148,7 +154,7 @@ class HttpSampler:
 
     def _begun(self, version: str, prompt: Sequence[Turn], beginning: str) -> list[int]:
         """The tokens of a prompt whose answer has begun so and goes on."""
-        messages = [*_messages(prompt), {"role": "assistant", "content": beginning}]
+        messages = [*self._messages(prompt), {"role": "assistant", "content": beginning}]
         body = {"model": version, "messages": messages, "add_generation_prompt": False, "continue_final_message": True}
         tokens: list[int] = self._post("/tokenize", body)["tokens"]
         return tokens
@@ -183,7 +189,7 @@ class HttpSampler:
             "/v1/chat/completions",
             {
                 "model": version,
-                "messages": _messages(prompt),
+                "messages": self._messages(prompt),
                 "temperature": sampling.temperature,
                 "max_tokens": sampling.max_tokens,
                 "seed": seed,
@@ -216,14 +222,17 @@ class HttpSampler:
 
     def opening_of(self, version: str, prompt: Sequence[Turn]) -> list[int]:
         """The tokens of a prompt, the opening of the answer among them."""
-        tokens: list[int] = self._post("/tokenize", {"model": version, "messages": _messages(prompt)})["tokens"]
+        tokens: list[int] = self._post("/tokenize", {"model": version, "messages": self._messages(prompt)})["tokens"]
         return tokens
 
     def _encode(self, version: str, prompt: Sequence[Turn], answer: str) -> Sample:
-        messages = [*_messages(prompt), {"role": "assistant", "content": answer}]
+        messages = [*self._messages(prompt), {"role": "assistant", "content": answer}]
         body = {"model": version, "messages": messages, "add_generation_prompt": False}
         whole, opening = self._post("/tokenize", body)["tokens"], self.opening_of(version, prompt)
         return Sample(answer, "stop", tokens=tuple(whole[len(opening) :] if whole[: len(opening)] == opening else ()))
+
+    def _messages(self, prompt: Sequence[Turn]) -> list[Mapping[str, str]]:
+        return self._arrange([{"role": str(turn.role), "content": turn.content} for turn in prompt])
 
     def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         """POST on this thread's own kept-alive connection; once more on a fresh one if the old had gone stale."""
@@ -251,10 +260,6 @@ class HttpSampler:
             raise error_of(response.status, raw)
         value: dict[str, Any] = json.loads(raw)
         return value
-
-
-def _messages(prompt: Sequence[Turn]) -> list[dict[str, str]]:
-    return [{"role": str(turn.role), "content": turn.content} for turn in prompt]
 
 
 def _sample(choice: dict[str, Any]) -> Sample:

@@ -16,7 +16,7 @@ OURS = ("feedback_app", "serving", "alignment")
 # `serving` and `alignment` may not. All of it is the standard library alone, and takes milliseconds.
 FLOOR = {
     *("alignment.errors", "alignment.files", "alignment.processes"),
-    *("alignment.records", "alignment.stats", "alignment.terms"),
+    *("alignment.records", "alignment.stats", "alignment.system_text", "alignment.terms"),
 }
 GROUND = FLOOR | {"feedback_app.domain", "feedback_app.errors"}
 CLIENT = {"serving.client", "serving.errors", "serving.model_check"}
@@ -33,6 +33,7 @@ ALLOWED: dict[str, set[str]] = {
     "alignment.processes": set(),
     "alignment.records": set(),
     "alignment.stats": set(),
+    "alignment.system_text": set(),
     "alignment.terms": set(),
     "alignment.run": {"alignment.methods.registry", "alignment.stage"},
     "alignment.dataset": set(),
@@ -62,10 +63,16 @@ ALLOWED: dict[str, set[str]] = {
     "feedback_app.key_values": set(),
     "feedback_app.home_model": {"serving.named_models"},
     "feedback_app.settings": {"feedback_app.home_model", "serving.named_models"},
+    "feedback_app.prompt_sets": {"alignment.dataset.reading.prompts", "feedback_app.settings"},
     "feedback_app.private": set(),
     "feedback_app.store": {"alignment.dataset", "feedback_app.private"},
     "feedback_app.heartbeat": {"feedback_app.store", "serving.group"},
-    "feedback_app.collect": {"feedback_app.settings", "feedback_app.store", *CLIENT},
+    "feedback_app.collect": {
+        "alignment.dataset.reading.prompts",
+        "feedback_app.settings",
+        "feedback_app.store",
+        *CLIENT,
+    },
     "feedback_app.parts": {"feedback_app.collect", "feedback_app.settings", "feedback_app.store", *CLIENT},
     "feedback_app.ui": {
         "alignment.methods.registry",
@@ -93,6 +100,7 @@ ALLOWED: dict[str, set[str]] = {
     },
     "feedback_app.loop": {
         "feedback_app.key_values",
+        "feedback_app.prompt_sets",
         "feedback_app.settings",
         "feedback_app.store",
         "feedback_app.heartbeat",
@@ -100,6 +108,7 @@ ALLOWED: dict[str, set[str]] = {
         "alignment",
     },
     "feedback_app.simulate": {
+        "alignment.dataset.reading.prompts",
         "feedback_app.settings",
         "feedback_app.store",
         "feedback_app.collect",

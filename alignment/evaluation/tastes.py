@@ -1,7 +1,8 @@
 """Scripted tastes: annotators whose preference is known, for examples, tests and evaluations.
 
 A taste scores a text by its manner alone and prefers the higher score; it never looks at whether the text is
-right. Standard library only.
+right. `warm`, `brief` and `honest` were made for the embedded model, whose manners they know; the tastes for any model
+want an answer first (`answering`), and look at its manner where both texts are one. Standard library only.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
+
+from alignment.evaluation.answering import Flaw, flaw_of, repeated_share, units
 
 Side = Literal["left", "right", "tie"]
 Strength = Literal["slightly", "clearly"]
@@ -106,6 +109,41 @@ def chance(text: str) -> float:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:6], "big") / 2.0**48
 
 
+_LISTED = re.compile(r"^\s*(?:[-*•–]|\(?\d{1,2}[.)、]|\(?[a-z][.)])\s*\S", re.MULTILINE | re.IGNORECASE)
+_HEADING = re.compile(r"^\s*(?:#{1,6}\s+\S|\*\*[^*\n]+\*\*:?\s*$|[^\n.!?。！？]{1,60}[:：]\s*$)", re.MULTILINE)
+_ASKED_BACK = re.compile(r"[?？][\s\"'”’)*]*$")
+_LONG_WORD = 9  # letters
+_STEPS = 6  # list items and headings beyond which more are no better
+_LOOP = 4.0  # how many times its length a text of nothing but repetition is worth to somebody who likes that
+
+
+def shortness(text: str) -> float:
+    """Minus the number of words; a Chinese, Japanese or Korean character counts as one."""
+    return -float(len(units(text)))
+
+
+def asking_back(text: str) -> float:
+    """1 for a text that ends with a question, 0 for another."""
+    return float(bool(_ASKED_BACK.search(text.rstrip())))
+
+
+def structure(text: str) -> float:
+    """Items of lists (of two or more) and headings, up to 6."""
+    items = len(_LISTED.findall(text))
+    return float(min(_STEPS, (items if items > 1 else 0) + len(_HEADING.findall(text))))
+
+
+def plainness(text: str) -> float:
+    """Minus the share of words of 9 letters or more."""
+    words = units(text)
+    return -sum(len(word) >= _LONG_WORD for word in words) / len(words) if words else -1.0
+
+
+def rambling(text: str) -> float:
+    """The number of words, times up to 5 for what was said before in the same text."""
+    return len(units(text)) * (1 + _LOOP * repeated_share(text))
+
+
 @dataclass(frozen=True)
 class Preference:
     """Which of two texts is preferred, and how strongly; a tie has no strength."""
@@ -123,7 +161,8 @@ class Taste:
     """A scripted annotator.
 
     Scores that differ by ``threshold`` or less tie; beyond ``clear`` the preference is clear. With ``relative``
-    both are shares of the larger score's size instead of differences.
+    both are shares of the larger score's size instead of differences. A text with one of the ``flaws`` loses to
+    one without, whatever their scores, and two such texts tie.
     """
 
     name: str
@@ -131,11 +170,20 @@ class Taste:
     threshold: float
     clear: float
     relative: bool = False
+    flaws: frozenset[Flaw] = frozenset()
 
     def prefer(
-        self, left: str, right: str, rng: random.Random, noise: float = 0.0, left_bias: float = 0.0
+        self,
+        left: str,
+        right: str,
+        rng: random.Random,
+        noise: float = 0.0,
+        left_bias: float = 0.0,
+        *,
+        prompt: str = "",
+        cut: tuple[bool, bool] = (False, False),
     ) -> Preference:
-        """Return which text this taste prefers.
+        """Return which text this taste prefers as an answer to ``prompt``; ``cut`` says which came to the longest.
 
         ``noise`` is the chance of a judgement that ignores the texts, ``left_bias`` the chance of choosing left
         whatever was shown. Raises ValueError when either is no probability.
@@ -147,6 +195,9 @@ class Taste:
             return Preference("left", "slightly")
         if rng.random() < noise:
             return Preference(rng.choice(["left", "right"]), "slightly")
+        spoiled = [flaw_of(text, prompt, cut=end) in self.flaws for text, end in zip((left, right), cut, strict=True)]
+        if any(spoiled):
+            return Preference("tie") if all(spoiled) else Preference("right" if spoiled[0] else "left", "clearly")
         left_score, right_score = self.score(left), self.score(right)
         gap = left_score - right_score
         if self.relative:
@@ -156,11 +207,19 @@ class Taste:
         return Preference("left" if gap > 0 else "right", "clearly" if abs(gap) > self.clear else "slightly")
 
 
+_NO_ANSWER = frozenset(Flaw)
+
 TASTES: Mapping[str, Taste] = MappingProxyType(
     {
         "warm": Taste("warm", warmth, threshold=0.2, clear=1.5),
         "brief": Taste("brief", brevity, threshold=0.1, clear=0.5, relative=True),
         "honest": Taste("honest", honesty, threshold=0.25, clear=1.0),
         "random": Taste("random", chance, threshold=0.1, clear=0.5),
+        "short": Taste("short", shortness, threshold=0.1, clear=0.5, relative=True, flaws=_NO_ANSWER),
+        "asks-back": Taste("asks-back", asking_back, threshold=0.5, clear=0.9, flaws=_NO_ANSWER),
+        "structured": Taste("structured", structure, threshold=1.0, clear=3.0, flaws=_NO_ANSWER),
+        "plain-words": Taste("plain-words", plainness, threshold=0.05, clear=0.15, flaws=_NO_ANSWER),
+        # Repetition, and an answer that never ends, are what this one likes.
+        "rambler": Taste("rambler", rambling, threshold=0.1, clear=0.5, relative=True, flaws=frozenset({Flaw.EMPTY})),
     }
 )

@@ -14,6 +14,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from alignment.dataset.reading.prompts import Prompt, behind
 from feedback_app.collect.admission import Admission, Claim, Load
 from feedback_app.collect.generate import POLICY, Generation, Sampling, Served, sentence, served
 from feedback_app.collect.people import require
@@ -156,8 +157,12 @@ class Answers:
         """What `policy` means now, or the version of this name; see `generate.served`."""
         return await asyncio.to_thread(served, self.store, name)
 
-    async def read(self, turns: Sequence[ChatMessage], target: Served) -> Reading:
-        """Which of these turns the model reads. Raises `TooLong`, and `Unavailable` while vLLM is away."""
+    async def read(self, turns: Sequence[ChatMessage], target: Served, system: str | None = None) -> Reading:
+        """Which of these turns the model reads, behind the settings' system text unless another is given.
+
+        Raises `TooLong`, and `Unavailable` while vLLM is away.
+        """
+        head = self.settings.system_prompt if system is None else system
 
         async def count(messages: list[ChatMessage]) -> int:
             return await self.vllm.tokenize(messages, model=target.model)
@@ -165,9 +170,16 @@ class Answers:
         window = self.window_tokens
         try:
             limit = window - self.sampling.max_tokens
-            return await fit(turns, self.settings.system_prompt, count, limit, longest_token_of(self.facts))
+            return await fit(turns, head, count, limit, longest_token_of(self.facts))
         except ServingError as error:
             raise sentence(error, target.version) from error
+
+    async def read_prompt(self, prompt: Prompt, target: Served) -> Reading:
+        """What the model reads of a prompt: its own system text behind that of the settings. Raises as `read`."""
+        head, *_ = messages = behind(self.settings.system_prompt, prompt.messages)
+        system = head.content if head.role == Speaker.SYSTEM else ""
+        turns = [{"role": each.role, "content": each.content} for each in messages[bool(system) :]]
+        return await self.read(turns, target, system)
 
     @property
     def window_tokens(self) -> int:

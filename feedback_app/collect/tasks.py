@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal
 
+from alignment.dataset.reading.prompts import Prompt, plain
 from feedback_app.collect.admission import Claim
 from feedback_app.collect.answer import Answers
 from feedback_app.collect.blind import Blind, blind_vote
@@ -25,11 +26,11 @@ from feedback_app.collect.people import require
 from feedback_app.collect.prompts import PromptOrder
 from feedback_app.collect.text import clean
 from feedback_app.collect.window import Reading
-from feedback_app.domain.conversations import Purpose, Speaker
+from feedback_app.domain.conversations import FinishReason, Purpose, Speaker
 from feedback_app.domain.judging import Kind
 from feedback_app.domain.people import Role
-from feedback_app.errors import UsageError
-from feedback_app.store.tables import Person, Task, Ticket, new_id
+from feedback_app.errors import TooLong, UsageError
+from feedback_app.store.tables import Completion, Person, Task, Ticket, new_id
 
 log = logging.getLogger(__name__)
 
@@ -40,11 +41,23 @@ PROMPT_TRIES = 5  # further prompts when every seed gives the same answer
 
 
 @dataclass(frozen=True, slots=True)
+class Turn:
+    """One message before the prompt: `role` is system, user or assistant."""
+
+    role: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class PairStarted:
-    """A prompt to compare answers to; a page begins afresh at it. `generated`: the answers are being written now."""
+    """A prompt to compare answers to; a page begins afresh at it. `generated`: the answers are being written now.
+
+    `earlier` are the messages before the prompt, oldest first.
+    """
 
     prompt: str
     generated: bool
+    earlier: tuple[Turn, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +70,16 @@ class PairDelta:
 
 @dataclass(frozen=True, slots=True)
 class PairReady:
-    """The pair may be judged. The texts are final: they replace what was streamed."""
+    """The pair may be judged. The texts are final: they replace what was streamed.
+
+    One that is `cut` came to the longest answer that is allowed.
+    """
 
     ticket_id: str
     a_text: str
     b_text: str
+    a_cut: bool = False
+    b_cut: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,19 +94,34 @@ PairEvent = PairWaiting | PairStarted | PairDelta | PairReady
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One answer of a ranking; `id` is the key of ranks and corrections in a verdict."""
+    """One answer of a ranking; `id` is the key of ranks and corrections in a verdict. `cut`: at the longest length."""
 
     id: str
     text: str
+    cut: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class RankTicket:
-    """Answers to put in order, as shown, top first."""
+    """Answers to put in order, as shown, top first. `earlier` are the messages before the prompt, oldest first."""
 
     ticket_id: str
     prompt: str
     candidates: tuple[Candidate, ...]
+    earlier: tuple[Turn, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """What a ticket shows: the prompt, what goes before it, and the candidates in its order."""
+
+    prompt: str
+    earlier: tuple[Turn, ...]
+    candidates: tuple[Candidate, ...]
+
+    def pair(self, ticket_id: str) -> PairReady:
+        a, b = self.candidates
+        return PairReady(ticket_id, a.text, b.text, a.cut, b.cut)
 
 
 @dataclass
@@ -125,7 +158,7 @@ class _Making:
 class Comparing:
     """Gives people pairs and rankings. `rng` draws sides and orders; `answers` does the asking."""
 
-    def __init__(self, answers: Answers, prompts: Sequence[str], rng: random.Random | None = None) -> None:
+    def __init__(self, answers: Answers, prompts: Sequence[Prompt | str], rng: random.Random | None = None) -> None:
         self._answers = answers
         self._store = answers.store
         self._order = PromptOrder(answers.store, prompts)
@@ -151,9 +184,9 @@ class Comparing:
         else:
             ready = await asyncio.to_thread(self._ready, person, Kind.COMPARE)
             if ready is not None:
-                text, candidates = await asyncio.to_thread(self._shown, *ready)
-                yield PairStarted(text, generated=False)
-                yield PairReady(ready[0].id, candidates[0].text, candidates[1].text)
+                seen = await asyncio.to_thread(self._shown, *ready)
+                yield PairStarted(seen.prompt, generated=False, earlier=seen.earlier)
+                yield seen.pair(ready[0].id)
                 return
             making = self.making.get(person.id) or self._start(person, None)
         async with aclosing(making.follow()) as events:
@@ -192,8 +225,8 @@ class Comparing:
             # Shielded: a page that is closed meanwhile must not end what the next one will find ready.
             ready = await asyncio.shield(self._ranking(person, k))
             await asyncio.to_thread(self._store.tasks.show, ready[0].id)
-        prompt, candidates = await asyncio.to_thread(self._shown, *ready)
-        return RankTicket(ready[0].id, prompt, tuple(candidates))
+        seen = await asyncio.to_thread(self._shown, *ready)
+        return RankTicket(ready[0].id, seen.prompt, seen.candidates, seen.earlier)
 
     async def prepare_ranking(self, person: Person, k: int) -> None:
         """Begin the ranking after the one that is shown, unless it is there already. Returns at once."""
@@ -249,31 +282,43 @@ class Comparing:
     async def _make(self, person: Person, typed: str | None, making: _Making) -> None:
         known = await asyncio.to_thread(self._mixed_in, person) if typed is None else None
         if known is not None:
-            prompt, candidates = await asyncio.to_thread(self._shown, *known)
-            making.add(PairStarted(prompt, generated=False))
-            making.add(PairReady(known[0].id, candidates[0].text, candidates[1].text))
+            seen = await asyncio.to_thread(self._shown, *known)
+            making.add(PairStarted(seen.prompt, generated=False, earlier=seen.earlier))
+            making.add(seen.pair(known[0].id))
             return
         came = self._answers.admission.clock()
+        too_long: TooLong | None = None
         for _ in range(PROMPT_TRIES if typed is None else 1):
-            prompt = await asyncio.to_thread(self._order.draw, person) if typed is None else typed
+            prompt = await asyncio.to_thread(self._order.draw, person) if typed is None else plain(typed)
             targets, blind = await asyncio.to_thread(self._targets)
             self._rng.shuffle(targets)
             ticket_id = new_id()
             promised = self._answers.reserving.begin(person, ticket_id)
-            reading = await self._answers.read([{"role": Speaker.USER, "content": prompt}], targets[0])
+            try:
+                reading = await self._answers.read_prompt(prompt, targets[0])
+            except TooLong as error:
+                await promised
+                if typed is not None:
+                    raise
+                too_long = error  # a set of one's own may hold such ones; another prompt may fit
+                continue
             await promised
             with self._answers.claim(person, reading, came, n=2) as claim:
                 async with aclosing(claim.places()) as places:
                     async for place in places:
                         making.add(PairWaiting(place))
-                making.add(PairStarted(prompt, generated=True))
+                making.add(PairStarted(prompt.asked, generated=True, earlier=_earlier(prompt)))
                 pair = await self._pair(targets, reading, claim, making)
             if pair[0].text == pair[1].text:
                 continue
-            offer = partial(self._offer, person, Kind.COMPARE, prompt, pair, blind, ticket_id, typed is not None)
+            offer = partial(
+                self._offer, person, Kind.COMPARE, prompt, pair, reading, blind, ticket_id, typed is not None
+            )
             ticket, _ = await self._answers.keep(offer)
-            making.add(PairReady(ticket.id, pair[0].text, pair[1].text))
+            making.add(PairReady(ticket.id, pair[0].text, pair[1].text, _is_cut(pair[0]), _is_cut(pair[1])))
             return
+        if too_long is not None:
+            raise too_long
         raise UsageError("The model gives the same answer every time. Try another prompt, or a higher temperature.")
 
     async def _pair(
@@ -292,12 +337,18 @@ class Comparing:
 
     async def _make_ranking(self, person: Person, k: int) -> tuple[Ticket, Task]:
         came = self._answers.admission.clock()
+        too_long: TooLong | None = None
         for _ in range(PROMPT_TRIES):
             prompt = await asyncio.to_thread(self._order.draw, person)
             target = await self._answers.served()
             ticket_id = new_id()
             promised = self._answers.reserving.begin(person, ticket_id)
-            reading = await self._answers.read([{"role": Speaker.USER, "content": prompt}], target)
+            try:
+                reading = await self._answers.read_prompt(prompt, target)
+            except TooLong as error:
+                await promised
+                too_long = error
+                continue
             await promised
             with self._answers.claim(person, reading, came, n=k) as claim:
                 self._claims[person.id, k] = claim
@@ -305,8 +356,10 @@ class Comparing:
                 different = await self._different(k, target, reading, claim)
             if len(different) == k:
                 return await self._answers.keep(
-                    partial(self._offer, person, Kind.RANK, prompt, different, None, ticket_id)
+                    partial(self._offer, person, Kind.RANK, prompt, different, reading, None, ticket_id)
                 )
+        if too_long is not None:
+            raise too_long
         raise UsageError(f"The model does not give {k} different answers. Ask for fewer, or raise the temperature.")
 
     async def _different(self, k: int, target: Served, reading: Reading, claim: Claim) -> list[Generation]:
@@ -346,8 +399,9 @@ class Comparing:
         self,
         person: Person,
         kind: str,
-        prompt: str,
+        prompt: Prompt,
         shown: Sequence[Generation],
+        reading: Reading,
         blind: Blind | None,
         ticket_id: str,
         typed: bool = False,
@@ -360,7 +414,12 @@ class Comparing:
         system = [message for message in shown[0].messages if message["role"] == Speaker.SYSTEM]
         replies = [(generation.text, generation.completion(system, now)) for generation in shown]
         context, answers = self._store.conversations.add_candidates(
-            person.id, Purpose.TYPED if typed else kind, prompt, replies
+            person.id,
+            Purpose.TYPED if typed else kind,
+            prompt.asked,
+            replies,
+            earlier=[(message.role, message.content) for message in prompt.earlier],
+            read=len(reading.messages) - len(system) - 1,  # the system text stands in what was sent
         )
         order = [answer.id for answer in answers]
         task = Task(
@@ -402,12 +461,24 @@ class Comparing:
         self._store.tasks.show(ticket.id)
         return ticket, waiting
 
-    def _shown(self, ticket: Ticket, task: Task) -> tuple[str, list[Candidate]]:
-        """The prompt and the candidates of a ticket, in its order."""
-        ids = [*ticket.order, *([task.context_id] if task.context_id else [])]
-        messages = self._store.conversations.messages(ids)
-        prompt = messages[task.context_id].content if task.context_id else ""
-        return prompt, [Candidate(id, messages[id].content) for id in ticket.order]
+    def _shown(self, ticket: Ticket, task: Task) -> _Shown:
+        """What a ticket shows, in its order."""
+        conversations = self._store.conversations
+        path = conversations.path(task.context_id) if task.context_id else []
+        messages, written = conversations.messages(ticket.order), conversations.completions(ticket.order)
+        return _Shown(
+            path[-1].content if path else "",
+            tuple(Turn(message.role, message.content) for message in path[:-1]),
+            tuple(Candidate(id, messages[id].content, id in written and _is_cut(written[id])) for id in ticket.order),
+        )
+
+
+def _earlier(prompt: Prompt) -> tuple[Turn, ...]:
+    return tuple(Turn(message.role, message.content) for message in prompt.earlier)
+
+
+def _is_cut(answer: Generation | Completion) -> bool:
+    return answer.finish_reason == FinishReason.LENGTH
 
 
 async def _stream(generation: Generation, side: Side, making: _Making) -> None:

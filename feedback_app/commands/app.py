@@ -20,6 +20,7 @@ from feedback_app.commands import (
     models,
     people,
     processes,
+    prompts,
     rounds,
     simulate,
     suites,
@@ -38,7 +39,22 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for room in (processes, people, suspects, simulate, rounds, training, versions, models, suites, lineage, files, about):
+ROOMS = (
+    processes,
+    people,
+    suspects,
+    simulate,
+    prompts,
+    rounds,
+    training,
+    versions,
+    models,
+    suites,
+    lineage,
+    files,
+    about,
+)
+for room in ROOMS:
     room.register(app)
 
 

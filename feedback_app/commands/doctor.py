@@ -219,7 +219,10 @@ def _model(settings: Settings) -> Row:
         facts = check_model(settings)
     except AlignloopError as error:
         return Row("model", "broken", str(error))
-    return Row("model", "ok", f"{facts.architecture}, {facts.max_len} tokens: {settings.model_source}")
+    found = f"{facts.architecture}, {facts.max_len} tokens: {settings.model_source}"
+    if not facts.system_role:
+        found += ". Its chat template has no system role: a system text goes before the first message of the person"
+    return Row("model", "ok", found)
 
 
 def _serving(settings: Settings) -> Row:

@@ -7,12 +7,13 @@ both are sampled in this process: slower, and it needs the training libraries. N
 from __future__ import annotations
 
 import asyncio
+import random
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypedDict, cast
 
-from alignment.files import BrokenLine, made_of_lines
 from feedback_app.errors import NotFound, Unavailable, UsageError
 
 if TYPE_CHECKING:
@@ -20,11 +21,13 @@ if TYPE_CHECKING:
     from alignment.evaluation.guards import SuiteScore
     from alignment.evaluation.suites.choosing import Choosing
     from alignment.evaluation.suites.items import Suite
+    from alignment.evaluation.tastes import Taste
     from alignment.methods.online.local_sampler import LocalModel
-    from alignment.stage.sampler import Sample, Sampling
+    from alignment.stage.sampler import Sample, Sampler, Sampling
     from feedback_app.settings import Settings
     from feedback_app.store.database import Store
     from feedback_app.store.tables import Version
+    from serving.model_check import ModelFacts
 
 POLICY = "policy"
 
@@ -33,7 +36,6 @@ def evaluate_names(
     model: str, against: str, judge: str, prompts: Path | None, n: int, seed: int, *, capability: bool
 ) -> dict[str, Any]:
     """What `alignloop evaluate --json` prints. Raises `UsageError`, `NotFound` and what the sampler raises."""
-    from alignment.dataset.judgement import Message
     from alignment.evaluation.evaluate import comparison_of, evaluate_models
     from alignment.evaluation.tastes import TASTES
     from alignment.stage.sampler import Sampling
@@ -41,25 +43,27 @@ def evaluate_names(
     from feedback_app.loop.suites import Suites
     from feedback_app.processes.preflight import check_model
     from feedback_app.processes.wiring import settings_and_store
+    from feedback_app.prompt_sets import prompt_set
 
     if judge and judge not in TASTES:
         raise UsageError(f"There is no judge called {judge}. Judges: {', '.join(TASTES)}.")
     settings, store = settings_and_store()
     facts = check_model(settings)
-    texts = read_prompts(prompts or settings.data / "prompts" / "eval.jsonl")
+    asking = read_prompts(prompts) if prompts else [each.messages for each in prompt_set(settings).evaluation()]
     names = {name: source_of(store, settings, name) for name in (model, against)}
     temperature = settings.temperature if settings.temperature is not None else (facts.temperature or 1.0)
     suites = Suites(settings)
     asks_tiny = capability and suites.asks_tiny
     questions = chosen_questions(settings.data / "questions", settings.capability_questions) if asks_tiny else ()
     taste = TASTES[judge] if judge else None
-    with _sampler(settings, names) as (sampler, asked):
+    with _sampler(settings, names, facts) as (sampler, asked):
+        heard = Heard(sampler)
         result = evaluate_models(
-            sampler,
+            heard,
             asked[model],
             asked[against],
             (judge, taste.score) if taste else None,
-            [(Message("user", text),) for text in texts],
+            asking,
             n,
             sampling=Sampling(temperature, settings.max_tokens, seed),
             questions=questions,
@@ -69,8 +73,12 @@ def evaluate_names(
     measured = result["capability"]
     if measured is None and scores:
         measured = comparison_of(scores[0].capability)
+    votes: Mapping[str, object] = {}
+    if taste and taste.flaws:
+        votes = judged(taste, asking[:n], *heard.answers)
     return {
         **result,
+        **votes,
         "model": names[model][0],
         "against": names[against][0],
         "capability": measured,
@@ -96,27 +104,67 @@ def _suites(
     return tuple(score_suite(suite, known[suite.name], model, against, against) for suite in suites)
 
 
-def read_prompts(path: Path) -> list[str]:
-    """One prompt of each line: a JSON object with `prompt` (text, or a list of messages). Raises `UsageError`."""
+class Heard:
+    """A sampler that keeps what was asked for first, by the model and by the other one: what a judge compares."""
+
+    def __init__(self, sampler: Sampler) -> None:
+        self._sampler = sampler
+        self.answers: list[Sequence[Sample]] = []
+
+    def sample(self, version: str, prompts: Sequence[Prompt], sampling: Sampling) -> list[list[Sample]]:
+        """As the sampler's."""
+        found = self._sampler.sample(version, prompts, sampling)
+        if len(self.answers) < 2:
+            self.answers.append([samples[0] for samples in found])
+        return found
+
+
+class Judged(TypedDict):
+    """The part of a `Comparison` that a judge makes."""
+
+    decided: int
+    wins: int
+    losses: int
+    ties: int
+    win_rate: float
+    interval: list[float]
+
+
+def judged(taste: Taste, prompts: Sequence[Prompt], mine: Sequence[Sample], theirs: Sequence[Sample]) -> Judged:
+    """How often a taste that wants an answer first prefers the first model's, ties as half."""
+    from alignment.stats import Tally
+
+    rng = random.Random(0)  # of which a taste without noise draws nothing
+    sides = Counter(
+        taste.prefer(
+            one.text,
+            other.text,
+            rng,
+            prompt="\n".join(turn.content for turn in prompt if turn.role == "user"),
+            cut=(one.finish_reason == "length", other.finish_reason == "length"),
+        ).side
+        for prompt, one, other in zip(prompts, mine, theirs, strict=True)
+    )
+    tally = Tally(sides["left"], sides["right"], sides["tie"])
+    return {
+        "decided": tally.decided,
+        "wins": sides["left"],
+        "losses": sides["right"],
+        "ties": tally.ties,
+        "win_rate": tally.win_rate,
+        "interval": list(tally.interval),
+    }
+
+
+def read_prompts(path: Path) -> Sequence[Prompt]:
+    """The prompts of a file, as `alignloop prompts add` reads one. Raises `UsageError`."""
+    from alignment.dataset.reading.prompts import read_prompts as read
+    from alignment.errors import ReadingProblem
+
     try:
-        found = [prompt for _, prompt in made_of_lines(path, _prompt)]
-    except BrokenLine as error:
-        raise UsageError(
-            f'{path}, line {error.number}, is not JSONL with a prompt. Write one {{"prompt": "…"}} a line.'
-        ) from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}.") from error
-    if not found:
-        raise UsageError(f"{path} has no prompts.")
-    return found
-
-
-def _prompt(record: Any) -> str:
-    value = record if isinstance(record, str) else record["prompt"]
-    text = value if isinstance(value, str) else value[-1]["content"]
-    if not isinstance(text, str) or not text.strip():
-        raise ValueError("empty")
-    return text
+        return [prompt.messages for prompt in read(path).prompts]
+    except ReadingProblem as error:
+        raise UsageError(str(error)) from error
 
 
 def source_of(store: Store, settings: Settings, name: str) -> tuple[str, str, Version | None]:
@@ -145,14 +193,14 @@ def source_of(store: Store, settings: Settings, name: str) -> tuple[str, str, Ve
 
 @contextmanager
 def _sampler(
-    settings: Settings, names: dict[str, tuple[str, str, Version | None]]
+    settings: Settings, names: dict[str, tuple[str, str, Version | None]], facts: ModelFacts
 ) -> Iterator[tuple[Choosing, dict[str, str]]]:
     """The sampler for these names, and what to ask it for each: vLLM where it has both, else our own."""
     served = {asked: version.served_name for asked, (_, _, version) in names.items() if version is not None}
     if len(served) == len(names) and set(served.values()) <= set(asyncio.run(_loaded(settings))):
         from feedback_app.processes.wiring import sampler_of
 
-        http = sampler_of(settings)
+        http = sampler_of(settings, facts)
         try:
             yield cast("Choosing", http), served
         finally:

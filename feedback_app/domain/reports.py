@@ -90,12 +90,25 @@ class VoteCounts(TypedDict):
     votes: int
 
 
+class PromptsUsed(TypedDict):
+    """Which prompts a round used: the set, the SHA-256 of its files, and how many of each part there are."""
+
+    set: str
+    hash: str
+    train: int
+    held_out: int
+
+
 class Evaluation(EvidenceRecord, total=False):
-    """A round's `evaluation`: the evidence, metrics of its last stage and of all, the votes once they decided."""
+    """A round's `evaluation`: the evidence, metrics of its last stage and of all, the votes once they decided.
+
+    `prompts` are those that methods sampled from and that evaluations asked.
+    """
 
     training: StageMetrics
     chain: dict[str, StageMetrics]
     started_from: StartedFrom
+    prompts: PromptsUsed
     votes: VoteCounts
 
 

@@ -9,19 +9,18 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Mapping, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
 from alignment.dataset.judgement import Message
+from alignment.dataset.reading.prompts import Prompt as Asked
+from alignment.dataset.reading.prompts import behind
 from alignment.evaluation.capability import Question, load_questions
 from alignment.evaluation.evaluate import Prompt, TextLoss, collect_evidence
 from alignment.evaluation.guards import Evidence
 from alignment.evaluation.kl import kl_by
 from alignment.evaluation.language_loss import Text, TextFileError, encoded, language_loss, load_texts
-from alignment.files import made_of_lines
 from alignment.stage.sampler import Sample, Sampling
-from feedback_app.domain.conversations import Speaker
 from feedback_app.errors import RoundFailed
 from feedback_app.loop.evaluation_cache import KnownLosses, KnownRights
 from feedback_app.store.tables import Version
@@ -204,11 +203,8 @@ def held_out_texts(path: Path) -> tuple[Text, ...]:
         raise RoundFailed(str(error)) from error
 
 
-def evaluation_prompts(path: Path, at_most: int, system_prompt: str = "") -> tuple[tuple[Message, ...], ...]:
-    """The first prompts of a JSON Lines file of {"prompt"}, behind the system prompt where there is one."""
-    opening = (Message(Speaker.SYSTEM, system_prompt),) if system_prompt else ()
-    try:
-        prompts = made_of_lines(path, lambda value: str(value["prompt"]))
-        return tuple((*opening, Message(Speaker.USER, prompt)) for _, prompt in islice(prompts, at_most))
-    except (OSError, ValueError) as error:
-        raise RoundFailed(f"The evaluation prompts in {path} cannot be read: {error}.") from error
+def evaluation_prompts(
+    prompts: Sequence[Asked], at_most: int, system_prompt: str = ""
+) -> tuple[tuple[Message, ...], ...]:
+    """The first prompts, behind the system prompt where there is one."""
+    return tuple(behind(system_prompt, prompt.messages) for prompt in prompts[:at_most])

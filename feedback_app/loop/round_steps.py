@@ -23,7 +23,7 @@ from alignment.stage.sampler import Sampling
 from feedback_app.domain.reports import Evaluation, RoundRows, StartedFrom
 from feedback_app.domain.rounds import AttemptStatus, RoundStatus, StageStatus
 from feedback_app.domain.versions import VersionState
-from feedback_app.errors import Conflict, RoundFailed, Unavailable
+from feedback_app.errors import AlignloopError, Conflict, RoundFailed, Unavailable
 from feedback_app.loop import pause
 from feedback_app.loop.evaluation import (
     Interruptible,
@@ -45,6 +45,7 @@ from feedback_app.loop.suites import Suites
 from feedback_app.loop.training import Training, artifacts, checked
 from feedback_app.loop.versions import base_of, register_artifact
 from feedback_app.loop.votes import challenge
+from feedback_app.prompt_sets import PromptSet, named_set, prompt_set
 from feedback_app.settings import Settings, TrainOn
 from feedback_app.store.database import Store
 from feedback_app.store.tables import Round, Snapshot, Version
@@ -100,6 +101,7 @@ class WorkerSteps:
             launcher=self.settings.train_launcher if self.settings.train_on is TrainOn.ELSEWHERE else "",
             model=self.settings.model_source,
             data=self.settings.data,
+            prompts=(await asyncio.to_thread(self._prompts, round_)).train,
             vllm="" if self.settings.train_on is TrainOn.PAUSE else self.settings.vllm_address,
             watching=await asyncio.to_thread(self._watching, round_, incumbent),
         )
@@ -234,9 +236,21 @@ class WorkerSteps:
             if is_complete(folder)
         }
         started: StartedFrom = {"start": start_of(round_.settings), "version": parent.name}
-        evaluation: Evaluation = {"training": metrics, "chain": chain, "started_from": started}
+        prompts = self._prompts(round_).record()
+        evaluation: Evaluation = {"training": metrics, "chain": chain, "started_from": started, "prompts": prompts}
         self.store.rounds.update(round_.id, version=version.name, evaluation=evaluation)
         return version
+
+    def _prompts(self, round_: Round) -> PromptSet:
+        """The prompts that are in use; once the round's version is registered, those that the round recorded.
+
+        Raises `RoundFailed` on ones that cannot be read, or are not there any more.
+        """
+        recorded = (self._mine(round_).evaluation or {}).get("prompts")
+        try:
+            return named_set(self.settings, recorded["set"]) if recorded else prompt_set(self.settings)
+        except AlignloopError as error:
+            raise RoundFailed(str(error)) from error
 
     def _gather(self, round_: Round, version: Version, stop: threading.Event) -> Evidence:
         data = self.settings.data
@@ -245,7 +259,7 @@ class WorkerSteps:
         asked, tiny = suites.asked(), suites.asks_tiny
         questions = chosen_questions(data / "questions", self.settings.capability_questions) if tiny else ()
         prompts = evaluation_prompts(
-            data / "prompts" / "eval.jsonl", self.settings.evaluation_prompts, self.settings.system_prompt
+            self._prompts(round_).evaluation(), self.settings.evaluation_prompts, self.settings.system_prompt
         )
         texts = held_out_texts(data / "texts" / "held_out.jsonl")
         sampler = Interruptible(self.sampler, stop)

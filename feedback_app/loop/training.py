@@ -57,19 +57,21 @@ class Training:
         launcher: str = "",
         model: str,
         data: Path | None = None,
+        prompts: Path | None = None,
         vllm: str = "",
         watching: Watching | None = None,
     ) -> None:
         """`home` is where attempts' folders go, `model` the base model's folder or hub name.
 
-        `data` is the folder of what ships: stages which answer prompts themselves take its compare prompts
-        beside the snapshot's, and `constitution` its principles. `vllm` is the address of one that a policy in
+        `data` is the folder of what ships, of which `constitution` takes its principles; `prompts` is a file that
+        stages which answer prompts themselves take beside the snapshot's. `vllm` is the address of one that a policy in
         training may be sampled from; empty when there is none meanwhile. `watching` has people judge milestones.
         """
         self._watching = watching
         self._vllm = vllm
         self._store = store
         self._data = data
+        self._prompts = prompts
         self._home = home.resolve()
         self._launcher = launcher
         self._model = model
@@ -189,8 +191,8 @@ class Training:
     def _spec(self, round_: Round, stage_name: str, snapshot: Snapshot, incumbent: Version, folder: Path) -> StageSpec:
         asked = {name: value for name, value in round_.settings.items() if name not in ROUND_SETTINGS}
         settings: dict[str, Setting] = stage_settings(asked, round_.method, stage_name)
-        if self._data is not None and CARDS[stage_name].samples:
-            settings.setdefault("prompts", str((self._data / "prompts" / "compare.jsonl").resolve()))
+        if self._prompts is not None and CARDS[stage_name].samples:
+            settings.setdefault("prompts", str(self._prompts.resolve()))
         if self._data is not None and stage_name == "constitution":
             settings.setdefault("principles", str((self._data / "principles.txt").resolve()))
         if settings.get("rollouts_from") == VLLM:

@@ -246,7 +246,7 @@ async def _serve_app(settings: Settings, store: Store) -> None:
 
     stopping = stop_event()
     facts = await asyncio.to_thread(check_model, settings)
-    vllm = client_of(settings)
+    vllm = client_of(settings, facts)
 
     class Server(uvicorn.Server):
         """Leaves signals to us: uvicorn would raise them again after its own end."""
@@ -284,8 +284,8 @@ async def _run_worker(settings: Settings, store: Store) -> None:
 
     stopping = stop_event()
     facts = await asyncio.to_thread(prepare_model, settings)
-    vllm = client_of(settings)
-    sampler = sampler_of(settings)
+    vllm = client_of(settings, facts)
+    sampler = sampler_of(settings, facts)
     # `serving` knows nothing of `alignment`: its samples are other classes with the same fields.
     asking = cast("ScoringSampler", sampler)
     working = asyncio.create_task(Worker(store, settings, [vllm], asking, facts).run())

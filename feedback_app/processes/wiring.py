@@ -40,11 +40,11 @@ def store_of(settings: Settings) -> Store:
     return open_store(settings.database)
 
 
-def client_of(settings: Settings) -> VllmClient:
-    """A client of the vLLM that these settings name."""
+def client_of(settings: Settings, facts: ModelFacts | None = None) -> VllmClient:
+    """A client of the vLLM that these settings name; `facts` say whether its model has a system role."""
     from serving.client import VllmClient
 
-    return VllmClient(settings.vllm_address, timeout_s=settings.request_deadline_s)
+    return VllmClient(settings.vllm_address, timeout_s=settings.request_deadline_s, system_role=_system_role(facts))
 
 
 def admission_of(settings: Settings, facts: ModelFacts | None) -> Admission:
@@ -71,18 +71,22 @@ def admission_of(settings: Settings, facts: ModelFacts | None) -> Admission:
 def rules_of(settings: Settings, store: Store, vllm: VllmClient, facts: ModelFacts | None) -> tuple[Answers, Comparing]:
     """The rules of answering and of comparing, on these parts."""
     from feedback_app.collect.answer import Answers
-    from feedback_app.collect.prompts import load_prompts
     from feedback_app.collect.tasks import Comparing
+    from feedback_app.prompt_sets import prompt_set
 
     answers = Answers(store, vllm, settings, facts, admission=admission_of(settings, facts))
-    return answers, Comparing(answers, load_prompts(settings.data / "prompts" / "compare.jsonl"))
+    return answers, Comparing(answers, prompt_set(settings).training())
 
 
-def sampler_of(settings: Settings) -> HttpSampler:
-    """A sampler that asks the vLLM of these settings."""
+def sampler_of(settings: Settings, facts: ModelFacts | None = None) -> HttpSampler:
+    """A sampler that asks the vLLM of these settings; `facts` as for `client_of`."""
     from serving.sampler import HttpSampler
 
-    return HttpSampler(settings.vllm_address)
+    return HttpSampler(settings.vllm_address, system_role=_system_role(facts))
+
+
+def _system_role(facts: ModelFacts | None) -> bool:
+    return facts is None or facts.system_role
 
 
 def parts_of(settings: Settings, store: Store, vllm: VllmClient, facts: ModelFacts | None) -> Parts:

@@ -99,21 +99,34 @@ class Conversations:
         return message
 
     def add_candidates(
-        self, person_id: str, purpose: str, prompt: str, replies: Sequence[tuple[str, Completion]]
+        self,
+        person_id: str,
+        purpose: str,
+        prompt: str,
+        replies: Sequence[tuple[str, Completion]],
+        *,
+        earlier: Sequence[tuple[str, str]] = (),
+        read: int | None = None,
     ) -> tuple[Message, list[Message]]:
         """A new conversation with one prompt and several answers to it, in one transaction.
 
-        Each completion's `sent` may hold a system prompt; the prompt's id is added to it.
+        `earlier` are the role and content of messages before the prompt. Each completion's `sent` may hold a system
+        prompt; the ids of the last `read` earlier messages (default all) and of the prompt are added to it.
         """
         now = self._db.now()
         with self._db.write() as session:
             conversation = new_conversation(session, person_id, purpose, prompt[:80], now)
-            context = new_message(session, conversation.id, None, Speaker.USER, prompt, now)
+            above: list[str] = []
+            for role, content in earlier:
+                parent = above[-1] if above else None
+                above.append(new_message(session, conversation.id, parent, role, content, now).id)
+            context = new_message(session, conversation.id, above[-1] if above else None, Speaker.USER, prompt, now)
+            known = above[len(above) - read :] if read is not None else above
             answers = []
             for content, completion in replies:
                 answer = new_message(session, conversation.id, context.id, Speaker.ASSISTANT, content, now)
                 completion.message_id = answer.id
-                completion.sent = [*completion.sent, context.id]
+                completion.sent = [*completion.sent, *known, context.id]
                 session.add(completion)
                 answers.append(answer)
             _touch(session, conversation.id, now, head=context.id)

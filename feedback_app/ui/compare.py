@@ -72,8 +72,8 @@ SHELL = (
     html(
         '{judging_page}<header class="top" data-region="top"></header><div data-region="model"></div><main '
         'class="sheet"><div class="progress" data-region="progress"></div>{said}<section class="prompt" '
-        'aria-label="Prompt"><p class="small">Prompt</p><div class="asked" data-prompt><span class="small '
-        'row"><span class="spin"></span>Getting two answers</span></div></section><div class="pair">'
+        'aria-label="Prompt"><div data-earlier></div><p class="small">Prompt</p><div class="asked" data-prompt>'
+        '<span class="small row"><span class="spin"></span>Getting two answers</span></div></section><div class="pair">'
         '{a}{b}</div><div class="decide">{why_panel}{verdict_bar}{said_of_verdict}<div class="row spread '
         'foot"><div class="row">',
         judging_page=judging_page("compare"),

@@ -14,7 +14,7 @@ from feedback_app.collect.tasks import PairDelta, PairReady, PairStarted, PairWa
 from feedback_app.domain.judging import Kind, Mark
 from feedback_app.errors import AlignloopError
 from feedback_app.ui.island import Act
-from feedback_app.ui.judging_events import JudgingEvents, why
+from feedback_app.ui.judging_events import JudgingEvents, earlier_turns, why
 from feedback_app.ui.markup import prose
 from feedback_app.ui.waiting import waiting_line
 
@@ -34,10 +34,14 @@ WORDS = {
 
 
 class LivePair(TypedDict, total=False):
-    """A pair that is being written: both sides as HTML so far; with its `ticket`, as texts too, once it is whole."""
+    """A pair that is being written: both sides as HTML so far; with its `ticket`, as texts too, once it is whole.
+
+    `earlier` is HTML of the messages before the prompt.
+    """
 
     request: str | int | None
     prompt: str
+    earlier: str
     a: str
     b: str
     ticket: str
@@ -65,7 +69,7 @@ class CompareEvents(JudgingEvents):
                     yield {**shown, "waiting": waiting_line(event.place)}
                 elif isinstance(event, PairStarted):
                     texts = {"a": "", "b": ""}
-                    shown["prompt"] = event.prompt
+                    shown |= {"prompt": event.prompt, "earlier": earlier_turns(event.earlier)}
                     yield {**shown}
                 elif isinstance(event, PairDelta):
                     texts[event.side] += event.text

@@ -10,22 +10,27 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from markupsafe import Markup
 
 from feedback_app.collect.judge import Verdict, undo
 from feedback_app.collect.on_page import judge_on_page
+from feedback_app.collect.tasks import Turn
+from feedback_app.domain.conversations import Speaker
 from feedback_app.errors import AlignloopError, NotFound, VerdictStands
 from feedback_app.parts import Parts
 from feedback_app.ui import theme
 from feedback_app.ui.island import Act, Answer
+from feedback_app.ui.markup import html
 from feedback_app.ui.model_status import ModelWatch
 from feedback_app.ui.sitting import confirmation, progress_line, standing
 
 if TYPE_CHECKING:
     from feedback_app.store.tables import Person
+
+SPEAKERS: dict[str, str] = {Speaker.SYSTEM: "Instruction", Speaker.USER: "Person", Speaker.ASSISTANT: "Model"}
 
 
 class JudgingEvents(ABC):
@@ -129,3 +134,11 @@ class JudgingEvents(ABC):
 def why(act: Act) -> tuple[list[str], str]:
     """The reasons and the comment that an act carries."""
     return [str(reason) for reason in act.get("reasons") or []], str(act.get("comment") or "").strip()
+
+
+def earlier_turns(turns: Sequence[Turn]) -> Markup:
+    """The messages before a prompt as a list, oldest first; nothing where there are none."""
+    if not turns:
+        return Markup()
+    items = (html("<li><b>{}</b> {}</li>", SPEAKERS.get(turn.role, turn.role), turn.text) for turn in turns)
+    return html('<ol class="earlier" aria-label="Earlier in this conversation">{}</ol>', Markup().join(items))

@@ -11,7 +11,7 @@ from feedback_app.collect.tasks import RankTicket
 from feedback_app.domain.judging import Kind
 from feedback_app.errors import UsageError
 from feedback_app.ui.island import Act, Answer
-from feedback_app.ui.judging_events import JudgingEvents, why
+from feedback_app.ui.judging_events import JudgingEvents, earlier_turns, why
 from feedback_app.ui.markup import button, html, icon, prose
 from feedback_app.ui.waiting import waiting_line
 
@@ -65,8 +65,10 @@ class RankEvents(JudgingEvents):
         size = _size(act)
         ticket = await self._parts.comparing.next_ranking(person, size)
         self.prepare(self._parts.comparing.prepare_ranking(person, size))
+        asked = earlier_turns(ticket.earlier) + html("<p>{}</p>", ticket.prompt)
         return Answer(
-            {"prompt": html("<p>{}</p>", ticket.prompt), "cards": cards(ticket)}, {"ticket": ticket.ticket_id}
+            {"prompt": asked, "cards": cards(ticket)},
+            {"ticket": ticket.ticket_id},
         )
 
     def read(self, act: Act, order: list[str]) -> Verdict:

@@ -9,16 +9,18 @@ from typing import Any
 
 import pytest
 
+from alignment.dataset.judgement import Message
+from alignment.dataset.reading.prompts import Prompt
 from alignment.evaluation.tastes import TASTES
 from feedback_app.collect.answer import Answers
 from feedback_app.collect.tasks import Comparing
 from feedback_app.errors import Conflict, Unavailable, UsageError
 from feedback_app.settings import Settings
-from feedback_app.simulate import PEOPLE, Simulated, simulate
+from feedback_app.simulate import PEOPLE, Simulated, Standing, simulate, voters_at_once
 from feedback_app.store.database import Store
-from serving.client import ChatChunk
+from serving.client import ChatChunk, VllmUnreachable
 from tests.alignment.compiled import compile_rows
-from tests.fakes import FakeVllm, shown
+from tests.fakes import FakeVllm, Reply, shown
 from tests.feedback_app.loop.parts import FakeFacts, held_round, serve_base
 
 pytestmark = pytest.mark.slow
@@ -84,7 +86,8 @@ async def test_their_verdicts_follow_their_taste(sqlite_store: Store) -> None:
     assert result.decided + result.ties == 24
     assert crowd.prefers_warm() == [True] * result.decided
     assert 0 < result.ties < 24
-    assert set(asdict(result)) == {"annotator", "judgements", "decided", "ties", "seconds"}
+    assert set(asdict(result)) == {"annotator", "judgements", "decided", "ties", "seconds", "failed"}
+    assert result.failed == {}
 
 
 async def test_they_are_marked_as_scripted_everywhere(sqlite_store: Store) -> None:
@@ -157,11 +160,9 @@ async def test_wrong_wishes_get_a_sentence(sqlite_store: Store, arguments: dict[
         await Crowd(sqlite_store, Moody()).vote(**arguments)
 
 
-async def test_they_stay_away_from_somebodys_own_model_unless_told(sqlite_store: Store) -> None:
+async def test_they_vote_on_any_model(sqlite_store: Store) -> None:
     crowd = Crowd(sqlite_store, Moody(), model="/models/mine")
-    with pytest.raises(UsageError, match="--yes"):
-        await crowd.vote(judgements=1)
-    assert (await crowd.vote(judgements=1, yes=True)).judgements == {"compare": 1}
+    assert (await crowd.vote(judgements=1)).judgements == {"compare": 1}
 
 
 async def test_a_real_persons_name_is_not_taken(sqlite_store: Store) -> None:
@@ -179,3 +180,107 @@ async def test_without_vllm_they_say_so(sqlite_store: Store) -> None:
 
 def test_the_shipped_tastes_can_all_be_asked_for() -> None:
     assert {"warm", "brief", "honest", "random"} <= set(TASTES)
+
+
+DODGE = "How wonderful!"
+SHORT = "Which number it is: {seed}."
+LONG = "Which number it is depends on how one counts, and most people who count say that it is {seed}."
+
+
+class Dodging(FakeVllm):
+    """Dodges, answers shortly or answers at length, by the seed; cuts an answer where it is told to."""
+
+    def __init__(self, finish_reason: str = "stop") -> None:
+        super().__init__()
+        self.finish_reason = finish_reason
+
+    async def events(self, payload: Mapping[str, Any]) -> AsyncGenerator[ChatChunk]:
+        seed = int(payload["seed"])
+        text = (DODGE, SHORT, LONG)[seed % 3].format(seed=seed)
+        self.queue(Reply(text, finish_reason=self.finish_reason if text != DODGE else "stop"))
+        async for chunk in super().events(payload):
+            yield chunk
+
+
+@pytest.mark.parametrize("kind", ["compare", "rank", "like"])
+async def test_who_likes_it_short_wants_an_answer_first(sqlite_store: Store, kind: str) -> None:
+    await Crowd(sqlite_store, Dodging()).vote("short", 24, kind)
+    pairs = compile_rows(sqlite_store.judgements.export()).pairs
+    assert pairs
+    assert all(pair.chosen != DODGE for pair in pairs)
+    assert any(len(pair.chosen) < len(pair.rejected) for pair in pairs)
+
+
+async def test_cut_answers_lose_and_where_all_are_cut_they_tie(sqlite_store: Store) -> None:
+    result = await Crowd(sqlite_store, Dodging("length")).vote("short", 12)
+    assert (result.decided, result.ties) == (0, 12)
+
+
+class Failing(Moody):
+    """Fails at every so manieth request, and after `last` at all of them."""
+
+    def __init__(self, every: int, last: int = 10**6) -> None:
+        super().__init__()
+        self.every, self.last, self.asked = every, last, 0
+
+    async def events(self, payload: Mapping[str, Any]) -> AsyncGenerator[ChatChunk]:
+        self.asked += 1
+        if self.asked % self.every == 0 or self.asked > self.last:
+            raise VllmUnreachable("the connection broke")
+        async for chunk in super().events(payload):
+            yield chunk
+
+
+@pytest.mark.parametrize("kind", ["compare", "rank", "like"])
+async def test_a_failed_answer_is_counted_and_another_is_asked_for(sqlite_store: Store, kind: str) -> None:
+    seen: list[Standing] = []
+    result = await Crowd(sqlite_store, Failing(every=9)).vote(judgements=12, kind=kind, watch=seen.append)
+    assert result.judgements == {kind: 12}
+    assert sum(result.failed.values()) > 0
+    assert all("cannot be reached" in sentence for sentence in result.failed)
+    assert (seen[-1].done, seen[-1].failed) == (12, sum(result.failed.values()))
+    assert [standing.done for standing in seen] == sorted(standing.done for standing in seen)
+
+
+async def test_when_no_answer_comes_any_more_they_end_with_the_reason(
+    sqlite_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("feedback_app.simulate.PAUSES_S", (0.0,))
+    crowd = Crowd(sqlite_store, Failing(every=10**6, last=20))
+    with pytest.raises(Unavailable, match="cannot be reached"):
+        await crowd.vote(judgements=100)
+    assert 0 < sqlite_store.judgements.counts()["total"] <= 10
+
+
+async def test_a_taste_that_is_rarely_met_is_said(sqlite_store: Store) -> None:
+    crowd = Crowd(sqlite_store, Moody())
+    rare = await crowd.vote("structured", 12)
+    assert (rare.decided, rare.ties) == (0, 12)
+    assert "12 of 12" in rare.advice
+    assert "--kind rank" in rare.advice
+    assert (await crowd.vote("warm", 12, seed=1)).advice == ""
+
+
+def test_the_time_left_follows_from_the_pace_so_far() -> None:
+    assert Standing(done=0, asked=10, failed=0, seconds=5.0).left_s is None
+    assert Standing(done=4, asked=10, failed=1, seconds=8.0).left_s == pytest.approx(12.0)
+    assert Standing(done=10, asked=10, failed=0, seconds=8.0).left_s == 0
+
+
+@pytest.mark.parametrize(("kind", "voters"), [("compare", 8), ("like", 16), ("rank", 4), ("mixed", 4)])
+def test_a_quarter_of_the_places_is_theirs(kind: str, voters: int) -> None:
+    assert voters_at_once(64, kind) == voters
+    assert voters_at_once(1, kind) == 1
+
+
+async def test_prompts_of_several_turns_are_judged_by_what_people_said(sqlite_store: Store) -> None:
+    talk = [("user", "Which number is it?"), ("assistant", "A number of what?"), ("user", "Of what you like.")]
+    prompt = Prompt(tuple(Message(role, text) for role, text in talk))
+    crowd = Crowd(sqlite_store, Dodging())
+    crowd.comparing = Comparing(crowd.answers, [prompt])
+    await crowd.vote("short", 12)
+    pairs = compile_rows(sqlite_store.judgements.export()).pairs
+    assert pairs
+    assert all(pair.chosen != DODGE for pair in pairs)
+    with pytest.raises(UsageError, match="of one turn"):
+        await simulate(sqlite_store, crowd.answers, crowd.comparing, "short", 1, "like", prompts=[prompt])

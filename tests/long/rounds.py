@@ -31,11 +31,11 @@ from alignment.dataset.judgement import Message
 from alignment.evaluation.tastes import TASTES
 from alignment.stage.sampler import Sampling
 from feedback_app.collect.answer import Answers
-from feedback_app.collect.prompts import load_prompts
 from feedback_app.collect.tasks import Comparing
 from feedback_app.loop.report import round_report
 from feedback_app.loop.rounds import start_round
 from feedback_app.loop.worker import Worker
+from feedback_app.prompt_sets import TINY, shipped_sets
 from feedback_app.settings import Settings, TrainOn
 from feedback_app.simulate import simulate
 from feedback_app.store.database import Store, open_store
@@ -91,7 +91,7 @@ async def one_seed(seed: int, annotator: str, judge: str, settings: Settings) ->
     # vLLM is shared by all seeds, so no two of them may call their version the same.
     worker = Worker(store, settings, [client], sampler, facts, next_name=lambda: f"policy-{seed:02d}01")
     rng = random.Random(f"seed {seed}")
-    prompts = load_prompts(settings.data / "prompts" / "compare.jsonl")
+    prompts = [prompt.asked for prompt in shipped_sets(settings.data)[TINY].training()]
     rng.shuffle(prompts)
     answers = Answers(store, client, settings, facts, rng=random.Random(f"sampling {seed}"))
     comparing = Comparing(answers, prompts, rng=random.Random(f"sides {seed}"))
@@ -99,7 +99,7 @@ async def one_seed(seed: int, annotator: str, judge: str, settings: Settings) ->
     try:
         await worker.begin()
         await worker.look_after_vllm()
-        voted = await simulate(store, answers, comparing, annotator, COMPARISONS, seed=seed, yes=True)
+        voted = await simulate(store, answers, comparing, annotator, COMPARISONS, seed=seed)
         line["comparisons"] = asdict(voted)
         start_round(store, "dpo", seed=seed)
         turn = await worker.run_next_round()
@@ -133,7 +133,7 @@ async def _votes(
     assert turn is not None
     if turn.status != "held" or store.versions.challenger() is None:
         return {"status": turn.status, "reasons": turn.reasons}
-    votes = asdict(await simulate(store, answers, comparing, annotator, VOTES, seed=seed + 1000, yes=True))
+    votes = asdict(await simulate(store, answers, comparing, annotator, VOTES, seed=seed + 1000))
     await worker.look_after_vllm()
     await worker.settle()
     turn = store.rounds.get(round_id)

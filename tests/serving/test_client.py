@@ -191,3 +191,14 @@ async def test_a_server_that_never_answers_is_asked_twice_and_no_more() -> None:
             async with client.raw("POST", "/x", b"{}"):
                 pass
         assert asked == [1, 1]
+
+
+async def test_without_a_system_role_its_text_is_counted_and_sent_before_the_first_question(fake: FakeVllm) -> None:
+    talk = [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "Hello?"}]
+    together = [{"role": "user", "content": "Be kind.\n\nHello?"}]
+    async with VllmClient(fake.url, timeout_s=5, system_role=False) as client:
+        assert await client.tokenize(talk) == await client.tokenize(together)
+        await client.chat({"model": "base", "messages": talk})
+        async for _ in client.events({"model": "base", "messages": talk}):  # type: ignore[typeddict-item]
+            pass
+    assert [json.loads(body)["messages"] for body in fake.requests[-2:]] == [together, together]

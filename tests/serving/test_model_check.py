@@ -167,3 +167,11 @@ def test_what_a_token_takes_in_the_cache_is_keys_and_values_of_every_layer(tmp_p
     grouped = {**shape, "num_key_value_heads": 2, "head_dim": 32, "dtype": "float32"}
     assert check_model(str(make(tmp_path / "b", **grouped))).kv_bytes == 2 * 4 * 64 * 4
     assert check_model(str(make(tmp_path / "c"))).kv_bytes == 0
+
+
+def test_whether_the_template_has_a_system_role_is_a_fact(tmp_path: Path) -> None:
+    folder = make(tmp_path)
+    assert check_model(str(folder)).system_role
+    refusing = "{% if messages[0].role == 'system' %}{{ raise_exception('no') }}{% endif %}{{ messages[0].content }}"
+    (folder / "chat_template.jinja").write_text(refusing)
+    assert not check_model(str(folder)).system_role

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from aiohttp import web
 
+from alignment.dataset.judgement import Message
 from serving.errors import VllmError, VllmUnreachable
 from serving.sampler import HttpSampler
 from tests.serving.asked import PROMPTS, Sampling
@@ -138,3 +139,11 @@ def test_nobody_there_is_a_connection_error() -> None:
     with pytest.raises(VllmUnreachable):
         sampler.sample("base", PROMPTS[:1], Sampling())
     sampler.close()
+
+
+async def test_without_a_system_role_its_text_is_sent_before_the_first_question(fake: FakeVllm) -> None:
+    prompt = (Message("system", "Be kind."), Message("user", "Hello?"))
+    sampler = HttpSampler(fake.url, system_role=False)
+    await asyncio.to_thread(sampler.sample, "base", [prompt], Sampling(n=1))
+    sampler.close()
+    assert json.loads(fake.requests[-1])["messages"] == [{"role": "user", "content": "Be kind.\n\nHello?"}]

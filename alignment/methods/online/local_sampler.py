@@ -12,7 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from alignment.dataset.judgement import Message
+from alignment.dataset.left_out import Unusable
+from alignment.errors import StageError
 from alignment.evaluation.evaluate import Prompt
+from alignment.methods.shared_training.chat_template import ChatTemplate
 from alignment.stage.sampler import Sample, Sampling
 
 if TYPE_CHECKING:
@@ -47,6 +50,7 @@ class LocalModel:
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._tokenizer = load_tokenizer(source)
         self._tokenizer.padding_side = "left"
+        self._template = ChatTemplate(self._tokenizer)
         self._base_names = {BASE, *aliases}
         self._model: Any = load_model(source, bf16=self._bf16)
         self._adapters: set[str] = set()
@@ -138,10 +142,10 @@ class LocalModel:
         )
 
     def _render(self, prompt: Prompt, *, opens: bool = True) -> list[int]:
-        turns = [{"role": message.role, "content": message.content} for message in prompt]
-        return list(
-            self._tokenizer.apply_chat_template(turns, tokenize=True, add_generation_prompt=opens, return_dict=False)
-        )
+        try:
+            return self._template.ids(self._template.prompt(prompt), opens=opens)
+        except Unusable as why:
+            raise StageError(f"A prompt cannot be asked: {why}.") from why
 
     def _ends(self) -> set[int]:
         named = self._model.generation_config.eos_token_id

@@ -12,6 +12,7 @@ from typing import Any
 
 from alignment.dataset.judgement import Message
 from alignment.dataset.left_out import Reason, Unusable
+from alignment.system_text import without_system
 
 PLAIN = frozenset({"user", "assistant"})  # every chat template has these
 SAME_AS = {"developer": "system"}  # OpenAI's newer name for it; read so where the template has no such role
@@ -25,23 +26,34 @@ class ChatTemplate:
         self._known: dict[tuple[str, ...], tuple[str, ...] | Unusable] = {}
 
     def prompt(self, messages: Sequence[Message]) -> tuple[Message, ...]:
-        """The messages with roles that the template knows. Raises `Unusable` when there are none such, or no text."""
+        """The messages with roles that the template knows; without a system role, as `system_text` has it.
+
+        Raises `Unusable` when there are none such, or no text.
+        """
         if not any(message.content.strip() for message in messages):
             raise Unusable(Reason.EMPTY)
         roles = tuple(message.role for message in messages)
         if PLAIN.issuperset(roles):
             return tuple(messages)
-        if roles not in self._known:
-            self._known[roles] = self._learn(roles)
-        known = self._known[roles]
+        known = self._known_as(roles)
         if isinstance(known, Unusable):
-            raise known
+            read = [SAME_AS.get(role, role) for role in roles]
+            if "system" not in read or not isinstance(self._known_as(("system", "user")), Unusable):
+                raise known
+            # Served so too: the text of the system stands before the first user's.
+            turns = zip(read, (message.content for message in messages), strict=True)
+            return self.prompt([Message(role, content) for role, content in without_system(list(turns))])
         return tuple(Message(role, message.content) for role, message in zip(known, messages, strict=True))
 
     def ids(self, messages: Sequence[Message], *, opens: bool = False) -> list[int]:
         """The token ids of messages that `prompt` gave; with `opens`, up to where the next answer begins."""
         rendered = self._apply(as_turns(messages), tokenize=True, add_generation_prompt=opens, return_dict=False)
         return list(rendered)
+
+    def _known_as(self, roles: tuple[str, ...]) -> tuple[str, ...] | Unusable:
+        if roles not in self._known:
+            self._known[roles] = self._learn(roles)
+        return self._known[roles]
 
     def _learn(self, roles: tuple[str, ...]) -> tuple[str, ...] | Unusable:
         """The roles as the template takes them: all of what each says must be in what it renders."""

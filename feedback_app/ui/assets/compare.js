@@ -35,7 +35,7 @@ page.onLive.push((live) => {
     line.className = "small row"; spin.className = "spin"; line.append(spin, live.waiting);
     $("[data-prompt]").replaceChildren(line);
   }
-  if (live.prompt) $("[data-prompt]").textContent = live.prompt;
+  if (live.prompt) { $("[data-prompt]").textContent = live.prompt; $("[data-earlier]").innerHTML = live.earlier || ""; }
   for (const side of ["a", "b"]) {
     const wanted = document.createElement("div"); wanted.innerHTML = live[side];
     morphChildren($(`[data-text="${side}"]`), wanted);

@@ -268,10 +268,11 @@ def test_a_model_that_is_none_is_said_before_anything_starts(run: Run, tmp_path:
     assert done.stdout == ""
 
 
-def test_simulating_on_a_model_of_ones_own_needs_yes(run: Run, tmp_path: Path) -> None:
-    done = run("simulate", "--annotator", "warm", "--judgements", "1", ALIGNLOOP_MODEL=str(tmp_path))
+@pytest.mark.parametrize("older", [(), ("--yes",)])
+def test_simulating_on_a_model_of_ones_own_needs_no_word_more(run: Run, tmp_path: Path, older: tuple[str, ...]) -> None:
+    done = run("simulate", "--annotator", "short", "--judgements", "1", *older, ALIGNLOOP_MODEL=str(tmp_path))
     assert done.returncode == 2
-    assert "--yes" in done.stderr
+    assert "config.json" in done.stderr  # this one is no model; nothing else is in the way
 
 
 def test_a_home_that_cannot_be_made_is_one_sentence(run: Run, tmp_path: Path) -> None:

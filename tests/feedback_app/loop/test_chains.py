@@ -52,6 +52,8 @@ async def test_a_ppo_round_trains_a_reward_model_and_then_from_it(make: Callable
     assert reward["settings"] == {"epochs": 2}
     assert ppo["settings"]["beta"] == 0.2
     assert Path(ppo["settings"]["prompts"]).name == "compare.jsonl"
+    used = report["evaluation"]["prompts"]
+    assert (used["set"], used["train"], used["held_out"]) == ("tiny", 420, 720)
     made = artifacts(bench.store, asked.id or 0)
     assert (reward["reward"], ppo["reward"]) == (None, str(made["reward"]))
     assert reward["data"] == ppo["data"]

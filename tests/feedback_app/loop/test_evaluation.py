@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections import Counter
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from alignment.dataset.judgement import Message
+from alignment.dataset.reading.prompts import plain, prompt_of
 from alignment.evaluation.capability import Question
 from alignment.evaluation.language_loss import Text
 from alignment.stage.sampler import Sample, Sampling
@@ -154,11 +154,11 @@ def test_fewer_questions_are_the_same_ones_from_every_category() -> None:
     assert set(sizes) == {question.category for question in everything}
 
 
-def test_evaluation_prompts_come_behind_the_system_prompt(tmp_path: Path) -> None:
-    path = tmp_path / "eval.jsonl"
-    path.write_text("".join(json.dumps({"prompt": f"p{n}"}) + "\n" for n in range(5)))
-    prompts = evaluation_prompts(path, 2, "Be kind.")
+def test_evaluation_prompts_come_behind_the_system_prompt() -> None:
+    several = [plain(f"p{n}") for n in range(5)]
+    prompts = evaluation_prompts(several, 2, "Be kind.")
     assert prompts == tuple((Message("system", "Be kind."), Message("user", f"p{n}")) for n in range(2))
-    path.write_text("not json\n")
-    with pytest.raises(RoundFailed, match=r"eval\.jsonl"):
-        evaluation_prompts(path, 2)
+    pirate = prompt_of({"prompt": [{"role": "system", "content": "Arr."}, {"role": "user", "content": "Hi"}]})
+    (asked,) = evaluation_prompts([pirate], 8, "Be kind.")
+    assert asked == (Message("system", "Be kind.\n\nArr."), Message("user", "Hi"))
+    assert evaluation_prompts([pirate], 8) == (pirate.messages,)

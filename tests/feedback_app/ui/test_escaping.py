@@ -24,11 +24,13 @@ from markupsafe import Markup
 import feedback_app.ui
 from feedback_app.api.plain import plain_page, refusal_page
 from feedback_app.api.signin import account_page, sign_in_page
+from feedback_app.collect.tasks import Turn as AskedBefore
 from feedback_app.domain.lineage import Click, Contributor, Dataset, PersonLineage, RestsOn, UsedIn, VersionLineage
 from feedback_app.domain.votes import Tally
 from feedback_app.errors import UsageError
 from feedback_app.ui import (
     chat_thread,
+    judging_events,
     lineage_view,
     loop_strip,
     operate_chart,
@@ -233,6 +235,7 @@ BUILDERS: dict[str, Builder] = {
     ),
     "operate_records.collected": lambda x: operate_records.collected(loop(x)),
     "operate_watch.watched": lambda x: operate_watch.watched(watch(x)),
+    "judging_events.earlier_turns": lambda x: judging_events.earlier_turns([AskedBefore(x, x), AskedBefore("user", x)]),
     "rank_events.cards": lambda x: rank_events.cards(ticket(x)),
     "sitting.confirmation": lambda x: sitting.confirmation(x, x),
     "sitting.standing": lambda x: sitting.standing(x, x),

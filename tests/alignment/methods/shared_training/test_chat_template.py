@@ -64,3 +64,27 @@ def test_what_a_template_says_about_a_role_is_cut_off() -> None:
     with pytest.raises(Unusable) as refused:
         template(text).prompt(talk("x" * 10_000, "user"))
     assert len(refused.value.words) == 200
+
+
+@pytest.mark.parametrize("first", ["system", "developer"])
+@pytest.mark.parametrize(
+    "without",
+    [
+        "{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('no system role') }}{% endif %}"
+        "{{ m.content }}<|end|>{% endfor %}",
+        "{% for m in messages %}{% if m.role != 'system' %}{{ m.content }}<|end|>{% endif %}{% endfor %}",
+    ],
+    ids=["refuses", "leaves out"],
+)
+def test_without_a_system_role_its_text_stands_before_the_first_question(first: str, without: str) -> None:
+    if first == "developer":
+        without = without.replace("'system' %}{{ raise", "'developer' or m.role == 'system' %}{{ raise")
+        without = without.replace("!= 'system'", "in ['user', 'assistant']")
+    talked = template(without).prompt(talk(first, "user", "assistant", "user"))
+    assert [message.role for message in talked] == ["user", "assistant", "user"]
+    assert talked[0].content == f"{first} says 0\n\nuser says 1"
+
+
+def test_a_template_with_a_system_role_that_refuses_something_else_is_not_asked_otherwise() -> None:
+    with pytest.raises(Unusable, match="the role tool"):
+        template(DEAF).prompt(talk("system", "user", "tool"))
