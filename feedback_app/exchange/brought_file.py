@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from alignment.dataset.reading.containers import Limits
-from alignment.dataset.reading.feedback import Feedback, Ranks, Skip
+from alignment.dataset.reading.feedback import Feedback, Ranks, Skip, checked
 from alignment.dataset.reading.mapping import ColumnMap, parse, worded
 from alignment.dataset.reading.read import Reading, read_feedback
 from alignment.errors import ReadingProblem
 from feedback_app.domain.judging import Kind
 from feedback_app.exchange.importing import Imported, bring_in
-from feedback_app.exchange.writing import stored_as
+from feedback_app.exchange.writing import BEFORE, stored_as
 
 if TYPE_CHECKING:
     from feedback_app.store.database import Store
@@ -75,7 +75,7 @@ class Reason:
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """What an import of the file would do. `kinds` count by kind; what was imported before is not known here.
+    """What an import of the file would do, were none of it there already. `kinds` count by kind.
 
     `columns` is the map that reads the first row, "" where its shape has code of its own.
     """
@@ -97,9 +97,14 @@ class _Seen:
     lines: dict[str, list[int]] = field(default_factory=dict)
     first: list[Shown] = field(default_factory=list)
     ranks: Ranks = field(default_factory=Ranks)
+    said: set[int] = field(default_factory=set)
 
     def keep(self, line: int, one: Feedback) -> None:
         kind = stored_as(one)
+        before = len(self.said)
+        self.said.add(int(checked(one).digest[:16], 16))
+        if len(self.said) == before:
+            raise Skip(BEFORE[0])
         self.kinds[kind] += 1
         if kind == Kind.RANK:
             self.ranks.see(one)

@@ -29,7 +29,7 @@ FORM = html(
     'kept until you import it.</p>{says}<form data-act="preview" data-most="{bytes}" class="stack bring"><label>File'
     '<input type="file" name="file" required accept="{endings}"></label><label><span>Columns, where they are not '
     'understood <span class="small">(optional)</span></span><input name="map" maxlength="2000" autocomplete="off" '
-    'autocapitalize="off" spellcheck="false" placeholder="prompt=…,a=…,b=…,winner=…"></label><div class="row"><label '
+    'autocapitalize="off" spellcheck="false" placeholder="prompt=…,a=…,b=…,winner=…"></label><div class="row switches"><label '
     'class="check"><input type="checkbox" name="text_only">Leave images out, keep their rows</label><label '
     'class="check"><input type="checkbox" name="strict">Stop at the first row that would be left out</label></div>'
     '<div class="row"><button type="submit" class="outline">Preview</button><span class="spin" data-keep="spin" '
@@ -66,8 +66,8 @@ def preview(found: Preview, strict: bool = False) -> Markup:
             ),
             _left_out(found.left_out),
             _notes(found.notes),
-            _first(found.first),
             html('<div class="row">{}</div>', act) if total else Markup(),
+            _first(found.first),
         )
     )
 
