@@ -92,7 +92,7 @@ def test_cases_end_by_page_as_by_command(visit: Begin, stage: Stage) -> None:
     boss.page.evaluate("document.querySelector('.bring').closest('section').scrollIntoView()")
     look(boss, "import/equal_and_empty.jsonl")
     boss.find('[data-act="bring"]').click()
-    expect(boss.find('[data-region="bring"]')).to_contain_text("imported before")
+    expect(boss.find('[data-region="bring"]')).to_contain_text("Nothing was imported from")
     boss.shot("bring-before")
 
 
