@@ -28,7 +28,8 @@ FORM = html(
     "or not, up to {most} MiB. Larger files go by <code>alignloop import FILE</code>. It is shown first; nothing is "
     'kept until you import it.</p>{says}<form data-act="preview" data-most="{bytes}" class="stack bring"><label>File'
     '<input type="file" name="file" required accept="{endings}"></label><label><span>Columns, where they are not '
-    'understood <span class="small">(optional; what --map says on the command line)</span></span><input name="map" maxlength="2000" autocomplete="off" '
+    'understood <span class="small">(optional; what --map says on the command line)</span></span>'
+    '<input name="map" maxlength="2000" autocomplete="off" '
     'autocapitalize="off" spellcheck="false" placeholder="prompt=…,a=…,b=…,winner=…"></label><div class="row switches">'
     '<label class="check"><input type="checkbox" name="text_only">Leave images out, keep their rows</label><label '
     'class="check"><input type="checkbox" name="strict">Stop at the first row that would be left out</label></div>'
