@@ -18,8 +18,9 @@ from pathlib import Path
 
 from docs.code_paths import NAMES, NoSuchName, code_path, finder
 from docs.commands import commands_part, targets_part
+from docs.format_tables import carried_part, containers_part, formats_part, presets_part, reasons_part
 from docs.methods_parts import CARDS, method_part, methods_part
-from docs.tables import formats_part, presets_part, settings_part
+from docs.tables import settings_part
 
 DOCS = Path(__file__).resolve().parent
 DRIFT = 25
@@ -31,7 +32,10 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "commands": commands_part,
     "targets": targets_part,
     "formats": formats_part,
+    "carried": carried_part,
+    "containers": containers_part,
     "presets": presets_part,
+    "reasons": reasons_part,
     "methods": methods_part,
     "finder": finder,
     **{f"method {name}": partial(method_part, name) for name in CARDS},

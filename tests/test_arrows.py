@@ -80,6 +80,8 @@ ALLOWED: dict[str, set[str]] = {
         "feedback_app.parts",
         "feedback_app.heartbeat",
         "feedback_app.collect",
+        "feedback_app.exchange.brought_file",  # what is shown of a file before it is imported
+        "feedback_app.exchange.importing",
         "feedback_app.store.database",  # handed through to collect
         "feedback_app.store.tables",  # the rows that come back
     },
@@ -87,6 +89,7 @@ ALLOWED: dict[str, set[str]] = {
         "feedback_app.settings",
         "feedback_app.parts",
         "feedback_app.collect",
+        "feedback_app.exchange.brought_file",  # an operator's file
         "feedback_app.store.database",
         "feedback_app.store.tables",
         "feedback_app.ui",  # the app mounts the pages

@@ -17,6 +17,7 @@ from fastapi import APIRouter, FastAPI, Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from feedback_app.api.bringing import build_bringing
 from feedback_app.api.calls import OwnCalls
 from feedback_app.api.document import OwnDocument
 from feedback_app.api.feedback import build_feedback
@@ -138,6 +139,7 @@ def build_app(parts: Parts) -> FastAPI:
         build_not_offered(parts.store),  # after all that is, below /v1
         build_signin(parts),
         build_lineage(parts),
+        build_bringing(parts),
         build_look(),
     )
     for router in routers:

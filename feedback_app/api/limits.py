@@ -33,6 +33,7 @@ from feedback_app.api.replayed import replayed
 from feedback_app.collect.people import person_of_token
 from feedback_app.errors import AlignloopError, NotSignedIn, TooMany, UsageError
 from feedback_app.store.database import Store
+from feedback_app.ui.mounts import LARGEST_FILE
 
 if TYPE_CHECKING:
     from feedback_app.settings import Settings
@@ -76,6 +77,7 @@ def bounds(settings: Settings, uploads: Mapping[str, int]) -> tuple[Bound, ...]:
         Bound(re.compile(r"/v1/(chat/)?completions"), settings.door_body_kib * KIB),
         Bound(re.compile(r"/v1/feedback"), settings.feedback_body_kib * KIB),
         Bound(re.compile(r"/(sign-in|sign-out|account(/.*)?)"), STRANGERS),
+        Bound(re.compile(r"/operate/bring/(preview|import)"), LARGEST_FILE, streamed=True),
         Bound(re.compile(r"(/\w+)?/gradio_api/(component_server|queue/join)/?"), PAGES),
         *taking,
     )

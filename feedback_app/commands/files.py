@@ -59,7 +59,8 @@ def export(
     def show(console: Console) -> None:
         written = ", ".join(f"{split} {count}" for split, count in result["written"].items()) or "nothing"
         lines = [f"Written to {out}: {written}."]
-        lines += [f"  left out, {reason}: {count}" for reason, count in result["left_out"].items()]
+        lines += [f"  rows left out, {reason}: {count}" for reason, count in result["left_out"].items()]
+        lines += [f"  lost, {what}: {count} judgements" for what, count in result["lost"].items()]
         if result["set_aside"]:
             lines.append(f"  left out, set aside by an operator: {result['set_aside']} judgements")
         found = ", ".join(f"{kind} {count}" for kind, count in result["personal"]["found"].items())

@@ -10,7 +10,8 @@ import csv
 import json
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TextIO, TypedDict
 
@@ -20,6 +21,7 @@ from alignment.dataset.reading.formats.table import COLUMNS
 from alignment.records import PersonalRecord
 from feedback_app.domain.judging import Kind as TaskKind
 from feedback_app.errors import Unavailable, UsageError
+from feedback_app.exchange.lost import Lost
 
 if TYPE_CHECKING:
     from alignment.dataset.compile import Rules
@@ -33,14 +35,16 @@ PARQUET = "parquet"  # the rows with everything that a round knows of them; writ
 
 
 class ExportReport(TypedDict):
-    """What an export wrote: `written` by split, `left_out` by reason (what the format cannot carry), `personal` what
-    was found, `set_aside` the judgements left out because an operator has set their people aside.
+    """What an export wrote: `written` by split, `left_out` the rows by reason (what the format cannot carry), `lost`
+    how many judgements lost what, whole or in part, `personal` what was found, `set_aside` the judgements left out
+    because an operator has set their people aside.
     """
 
     format: str
     out: str
     written: dict[str, int]
     left_out: dict[str, int]
+    lost: dict[str, int]
     personal: PersonalRecord
     judgements: int
     set_aside: int
@@ -62,6 +66,7 @@ def export(store: Store, format: str, out: Path, personal: str = "flag") -> Expo
     aside: Counter[str] = Counter()
     counts: Counter[str] = Counter()
     left_out: Counter[str] = Counter()
+    lost: dict[str, int] = {}
     try:
         out.mkdir(parents=True, exist_ok=True)
         if any(out.iterdir()):
@@ -72,7 +77,10 @@ def export(store: Store, format: str, out: Path, personal: str = "flag") -> Expo
             if format == PARQUET:
                 _write_tables(rows, out, handling, findings, counts)
             else:
-                _write_format(format, rows, out, handling, findings, counts, left_out)
+                with closing(Lost(format, Path(scratch))) as losing:
+                    _write_format(format, rows, out, handling, findings, counts, left_out, losing)
+                    losing.look(rows.said())
+                    lost = losing.counts()
     except OSError as error:
         raise Unavailable(f"Nothing can be written to {out}: {error.strerror}. Name another folder.") from error
     return {
@@ -80,6 +88,7 @@ def export(store: Store, format: str, out: Path, personal: str = "flag") -> Expo
         "out": str(out),
         "written": dict(counts),
         "left_out": dict(left_out),
+        "lost": lost,
         "personal": findings.to_record(handling),
         "judgements": rows.judgements,
         "set_aside": aside.total(),
@@ -109,8 +118,9 @@ class Exported:
         from alignment.dataset.compile.stream import Stream
 
         self._said = scratch / "said"
+        self._worded: dict[str, int] = {}  # where in that file a mark with a comment or reasons begins, by its id
         with self._said.open("wb") as file:
-            self._stream = Stream(_kept(judgements, file), scratch, rules=rules)
+            self._stream = Stream(_kept(judgements, file, self._worded), scratch, rules=rules)
         self.judgements: int = self._stream.counts.judgements
 
     def feedback(self, kind: Kind, split: str) -> Iterator[Feedback]:
@@ -124,15 +134,21 @@ class Exported:
                     yield pair(row.prompt, row.chosen, row.rejected, **more)
             case Kind.MARK:
                 for good_or_bad in self._stream.rows(MarkRow, split):
-                    yield mark(good_or_bad.prompt, good_or_bad.completion, good_or_bad.label)
+                    yield mark(
+                        good_or_bad.prompt,
+                        good_or_bad.completion,
+                        good_or_bad.label,
+                        judgements=good_or_bad.judgements,
+                        **self._beside(good_or_bad.judgements),
+                    )
             case Kind.DEMONSTRATION:
                 for shown in self._stream.rows(SftRow, split):
-                    yield demonstration(shown.prompt, shown.completion)
+                    yield demonstration(shown.prompt, shown.completion, judgements=shown.judgements)
             case Kind.RANKING:
                 yield from _rankings(self._verdicts(split))
                 for row in self._stream.rows(PairRow, split):
                     if row.origin not in (TaskKind.COMPARE, TaskKind.RANK):  # pairs that no ranking stands behind
-                        yield pair(row.prompt, row.chosen, row.rejected)
+                        yield pair(row.prompt, row.chosen, row.rejected, judgements=row.judgements)
             case Kind.VOTE:
                 yield from _votes(self._verdicts(split))
 
@@ -144,25 +160,51 @@ class Exported:
         for split in SPLITS:
             yield from self._stream.rows(kinds[name], split)
 
-    def _verdicts(self, split: str) -> Iterator[Judgement]:
+    def said(self) -> Iterator[Judgement]:
+        """The judgements that may be exported, in the order in which they were given."""
         from alignment.dataset.compile.spool import Spool
         from alignment.dataset.judgement import Judgement
 
         kept = Spool(Judgement)
         with self._said.open("rb") as file:
             while (judgement := kept.next(file)) is not None:
-                if self._stream.side(judgement) == split:
-                    yield judgement
+                yield judgement
+
+    def _verdicts(self, split: str) -> Iterator[Judgement]:
+        return (judgement for judgement in self.said() if self._stream.side(judgement) == split)
+
+    def _beside(self, judgements: Sequence[str]) -> _Beside:
+        """The comment and the reasons of a row that one person stands behind: those of several have no place in one."""
+        from alignment.dataset.compile.spool import Spool
+        from alignment.dataset.judgement import Judgement
+
+        at = self._worded.get(judgements[0]) if len(judgements) == 1 else None
+        if at is None:
+            return {"comment": "", "reasons": ()}
+        with self._said.open("rb") as file:
+            file.seek(at)
+            found = Spool(Judgement).next(file)
+        assert found is not None
+        return {"comment": found.comment, "reasons": found.reasons}
 
 
-def _kept(judgements: Iterable[Judgement], file: BinaryIO) -> Iterator[Judgement]:
-    """The same judgements; those that may be exported are written down on their way."""
+class _Beside(TypedDict):
+    """What a person said beside a mark."""
+
+    comment: str
+    reasons: tuple[str, ...]
+
+
+def _kept(judgements: Iterable[Judgement], file: BinaryIO, worded: dict[str, int]) -> Iterator[Judgement]:
+    """The same judgements; those that may be exported are written down on their way, and where words stand beside."""
     from alignment.dataset.compile.spool import Spool
     from alignment.dataset.judgement import Judgement
 
     kept = Spool(Judgement)
     for judgement in judgements:
         if judgement.trains:
+            if len(judgement.candidates) == 1 and (judgement.comment or judgement.reasons):
+                worded[judgement.id] = file.tell()
             kept.write(file, judgement)
         yield judgement
 
@@ -179,7 +221,7 @@ def _rankings(judgements: Iterable[Judgement]) -> Iterator[Feedback]:
                 for place, group in enumerate(groups, 1)
                 for each in group
             )
-            yield Feedback(judgement.context, tuple(answers), at=judgement.at)
+            yield Feedback(judgement.context, tuple(answers), at=judgement.at, judgements=(judgement.id,))
 
 
 def _votes(judgements: Iterable[Judgement]) -> Iterator[Feedback]:
@@ -194,7 +236,7 @@ def _votes(judgements: Iterable[Judgement]) -> Iterator[Feedback]:
         ranked = all(candidate.rank is not None for candidate in shown)
         if ranked or all(candidate.mark is Mark.BAD for candidate in shown):
             answers = (Answer(each.text, each.rank, None if ranked else False, each.version) for each in shown)
-            yield Feedback(judgement.context, tuple(answers), at=judgement.at)
+            yield Feedback(judgement.context, tuple(answers), at=judgement.at, judgements=(judgement.id,))
 
 
 def _write_format(
@@ -205,6 +247,7 @@ def _write_format(
     findings: PersonalFindings,
     counts: Counter[str],
     left_out: Counter[str],
+    lost: Lost,
 ) -> None:
     """A file for each kind of feedback that the format takes, and side; none where there is nothing to write."""
     from alignment.dataset.compile.personal import handled
@@ -216,7 +259,7 @@ def _write_format(
             prefix = f"{llama_factory.NAMES[kind]}_" if len(takes) > 1 else ""
             name = f"{prefix}{split}.{FORMATS[format].ending}"
             seen = (handled(feedback, handling, findings) for feedback in rows.feedback(kind, split))
-            written = _write(out / name, FORMATS[format].write(seen, left_out))
+            written = _write(out / name, FORMATS[format].write(lost.watched(seen, left_out), left_out))
             if written:
                 files[name] = kind
                 counts[split] += written

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NotRequired, TypedDict
 
+from alignment.dataset.reading.containers import LIMITS, Limits
 from alignment.dataset.reading.feedback import Feedback, Ranks, Skip, two
 from alignment.dataset.reading.mapping import ColumnMap
 from alignment.dataset.reading.read import Found, Reading, read_feedback
@@ -26,6 +27,8 @@ CONTRADICTS = "contradicts the one before: there, the other answer is the better
 
 class RowLeftOut(AlignloopError):
     """A row that would be left out, where no row may be."""
+
+    http_status = 400
 
 
 class Imported(TypedDict):
@@ -61,13 +64,14 @@ def bring_in(
     mapping: ColumnMap | None = None,
     text_only: bool = False,
     strict: bool = False,
+    limits: Limits = LIMITS,
 ) -> Imported:
     """Turn a file's records into judgements; None is standard input.
 
     One record of a tree holds several judgements. With `strict`, the first row that would be left out raises
     `RowLeftOut`; groups that were stored before it stay. Raises `ReadingProblem` on a file that is none of ours.
     """
-    reading = read_feedback(path, format=format, mapping=mapping, text_only=text_only)
+    reading = read_feedback(path, format=format, mapping=mapping, text_only=text_only, limits=limits)
     imported: Counter[str] = Counter()
     left_out = _LeftOut(strict)
     ranks = Ranks()

@@ -25,6 +25,7 @@ from feedback_app.store.imports import MOST, Brought, Judged, Outcome
 from feedback_app.store.tables import Person, Ticket, new_id
 
 if TYPE_CHECKING:
+    from feedback_app.domain.verdicts import StoredVerdict
     from feedback_app.store.database import Store
 
 T = TypeVar("T")
@@ -200,13 +201,18 @@ def _judgements(store: Store, group: Sequence[Feedback], origin: Origin) -> list
     return done
 
 
+def stored_as(one: Feedback) -> str:
+    """As what kind feedback would be stored, by the rules that storing keeps. Raises `Skip` with the reason."""
+    said = _Said(checked(one))
+    said.fitted([new_id() for _ in said.answers])
+    return said.kind
+
+
 @dataclass(slots=True)
-class _Ready:
-    """One piece as it is to be stored, in an order that says nothing about its verdict, whatever file it came in."""
+class _Said:
+    """One piece in an order that says nothing about its verdict, whatever file it came in."""
 
     feedback: Feedback
-    person: Person
-    title: str
     answers: list[Answer] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -222,23 +228,12 @@ class _Ready:
         """As what it is counted."""
         return DEMONSTRATION if self.demonstrates else kind_of(len(self.answers)).value
 
-    def judged(self) -> Judged | Skip:
-        """Conversation, answers and verdict; the reason where these answers cannot have such a verdict."""
-        kind, ids = kind_of(len(self.answers)), [new_id() for _ in self.answers]
-        brought = Brought(
-            task_id=f"import-{self.feedback.digest}",
-            person_id=self.person.id,
-            kind=kind.value,
-            turns=[(turn.role, turn.content) for turn in self.feedback.prompt],
-            answers=[""] if self.demonstrates else [each.text for each in self.answers],
-            ids=ids,
-            source=self.title,
-            unanswered=self.demonstrates,
-        )
+    def fitted(self, ids: Sequence[str]) -> StoredVerdict:
+        """The verdict on the answers of these ids. Raises `Skip` where these answers cannot have it."""
         try:
-            return Judged(brought, fitting(read_verdict(self.verdict(ids)), kind, ids).stored())
+            return fitting(read_verdict(self.verdict(ids)), kind_of(len(self.answers)), ids).stored()
         except UsageError as error:
-            return Skip(str(error))
+            raise Skip(str(error)) from error
 
     def verdict(self, ids: Sequence[str]) -> dict[str, Any]:
         """The verdict on the answers of these ids, as a page would send it."""
@@ -255,6 +250,32 @@ class _Ready:
             "ranks": {id: each.rank for id, each in shown if each.rank},
             "marks": {id: Mark.GOOD if each.good else Mark.BAD for id, each in shown if each.good is not None},
         }
+
+
+@dataclass(slots=True)
+class _Ready(_Said):
+    """One piece as it is to be stored, by whom, and from where."""
+
+    person: Person
+    title: str
+
+    def judged(self) -> Judged | Skip:
+        """Conversation, answers and verdict; the reason where these answers cannot have such a verdict."""
+        kind, ids = kind_of(len(self.answers)), [new_id() for _ in self.answers]
+        brought = Brought(
+            task_id=f"import-{self.feedback.digest}",
+            person_id=self.person.id,
+            kind=kind.value,
+            turns=[(turn.role, turn.content) for turn in self.feedback.prompt],
+            answers=[""] if self.demonstrates else [each.text for each in self.answers],
+            ids=ids,
+            source=self.title,
+            unanswered=self.demonstrates,
+        )
+        try:
+            return Judged(brought, self.fitted(ids))
+        except Skip as reason:
+            return reason
 
 
 def _gold(store: Store, group: Sequence[Feedback], origin: Origin) -> list[str | Skip]:

@@ -9,6 +9,10 @@ UPLOADS: Mapping[str, int] = {}
 """Pages that take files, each path ("/" is the chat) with its largest file, bytes. None does now."""
 
 
+LARGEST_FILE = 64 * 2**20
+"""Bytes of a file of feedback that an operator brings by the page, which goes to a route of our own."""
+
+
 @dataclass(frozen=True)
 class Calls:
     """One page: its components with their functions, the number of inputs by event, and the sessions that listen."""

@@ -12,6 +12,7 @@ from alignment.dataset.reading.cells import filled, opened
 from alignment.dataset.reading.columns import read_columns
 from alignment.dataset.reading.feedback import Feedback, Record, Skip
 from alignment.dataset.reading.generic import Plan, plan_of
+from alignment.dataset.reading.mapping import ColumnMap
 from alignment.dataset.reading.presets import MAPS, NAMED, SHAPES, Preset
 from alignment.dataset.reading.shapes.table import unescaped
 from alignment.dataset.reading.transcripts import is_dialogue
@@ -25,11 +26,15 @@ NAMES = tuple(dict.fromkeys([*(preset.name for preset in (*SHAPES, *MAPS)), *GEN
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """How a record is read: the name of its format, and what reads it. `preset` where it is a join."""
+    """How a record is read: the name of its format, and what reads it.
+
+    `preset` where it is a join; `columns` where a map reads it.
+    """
 
     format: str
     read: Callable[[Record], list[Feedback]]
     preset: Preset | None = None
+    columns: ColumnMap | None = None
 
 
 @dataclass(slots=True)
@@ -55,10 +60,10 @@ class Detector:
             self.known[mark] = (_planned(low, self.table, only),)
         (plan,) = self.known[mark]
         if isinstance(plan, Preset):
-            return Way(plan.name, partial(self._mapped, plan))
+            return Way(plan.name, partial(self._mapped, plan), columns=plan.columns)
         if only and plan.format != only:
             raise ReadingProblem(f"A record is of the format {plan.format}, not {only}.")
-        return Way(plan.format, partial(self._planned, plan))
+        return Way(plan.format, partial(self._planned, plan), columns=plan.columns)
 
     def _shape(self, preset: Preset, record: Record) -> list[Feedback]:
         assert preset.read is not None

@@ -104,6 +104,17 @@ class ColumnMap:
         return named
 
 
+def worded(made: ColumnMap) -> str:
+    """The columns that a map names, in the language of `--map`.
+
+    >>> worded(parse(["prompt=ask+more,a=x,b=y.0,winner=who"]))
+    'prompt=ask+more,a=x,b=y.0,winner=who'
+    """
+    inside = {"rank": made.rank, "score": made.score, "text": made.text} if made.answers else {}
+    named = {**made.paths(), **{key: (path,) for key, path in inside.items() if path}}
+    return ",".join(f"{key}={'+'.join('.'.join(path) for path in paths)}" for key, paths in named.items())
+
+
 def parse(texts: Iterable[str]) -> ColumnMap:
     """The map that `--map` describes, given once or several times. Raises `ReadingProblem`."""
     found: dict[str, Any] = {}

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from alignment.dataset.reading.columns import read_columns
-from alignment.dataset.reading.containers import Line, Opened, open_container
+from alignment.dataset.reading.containers import LIMITS, Limits, Line, Opened, open_container
 from alignment.dataset.reading.detect import NAMES, Detector, Way
 from alignment.dataset.reading.feedback import Feedback, Record, Skip
 from alignment.dataset.reading.formats.llama_factory import Layout, layout_of, renamed
@@ -47,12 +47,18 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A file that is being read: its format, its rows in order, and what is to be said about how they were read."""
+    """A file that is being read: its format, its rows in order, and what is to be said about how they were read.
+
+    `container` is what holds the records (`containers.Opened`); `columns` is the map that reads the first of them,
+    None where its shape has code of its own.
+    """
 
     format: str
     rows: Iterator[Found]
     ways: Ways
     said: tuple[str, ...] = ()
+    container: str = ""
+    columns: ColumnMap | None = None
 
     def notes(self) -> list[str]:
         """Sentences about the reading; complete after the rows were read."""
@@ -60,20 +66,27 @@ class Reading:
 
 
 def read_feedback(
-    path: Path | None, *, format: str = "", mapping: ColumnMap | None = None, text_only: bool = False
+    path: Path | None,
+    *,
+    format: str = "",
+    mapping: ColumnMap | None = None,
+    text_only: bool = False,
+    limits: Limits = LIMITS,
 ) -> Reading:
     """Read a file of feedback; None is standard input. `mapping` wins over `format`, `format` over detection.
 
-    With `text_only`, images are left out and said, and their rows are kept. Raises `ReadingProblem` on a file that
+    With `text_only`, images are left out and said, and their rows are kept. `limits` are what the file may ask of the
+    machine. Raises `ReadingProblem` on a file that
     cannot be read, or is in no format that is known; while rows are read, too.
     """
     if format and format not in NAMES:
         raise ReadingProblem(f"There is no import format called {format}. Formats: {', '.join(sorted(NAMES))}.")
     with ExitStack() as stack:
-        opened = stack.enter_context(open_container(path))
+        opened = stack.enter_context(open_container(path, limits=limits))
         source = _Source(path, opened, format, mapping, Ways(text_only))
         rows = source.rows(stack.pop_all())
-    return Reading(source.format, rows, source.ways, (*opened.notes, *source.said))
+    said = (*opened.notes, *source.said)
+    return Reading(source.format, rows, source.ways, said, opened.container, source.columns)
 
 
 class _Source:
@@ -90,6 +103,7 @@ class _Source:
         self._lines = opened.lines
         if not self._ahead:
             raise ReadingProblem(f"{self._name} is empty: it holds no record. Name a file that holds some.")
+        self.columns = mapping
         self.format = self._told()
         self._reasons: Counter[str] = Counter()
 
@@ -111,7 +125,9 @@ class _Source:
                 if line.record is None:
                     detail = line.detail or line.problem
                     raise ReadingProblem(f"{self._name}, line {line.number}, {detail}. Name a file of feedback.")
-                return self._detector.way(line.record).format
+                way = self._detector.way(line.record)
+                self.columns = way.columns
+                return way.format
             except ReadingProblem as error:
                 problem = problem or error
         assert problem is not None

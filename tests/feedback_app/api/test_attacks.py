@@ -28,6 +28,7 @@ ROUTES = (
     "/redoc", "/openapi.json", "/v1", "/v1/models", "/v1/models/policy", "/v1/models/%00", "/v1/chat/completions",
     "/v1/feedback", "/compare", "/compare?x=%0d%0aset-cookie:a", "/rank", "/operate", "//", "//evil.example/",
     "/%2e%2e/", "/%00", "/sign-in?next=//evil.example", "/sign-in?next=%0d%0a", "/nowhere", "/.env", "/metrics",
+    "/operate/bring/preview", "/operate/bring/import?map=%00%ff&name=..%2f..%2fx", "/operate/bring/preview?strict=x",
 )  # fmt: skip
 GRADIOS = (
     "", "config", "theme.css", "info", "login", "logout", "token", "app_id", "user", "monitoring", "monitoring/summary",

@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
-from alignment.dataset.judgement import Kind
+from alignment.dataset.judgement import Kind, Message
+from alignment.dataset.reading.feedback import pair
 from alignment.dataset.reading.formats import FORMATS, detect
+from alignment.dataset.reading.read import read_feedback
 from alignment.errors import ReadingProblem
 from feedback_app.collect.judge import judge
 from feedback_app.domain.conversations import Purpose
@@ -490,3 +492,14 @@ def test_parquet_replaces_personal_data_when_asked_and_keeps_ids(sqlite_store: S
     pairs = read_snapshot(tmp_path / "out").pairs
     assert list(text_of(pairs["chosen"])) == ["To <EMAIL_1>."]
     assert [tuple(ids) for ids in pairs["judgements"]] == [row.judgements for row in rows_of(sqlite_store).pairs]
+
+
+def test_a_log_of_one_vote_is_that_vote_and_not_a_table_of_its_sides(sqlite_store: Store, tmp_path: Path) -> None:
+    ann = sqlite_store.people.add("ann", "annotator", "")
+    shown = show(sqlite_store, ann, "Paris.", "It is Paris!", prompt="Capital of France?")
+    judge(sqlite_store, ann, shown.id, {"ranks": {shown.answer_ids[0]: 1, shown.answer_ids[1]: 2}})
+    export(sqlite_store, "fastchat", tmp_path / "out")
+    (file,) = (tmp_path / "out").iterdir()
+    assert [found.feedback[0].digest for found in read_feedback(file).rows] == [
+        pair([Message("user", "Capital of France?")], "Paris.", "It is Paris!").digest
+    ]

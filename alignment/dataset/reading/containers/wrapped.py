@@ -11,6 +11,7 @@ _ONE_RECORD = {
     *("prompt", "question", "instruction", "input", "query", "context", "history", "messages", "conversations"),
     *("conversation", "fields", "annotations", "responses", "completions", "answers", "turns", "mapping", "chat"),
     *("chosen", "rejected", "context_messages", "chosen_messages", "rejected_messages", "candidates", "choices"),
+    *("states", "state", "replies"),
 }
 
 
