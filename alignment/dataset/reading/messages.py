@@ -32,7 +32,13 @@ MEDIA_COLUMNS = ("images", "image", "videos", "video", "audios", "audio", "image
 _MEDIA_PARTS = ("inlineData", "inline_data", "fileData", "file_data", "document")  # Gemini's and Bedrock's
 _PLACES = ("<image>", "<video>", "<audio>")  # where a text says that a picture stands
 _THOUGHT_KEYS = ("reasoning_content", "reasoning", "thinking")
-_EXCHANGES = (("input", "output"), ("user", "assistant"), ("human", "assistant"), ("human", "gpt"), ("human", "bot"))
+_EXCHANGES: tuple[tuple[str, str], ...] = (
+    ("input", "output"),
+    ("user", "assistant"),
+    ("human", "assistant"),
+    ("human", "gpt"),
+    ("human", "bot"),
+)
 _EXCHANGES += (("question", "answer"), ("prompt", "response"), ("query", "response"), ("instruction", "output"))
 _WEIGHTS = ("weight", "loss_weight", "loss", "train", "training")  # ms-swift's and axolotl's are true or false
 HAS_IMAGES = "has images"
