@@ -10,7 +10,8 @@ from typing import Any
 
 from alignment.dataset.reading.feedback import Skip
 
-ROLE_KEYS, CONTENT_KEYS = ("role", "from"), ("content", "value", "text", "tool_calls", "function_call")
+ROLE_KEYS, CONTENT_KEYS = ("role", "from"), ("content", "value", "text", "parts", "tool_calls", "function_call")
+TEXT_KEYS = CONTENT_KEYS[:4]
 _LONGEST_LITERAL = 1_000_000  # characters; Python's parser takes memory many times this
 _OF_MESSAGES = re.compile(r"""\s*\[?\s*\{\s*['"](?:role|from|content|value)['"]\s*:""")
 

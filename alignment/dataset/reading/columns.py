@@ -9,6 +9,7 @@ from typing import Any
 from alignment.dataset.judgement import Message
 from alignment.dataset.reading.cells import empty, filled, listed, messages_in
 from alignment.dataset.reading.feedback import (
+    MOST_ANSWERS,
     Answer,
     Feedback,
     Skip,
@@ -30,17 +31,19 @@ from alignment.errors import ReadingProblem
 __all__ = ["HAS_IMAGES", "read_columns"]
 
 Turns = tuple[Message, ...]
+_STATUSES, _NO_VOTE = ("status", "response_status", "annotation_status"), ("discarded", "draft")
 _RANKS = {"a": (1, 2), "b": (2, 1), "tie": (1, 1)}
 
 
 def read_columns(record: Mapping[str, Any], columns: ColumnMap, ways: Ways) -> list[Feedback]:
     """The feedback of a record. Raises `Skip` with the reason where there is none."""
+    _submitted(record, columns)
     record = without_images(record, ways)
     if columns.turns:
         return _learned(record, columns, ways)
     before = _prompt(record, columns, ways)
     if columns.rejected:
-        read = [_pair(record, columns, before, ways)]
+        read = [_pair(each, columns, list(before), ways) for each in _apart(record, columns)]
     elif columns.a:
         read = _two(record, columns, before, ways)
     elif columns.answers:
@@ -56,6 +59,17 @@ def read_columns(record: Mapping[str, Any], columns: ColumnMap, ways: Ways) -> l
     if filled(rater) and len(columns.winner) < 2:
         read = [replace(each, rater=str(rater)) for each in read]
     return [replace(each, prompt=_dressed(record, columns, each.prompt)) for each in read]
+
+
+def _submitted(record: Mapping[str, Any], columns: ColumnMap) -> None:
+    """Raises `Skip` where a record says of itself that it is no vote."""
+    for name in _STATUSES:
+        if (
+            name in record
+            and word(record[name]) in _NO_VOTE
+            and not any((name,) in p for p in columns.paths().values())
+        ):
+            raise Skip("a response that was not submitted", record[name])
 
 
 def _prompt(record: Mapping[str, Any], columns: ColumnMap, ways: Ways) -> list[Message]:
@@ -102,6 +116,25 @@ def _dressed(record: Mapping[str, Any], columns: ColumnMap, turns: Sequence[Mess
 # --- two answers -----------------------------------------------------------------------------------------
 
 
+def _apart(record: Mapping[str, Any], columns: ColumnMap) -> list[Mapping[str, Any]]:
+    """One record for each better and each worse answer, where a column holds a list of several texts."""
+    if columns.listed:
+        return [record]
+    sides = []
+    for path in (columns.chosen, columns.rejected):
+        value = found(record, path) if len(path) == 1 else None
+        several = isinstance(value, list) and bool(value) and all(isinstance(each, str) for each in value)
+        sides.append([(path, each) for each in value] if several and isinstance(value, list) else [])
+    if not any(sides):
+        return [record]
+    if sum(len(side) or 1 for side in sides) > MOST_ANSWERS:
+        raise Skip(f"more than {MOST_ANSWERS} answers")
+    made = [record]
+    for texts in filter(None, sides):
+        made = [{**each, path[0]: text} for each in made for path, text in texts]
+    return made
+
+
 def _pair(record: Mapping[str, Any], columns: ColumnMap, before: list[Message], ways: Ways) -> Feedback:
     rejected = found(record, columns.rejected)
     if columns.chosen:
@@ -112,6 +145,8 @@ def _pair(record: Mapping[str, Any], columns: ColumnMap, before: list[Message], 
                 return cut
         if chosen is None or rejected is None:
             raise Skip(f"no {'chosen' if chosen is None else 'rejected'} answer")
+        if before and before[-1].role == "assistant":  # the whole conversation may stand beside the better answer
+            before = _up_to(before, answer(chosen, ways, listed=columns.listed)[1])
         start, good = _split(before, chosen, ways, columns)
     else:  # the conversation ends in the better answer
         if rejected is None:
@@ -321,6 +356,8 @@ def _one(record: Mapping[str, Any], columns: ColumnMap, before: list[Message], w
         if not before or before[-1].role != "assistant":
             raise Skip("does not end in an answer")
         prompt, text = tuple(before[:-1]), before[-1].content
+        if not columns.label and not turns_of(found(record, columns.prompt[-1]), "user", ways)[-1].learned:
+            raise Skip("no answer that is meant to be learned")
     if not columns.label:
         return demonstration(prompt, text)
     value, name = found(record, columns.label), ".".join(columns.label)

@@ -162,8 +162,8 @@ def _must_not_invent(sight: _Sight, columns: ColumnMap) -> None:
         name
         for name, value in record.items()
         if name not in sight.used
-        and isinstance(value, str)
-        and value.strip()
+        and (isinstance(value, str) or _is_turns(value))
+        and filled(value)
         and not names.describes(name)
         and not names.holds_feedback(name)
     ]

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from alignment.dataset.judgement import Message
-from alignment.dataset.reading.cells import CONTENT_KEYS, ROLE_KEYS, empty, filled, is_message, messages_in, opened
+from alignment.dataset.reading.cells import ROLE_KEYS, TEXT_KEYS, empty, filled, is_message, messages_in, opened
 from alignment.dataset.reading.feedback import Skip
 from alignment.dataset.reading.transcripts import dialogue, ended, is_dialogue, is_rendered, rendered
 from alignment.dataset.reading.turns import call_of, calls_text
@@ -29,9 +29,18 @@ ROLES = {
 }
 _MEDIA = ("image", "video", "audio", "picture", "file")
 MEDIA_COLUMNS = ("images", "image", "videos", "video", "audios", "audio", "image_url", "image_urls", "image_path")
+_MEDIA_PARTS = ("inlineData", "inline_data", "fileData", "file_data", "document")  # Gemini's and Bedrock's
 _PLACES = ("<image>", "<video>", "<audio>")  # where a text says that a picture stands
 _THOUGHT_KEYS = ("reasoning_content", "reasoning", "thinking")
-_WEIGHTS = ("weight", "loss_weight")
+_EXCHANGES: tuple[tuple[str, str], ...] = (
+    ("input", "output"),
+    ("user", "assistant"),
+    ("human", "assistant"),
+    ("human", "gpt"),
+    ("human", "bot"),
+)
+_EXCHANGES += (("question", "answer"), ("prompt", "response"), ("query", "response"), ("instruction", "output"))
+_WEIGHTS = ("weight", "loss_weight", "loss", "train", "training")  # ms-swift's and axolotl's are true or false
 HAS_IMAGES = "has images"
 NO_TEXT = "a message that is not text"
 IMAGES_LEFT_OUT = "Images were left out of {n} places, as --text-only says; the text was kept."
@@ -69,7 +78,7 @@ def turns_of(value: Any, role: str = _USER, ways: Ways | None = None, *, listed:
     if isinstance(value, Mapping):
         if is_message(value):
             return _turns([value], ways)
-        for key in ("messages", "content", "text", "value", "response"):
+        for key in ("messages", "content", "text", "value", "parts", "response"):
             if key in value and set(value) <= {key, "model", "id"}:
                 return turns_of(value[key], role, ways)
         raise Skip("a message that is not an object with a role")
@@ -81,6 +90,8 @@ def turns_of(value: Any, role: str = _USER, ways: Ways | None = None, *, listed:
         return [Turn(Message(role, text)) for text in value]
     if value and all(isinstance(each, (list, tuple)) for each in value):
         return _exchanges(value, ways)
+    if value and (names := _exchanged(value)):
+        return _exchanges([[each.get(name) for name in names] for each in value], ways)
     if value and all(_is_part(each) for each in value):
         return [Turn(Message(role, _text(value, False, ways)))]
     return _turns(value, ways)
@@ -132,6 +143,13 @@ def _plain(text: str, role: str, ways: Ways) -> list[Turn]:
     return [Turn(Message(role, text))]
 
 
+def _exchanged(value: Sequence[Any]) -> tuple[str, str] | None:
+    """The keys of question and answer where each object of a list holds both, and nobody is named who speaks."""
+    if not all(isinstance(each, Mapping) and not any(key in each for key in ROLE_KEYS) for each in value):
+        return None
+    return next((keys for keys in _EXCHANGES if all(set(keys) <= set(each) for each in value)), None)
+
+
 def _exchanges(value: Sequence[Sequence[Any]], ways: Ways) -> list[Turn]:
     """`[[question, answer], …]`; the last answer may be missing."""
     found = []
@@ -158,7 +176,7 @@ def _turns(value: Sequence[Any], ways: Ways) -> list[Turn]:
             results = []
             continue
         learned = all(entry.get(key) is None or _number(entry[key]) != 0 for key in _WEIGHTS)
-        content = next((entry[key] for key in CONTENT_KEYS[:3] if entry.get(key) is not None), None)
+        content = next((entry[key] for key in TEXT_KEYS if entry.get(key) is not None), None)
         calls, content = _calls(entry, who, content)
         who = _ASSISTANT if who == CALL else who
         if who == _ASSISTANT and any(filled(entry[key]) for key in _THOUGHT_KEYS if key in entry):
@@ -265,11 +283,11 @@ def _text(content: Any, optional: bool, ways: Ways) -> str:
             ways.notice(THOUGHTS_LEFT_OUT)
         elif kind in ("", "text", "input_text", "output_text"):
             said = next((part[key] for key in ("text", "value", "content") if isinstance(part.get(key), str)), None)
-            if said is None:
-                raise Skip(NO_TEXT)
-            texts.append(said)
-            if any(filled(part.get(key)) for key in MEDIA_COLUMNS):
+            if any(filled(part.get(key)) for key in (*MEDIA_COLUMNS, *_MEDIA_PARTS)):
                 _picture(ways)
+            elif said is None:
+                raise Skip(NO_TEXT)
+            texts += [said] if said is not None else []
         elif kind == "refusal":
             raise Skip("an answer that is a refusal")
         elif any(word in kind for word in _MEDIA):
@@ -288,6 +306,8 @@ def _picture(ways: Ways) -> None:
 
 
 def _number(value: Any) -> float:
+    if isinstance(value, str) and value.strip().lower() == "false":
+        return 0.0
     try:
         return float(value)
     except (TypeError, ValueError):
@@ -298,8 +318,12 @@ def with_system(system: Any, turns: Sequence[Message]) -> list[Message]:
     """The conversation after a system message, unless there is none or it begins with the same. Raises `Skip`."""
     if empty(system):
         return list(turns)
+    if isinstance(system, Mapping) and "role" not in system:
+        system = system.get("parts", system)
     if isinstance(system, str):
         text = system
+    elif isinstance(system, list) and all(isinstance(each, Mapping) and "role" not in each for each in system):
+        text = _text([each for each in system if "cachePoint" not in each], False, Ways())
     else:
         found = conversation(system, _SYSTEM)
         text = "\n".join(turn.content for turn in found)

@@ -29,9 +29,11 @@ CONVERSATIONS: tuple[str, ...] = (
     "prompt_messages",
     "input_messages",
 )
+CONVERSATIONS += ("contents", "trajectory")
 CONVERSATIONS += ("chat", "dialogue", "dialog", "turns_list")
 HISTORIES = ("history", "chat_history", "conversation_history", "previous_turns")
-SYSTEMS: tuple[str, ...] = ("system", "system_prompt", "system_message", "system_instruction", "sys_prompt")
+SYSTEMS: tuple[str, ...] = ("system", "system_prompt", "system_message", "system_instruction", "systeminstruction")
+SYSTEMS += ("sys_prompt",)
 TOOLS = ("tools", "available_tools", "functions")
 ANSWERS: tuple[str, ...] = (
     "completion",

@@ -21,9 +21,29 @@ _OPENS = re.compile(
     r"|<\|start_header_id\|>[ ]*(?P<llama>\w+)[ ]*<\|end_header_id\|>\n*"
     r"|<start_of_turn>[ ]*(?P<gemma>\w+)\n"
     r"|<\|(?P<bare>system|user|assistant)\|>\n?"
+    r"|<\|header_start\|>[ ]*(?P<llama4>\w+)[ ]*<\|header_end\|>\n*"
+    r"|<\|start_of_role\|>[ ]*(?P<granite>\w+)[ ]*<\|end_of_role\|>"
+    r"|<\|START_OF_TURN_TOKEN\|><\|(?P<command>[A-Z]+)_TOKEN\|>"
+    r"|<｜(?P<deepseek>User|Assistant)｜>"
+    r"|\n?<extra_id_[01]>(?P<nemo>System|User|Assistant)\n"
 )
-_FIRST = re.compile(r"\s*(?:<s>|<\|begin_of_text\|>|<bos>|<\|endoftext\|>)?\s*")
+_FIRST = re.compile(r"\s*(?:<s>|<\|begin_of_text\|>|<bos>|<\|endoftext\|>|<BOS_TOKEN>|<｜begin▁of▁sentence｜>)?\s*")
+# NeMo's prompts begin with what a person said and have markers from the second turn on.
+_UNOPENED = re.compile(r"\n<extra_id_1>(?:User|Assistant)\n")
+# Templates that are known by their beginning, and whose turns cannot be told apart for certain.
+_ONLY_KNOWN = re.compile(
+    r"\s*(?:<\|start\|>\w+(?:<\|channel\|>\w+)?<\|message\|>"
+    r"|(?:Below is an instruction that describes a task\b.*?)?\#\#\# Instruction:.*\n\#\#\# Response:"
+    r"|\#\#\# Human:.*\#\#\# Assistant:"
+    r"|(?:A chat between a [^\n]*? )?USER: .*\bASSISTANT:\s*\Z)",
+    re.DOTALL,
+)
 _END_MARKS = (
+    "<|eot|>",
+    "<|return|>",
+    "<|END_OF_TURN_TOKEN|>",
+    "<｜end▁of▁sentence｜>",
+    "<extra_id_1>",
     "<|im_end|>",
     "<|eot_id|>",
     "<end_of_turn>",
@@ -35,6 +55,7 @@ _END_MARKS = (
 )
 _SYS = re.compile(r"\s*<<SYS>>(.*?)<</SYS>>(.*)\Z", re.DOTALL)
 _ROLES = {"system": "system", "developer": "system", "user": "user", "human": "user"}
+_ROLES |= {"chatbot": "assistant"}
 _ROLES |= {"assistant": "assistant", "model": "assistant", "tool": "tool", "ipython": "tool"}
 RENDERED = "already rendered with a chat template"
 
@@ -64,19 +85,25 @@ def is_rendered(text: str) -> bool:
     """Whether a text begins with the markers of a chat template."""
     begin = _FIRST.match(text)
     place = begin.end() if begin else 0
-    return _OPENS.match(text, place) is not None or text.startswith("[INST]", place)
+    if _OPENS.match(text, place) is not None or text.startswith("[INST]", place):
+        return True
+    return _UNOPENED.search(text) is not None or _ONLY_KNOWN.match(text) is not None
 
 
 def rendered(text: str) -> list[Message]:
     """The turns of a text that a chat template wrote; an answer that was only begun is none. Raises `Skip`."""
     begin = _FIRST.match(text)
     text = text[begin.end() if begin else 0 :]
+    if _OPENS.match(text) is None and _UNOPENED.search(text):
+        text = f"<extra_id_1>User\n{text}"
+    elif _ONLY_KNOWN.match(text):
+        raise Skip(RENDERED)
     found = _instructions(text) if text.startswith("[INST]") else _headed(text)
     if found and found[-1].role == "assistant" and not found[-1].content.strip():
         found.pop()
     if any(_OPENS.search(turn.content) or "[INST]" in turn.content for turn in found):
         raise Skip(RENDERED)
-    return found
+    return [turn for turn in found if turn.content.strip() or turn.role != "system"]
 
 
 def ended(text: str) -> str:

@@ -60,7 +60,7 @@ class Rule:
 
 def is_true(value: object) -> bool | None:
     """True or false as files write them; None where a value is neither."""
-    found = word(value)
+    found = word(number(value) if isinstance(value, str) and number(value) is not None else value)
     return True if found in GOOD else False if found in BAD else None
 
 

@@ -15,7 +15,7 @@ from typing import Any, Literal, TextIO
 from alignment.dataset.reading.containers.encoding import ESCAPED
 from alignment.dataset.reading.containers.opened import Limits, Line
 from alignment.dataset.reading.containers.pieces import pieces
-from alignment.dataset.reading.containers.wrapped import rows_of
+from alignment.dataset.reading.containers.wrapped import CUT, rows_of
 from alignment.errors import ReadingProblem
 
 Layout = Literal["lines", "array", "objects"]
@@ -85,6 +85,8 @@ def json_line(text: str, number: int, limits: Limits) -> Line:
 
 
 def _line_of(value: Any, number: int, limits: Limits, *, suspect: bool = True, brackets: int | None = None) -> Line:
+    if value is CUT:
+        return Line(number, None, CUT, f"is {CUT}")
     if not isinstance(value, dict):
         return Line(number, None, "not a JSON object", "is not a JSON object")
     if brackets is None or brackets > limits.depth or suspect:

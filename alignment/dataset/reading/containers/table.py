@@ -36,7 +36,7 @@ def delimiter_of(text: str) -> str:
         fitting = sum(len(row) == len(rows[0]) for row in rows[1:])
         # A header alone is a table of no rows, unless it reads like a sentence.
         alone = len(rows) == 1 and not any(cell[:1].isspace() or len(cell.split()) > 3 for cell in rows[0])
-        if (alone or fitting * 2 > len(rows) - 1 > 0) and len(rows[0]) * (fitting + 1) > best:
+        if (alone or 0 < len(rows) - 1 <= fitting * 2) and len(rows[0]) * (fitting + 1) > best:
             best, separator = len(rows[0]) * (fitting + 1), delimiter
     return separator
 

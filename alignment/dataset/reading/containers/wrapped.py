@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+CUT = "a row of which only a part is in this file"
 _MESSAGE = ({"role", "content"}, {"from", "value"}, {"role", "parts"}, {"role", "tool_calls"})
 # An object that asks something is one record, and its list of objects are messages, answers or ratings.
 _ONE_RECORD = {
@@ -42,11 +43,11 @@ def _messages(values: list[Any]) -> bool:
 
 
 def _viewed(value: Mapping[str, Any]) -> list[Any] | None:
-    """`{"rows": [{"row": {...}}]}`."""
+    """`{"rows": [{"row": {...}, "truncated_cells": []}]}`; a row whose cells the viewer cut short is `CUT`."""
     rows = value.get("rows")
     if not isinstance(rows, list) or not _objects(rows) or not all(isinstance(row.get("row"), dict) for row in rows):
         return None
-    return [row["row"] for row in rows]
+    return [CUT if row.get("truncated_cells") else row["row"] for row in rows]
 
 
 def _columns(value: Mapping[str, Any]) -> list[Any] | None:
