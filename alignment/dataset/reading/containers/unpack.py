@@ -20,7 +20,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, NoReturn, cast
 
 from alignment.dataset.reading.containers.apart import REFUSED, SAYS
 from alignment.dataset.reading.containers.opened import MIB, Limits
@@ -199,5 +199,15 @@ def _listed(names: Sequence[str], most: int = 10) -> str:
     return f"{len(names)} files ({', '.join(name[:100] for name in names[:most])}{more})"
 
 
+def _end(code: int) -> NoReturn:
+    """End at once: what threads of pyarrow's still do must not meet an interpreter that takes itself apart."""
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except OSError:  # nobody reads any more
+        pass
+    os._exit(code)
+
+
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    _end(main(sys.argv[1:]))
