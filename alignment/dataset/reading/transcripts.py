@@ -39,12 +39,20 @@ _ROLES |= {"assistant": "assistant", "model": "assistant", "tool": "tool", "ipyt
 RENDERED = "already rendered with a chat template"
 
 
+def begins_plainly(text: str) -> bool:
+    """Whether a text's first character alone shows that it is no dialogue, not rendered, no list, no object."""
+    first = text[:1]
+    return first.isalnum() and first != "H"
+
+
 def is_dialogue(text: object) -> bool:
     """Whether a text is a dialogue of hh's: a person speaks first, and an assistant later.
 
     The two line breaks in front may be missing. Somebody who only quotes one speaker writes no dialogue.
     """
-    return isinstance(text, str) and _BEGINS.match(text) is not None and "\nAssistant:" in text
+    if not isinstance(text, str) or begins_plainly(text):
+        return False
+    return _BEGINS.match(text) is not None and "\nAssistant:" in text
 
 
 def dialogue(text: object) -> list[Message]:
@@ -62,6 +70,8 @@ def dialogue(text: object) -> list[Message]:
 
 def is_rendered(text: str) -> bool:
     """Whether a text begins with the markers of a chat template."""
+    if begins_plainly(text):
+        return False
     begin = _FIRST.match(text)
     place = begin.end() if begin else 0
     return _OPENS.match(text, place) is not None or text.startswith("[INST]", place)
