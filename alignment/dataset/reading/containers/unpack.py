@@ -14,6 +14,7 @@ import json
 import lzma
 import os
 import resource
+import stat
 import sys
 import tempfile
 import zipfile
@@ -179,8 +180,12 @@ def _member(file: BinaryIO) -> Any:
         raise Refused(f"is {kind}. Save its sheet as CSV (UTF-8) and name that.")
     if len(names) != 1:
         raise Refused(f"is a zip archive of {_listed(names)}. Unpack it and name one file.")
+    if stat.S_ISLNK(archive.getinfo(names[0]).external_attr >> 16):
+        raise Refused("is a zip archive of a link to a file, which is not followed. Name the file itself.")
     try:
         return archive.open(names[0])
+    except NotImplementedError as error:  # which is a RuntimeError too
+        raise Refused(f"is packed in a way that is not read here ({_short(error)}). Unpack it yourself.") from error
     except RuntimeError as error:
         raise Refused("is a zip archive with a password. Unpack it and name the file.") from error
     except _BROKEN as error:
