@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from alignment.dataset.judgement import Message
 from alignment.dataset.reading import detect
 from alignment.dataset.reading.messages import answer, conversation, stands_alone
-from alignment.dataset.reading.presets import SHAPES
+from alignment.dataset.reading.presets import SHAPES, Preset
 from alignment.dataset.reading.ways import Ways
 
 PIECES = [
@@ -30,6 +31,7 @@ PIECES += ["[", "{", '{"role": "user"', "]", "١", "🙂", "\u200f", "\ufeff", "
 TEXTS = st.lists(st.sampled_from(PIECES), min_size=1, max_size=6).map("".join) | st.text(min_size=1, max_size=20)
 KEYS = sorted({sign.lstrip(".") for shape in SHAPES for sign in shape.signs} | {"x.responses", "prompt", "chosen"})
 KEYS += ["type", "tstamp", "name", "meta", "id", "parent_message_id", "message_id", "text", "role", "input", "output"]
+KEYS += ["user_prompt", "model_response", "if_chosen"]
 VALUES: Any = st.recursive(
     st.sampled_from(["x", None, 1, True]),
     lambda inner: (
@@ -61,3 +63,10 @@ def test_no_shape_is_missed_for_its_keys(record: dict[str, Any]) -> None:
 def test_names_that_are_not_folded_are_read_by_their_folded_names() -> None:
     assert detect.fold({"Prompt ": 1, "CHOSEN": 2}) == {"prompt": 1, "chosen": 2}
     assert detect.fold({"Prompt": 1, "prompt": 2}) == {"Prompt": 1, "prompt": 2}
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.name)
+def test_a_record_of_every_key_but_its_signs_is_not_of_a_shape(shape: Preset) -> None:
+    record = {key: "x" for key in KEYS if not key.endswith(shape.signs)}
+    assert shape.own is not None
+    assert not shape.own(record)
