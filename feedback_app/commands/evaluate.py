@@ -133,6 +133,7 @@ class Judged(TypedDict):
 def judged(taste: Taste, prompts: Sequence[Prompt], mine: Sequence[Sample], theirs: Sequence[Sample]) -> Judged:
     """How often a taste that wants an answer first prefers the first model's, ties as half."""
     from alignment.stats import Tally
+    from feedback_app.domain.conversations import FinishReason, Speaker
 
     rng = random.Random(0)  # of which a taste without noise draws nothing
     sides = Counter(
@@ -140,8 +141,8 @@ def judged(taste: Taste, prompts: Sequence[Prompt], mine: Sequence[Sample], thei
             one.text,
             other.text,
             rng,
-            prompt="\n".join(turn.content for turn in prompt if turn.role == "user"),
-            cut=(one.finish_reason == "length", other.finish_reason == "length"),
+            prompt="\n".join(turn.content for turn in prompt if turn.role == Speaker.USER),
+            cut=(one.finish_reason == FinishReason.LENGTH, other.finish_reason == FinishReason.LENGTH),
         ).side
         for prompt, one, other in zip(prompts, mine, theirs, strict=True)
     )

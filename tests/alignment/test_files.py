@@ -134,7 +134,8 @@ def test_the_last_lines_of_a_log_begin_where_they_are_asked_to(tmp_path: Path) -
 KINDS = {
     "reads JSON lines": (r"json\.loads\((line|row_text)\)", {"alignment/files.py", "feedback_app/loop/child.py",
                                                               "alignment/stage/checkpoints.py",
-                                                              "alignment/dataset/reading/containers/opening.py"}),
+                                                              "alignment/dataset/reading/containers/opening.py",
+                                                              "alignment/evaluation/suites/reading.py"}),
     "writes beside and replaces": (r"\.partial\"|\.tmp\"|os\.replace\(", {"alignment/files.py"}),
     "hashes a file": (r"file_digest\(|sha256\([^()]*\.read_bytes\(\)\)", {"alignment/files.py"}),
     "asks the kernel": (r"prctl\(|PDEATHSIG", {"alignment/processes.py"}),

@@ -21,7 +21,15 @@ from alignment.dataset.reading.feedback import (
     whole,
 )
 from alignment.dataset.reading.mapping import ColumnMap, Path, found
-from alignment.dataset.reading.messages import HAS_IMAGES, answer, conversation, turns_of, with_system, without_images
+from alignment.dataset.reading.messages import (
+    HAS_IMAGES,
+    answer,
+    conversation,
+    stands_alone,
+    turns_of,
+    with_system,
+    without_images,
+)
 from alignment.dataset.reading.transcripts import is_dialogue, is_rendered
 from alignment.dataset.reading.turns import with_tools
 from alignment.dataset.reading.verdicts import is_true, number, side, word
@@ -58,6 +66,8 @@ def read_columns(record: Mapping[str, Any], columns: ColumnMap, ways: Ways) -> l
     rater = found(record, columns.rater) if columns.rater else None
     if filled(rater) and len(columns.winner) < 2:
         read = [replace(each, rater=str(rater)) for each in read]
+    if not columns.system and not columns.tools:
+        return read
     return [replace(each, prompt=_dressed(record, columns, each.prompt)) for each in read]
 
 
@@ -80,6 +90,9 @@ def _prompt(record: Mapping[str, Any], columns: ColumnMap, ways: Ways) -> list[M
         turns += _history(found(record, columns.history), ways)
     for path in columns.prompt:
         value = found(record, path)
+        if type(value) is str and len(columns.prompt) == 1 and stands_alone(value):
+            turns.append(Message("user", value))
+            continue
         value = messages_in(value) if isinstance(value, str) else value
         if isinstance(value, (int, float)) and not isinstance(value, bool) and filled(value):
             value = str(value)
@@ -168,6 +181,8 @@ def _pair(record: Mapping[str, Any], columns: ColumnMap, before: list[Message], 
 
 def _split(before: list[Message], value: Any, ways: Ways, columns: ColumnMap) -> tuple[Turns, str]:
     """What stands before an answer, and the answer, which may carry the conversation before it or a part of it."""
+    if type(value) is str and before and stands_alone(value):
+        return _continued(before, value)
     earlier, text = answer(value, ways, listed=columns.listed)
     if (
         columns.listed

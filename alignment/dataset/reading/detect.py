@@ -15,7 +15,7 @@ from alignment.dataset.reading.generic import Plan, plan_of
 from alignment.dataset.reading.mapping import ColumnMap
 from alignment.dataset.reading.presets import MAPS, NAMED, SHAPES, Preset
 from alignment.dataset.reading.shapes.table import unescaped
-from alignment.dataset.reading.transcripts import is_dialogue
+from alignment.dataset.reading.transcripts import begins_plainly, is_dialogue
 from alignment.dataset.reading.ways import Ways
 from alignment.errors import ReadingProblem
 
@@ -37,6 +37,14 @@ class Way:
     columns: ColumnMap | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Keys:
+    """Of the keys of a record: the shapes it may be of, and the names to compare by, None where they are those."""
+
+    shapes: tuple[Preset, ...]
+    low: tuple[str, ...] | None
+
+
 @dataclass(slots=True)
 class Detector:
     """Remembers how records of the same keys are read. `table`: cells are texts, as in CSV."""
@@ -44,16 +52,17 @@ class Detector:
     ways: Ways
     table: bool = False
     known: dict[tuple[Any, ...], tuple[Plan | Preset, ...]] = field(default_factory=dict)
+    _keys: dict[tuple[str, ...], _Keys] = field(default_factory=dict)
 
     def way(self, record: Record, only: str = "") -> Way:
         """How a record is read; with `only`, by this format or not at all. Raises `ReadingProblem`."""
         if only in NAMED:
             return Way(only, lambda each: NAMED[only](each, self.ways))
-        shape = next((each for each in SHAPES if only in ("", each.name) and each.own and each.own(record)), None)
-        if shape is not None:
-            return Way(shape.name, partial(self._shape, shape), shape if shape.join else None)
-        low = fold(record)
-        mark = tuple((key, _kind(value)) for key, value in low.items())
+        for shape in self._about(record).shapes:
+            if only in ("", shape.name) and shape.own and shape.own(record):
+                return Way(shape.name, partial(self._shape, shape), shape if shape.join else None)
+        low = self._fold(record)
+        mark = tuple([(key, _kind(value)) for key, value in low.items()])
         if mark not in self.known:
             if len(self.known) >= MOST_PLANS:
                 self.known.clear()
@@ -65,13 +74,28 @@ class Detector:
             raise ReadingProblem(f"A record is of the format {plan.format}, not {only}.")
         return Way(plan.format, partial(self._planned, plan), columns=plan.columns)
 
+    def _about(self, record: Record) -> _Keys:
+        """What the keys of a record say, remembered."""
+        keys = tuple(record)
+        known = self._keys.get(keys)
+        if known is None:
+            if len(self._keys) >= MOST_PLANS:
+                self._keys.clear()
+            known = self._keys[keys] = _keys_of(keys)
+        return known
+
+    def _fold(self, record: Record) -> Record:
+        """As `fold`; the record itself where its names are folded already."""
+        low = self._about(record).low
+        return record if low is None else dict(zip(low, record.values(), strict=True))
+
     def _shape(self, preset: Preset, record: Record) -> list[Feedback]:
         assert preset.read is not None
         return preset.read(record, self.ways)
 
     def _mapped(self, preset: Preset, record: Record) -> list[Feedback]:
         assert preset.columns is not None
-        record = fold(record)
+        record = self._fold(record)
         used = {path[0] for paths in preset.columns.paths().values() for path in paths}
         self.ways.unread(
             tuple(
@@ -81,7 +105,7 @@ class Detector:
         return read_columns(record, preset.columns, self.ways)
 
     def _planned(self, plan: Plan, record: Record) -> list[Feedback]:
-        record = fold(record)
+        record = self._fold(record)
         self.ways.unread(plan.left)
         self.ways.asked |= plan.asks
         if self.table:
@@ -101,13 +125,21 @@ def _planned(record: Mapping[str, Any], table: bool, only: str) -> Plan | Preset
 
 def fold(record: Record) -> Record:
     """The record under the names that columns are compared by; two that would become one are left as they are."""
-    low = {names.folded(str(key)): value for key, value in record.items()}
-    return low if len(low) == len(record) else dict(record)
+    low = _keys_of(tuple(record)).low
+    return dict(record) if low is None else dict(zip(low, record.values(), strict=True))
+
+
+def _keys_of(keys: tuple[str, ...]) -> _Keys:
+    low = tuple(names.folded(str(key)) for key in keys)
+    shapes = tuple(shape for shape in SHAPES if shape.may_own(keys))
+    return _Keys(shapes, None if low == keys or len(set(low)) < len(low) else low)
 
 
 def _kind(value: object) -> object:
     """What of a value decides how its record is read."""
     if isinstance(value, str):
+        if begins_plainly(value):
+            return "text"
         if value.lstrip()[:1] in ("[", "{"):
             inner = opened(value)
             return (str, _kind(inner)) if inner is not value else "text"

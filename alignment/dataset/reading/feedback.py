@@ -21,6 +21,7 @@ Record = dict[str, Any]
 
 MOST_ANSWERS = 16  # what one verdict may rank
 LONGEST_VALUE = 40  # characters of a value that a reason names
+_DENSE: tuple[list[int | None], ...] = ([1, 2], [None], [2, 1], [1, 1])
 UNKEPT = re.compile("[\x00\ud800-\udfff]")  # what no database keeps
 LONGEST_DEMONSTRATION = 20_000  # characters, as in a correction
 
@@ -125,12 +126,13 @@ def only(feedback: Feedback) -> Answer:
 
 def checked(feedback: Feedback) -> Feedback:
     """The feedback when a judgement can be made of it, with ranks 1, 2, 3 … Raises `Skip` with the reason."""
-    if not any(turn.role == "user" for turn in feedback.prompt) or feedback.prompt[-1].role not in ("user", "tool"):
+    roles = [turn.role for turn in feedback.prompt]
+    if "user" not in roles or roles[-1] not in ("user", "tool"):
         raise Skip("no question before the answer")
     texts = [answer.text for answer in feedback.answers]
-    if not all(text.strip() for text in texts):
+    if not all(map(str.strip, texts)):
         raise Skip("empty answer")
-    if len({" ".join(text.split()) for text in texts}) < len(texts):
+    if len(texts) > 1 and len({" ".join(text.split()) for text in texts}) < len(texts):
         raise Skip("both answers are the same" if len(texts) == 2 else "two answers are the same")
     if len(texts) > MOST_ANSWERS:
         raise Skip(f"more than {MOST_ANSWERS} answers")
@@ -138,7 +140,7 @@ def checked(feedback: Feedback) -> Feedback:
         raise Skip("not every answer has a rank")
     if len(texts) == 1 and only(feedback).good is None and len(texts[0]) > LONGEST_DEMONSTRATION:
         raise Skip(f"a demonstration of more than {LONGEST_DEMONSTRATION:,} characters")
-    for text in (*texts, *(turn.content for turn in feedback.prompt), feedback.comment, *feedback.reasons):
+    for text in (*texts, *[turn.content for turn in feedback.prompt], feedback.comment, *feedback.reasons):
         if UNKEPT.search(text):
             raise Skip("a character that no database keeps (NUL or half of a pair)")
     return dense(feedback)
@@ -146,6 +148,8 @@ def checked(feedback: Feedback) -> Feedback:
 
 def dense(feedback: Feedback) -> Feedback:
     """Ranks as 1, 2, 3 … without gaps, in the same order with the same ties."""
+    if [answer.rank for answer in feedback.answers] in _DENSE:  # as nearly all are
+        return feedback
     places = {rank: place for place, rank in enumerate(sorted({answer.rank or 0 for answer in feedback.answers}), 1)}
     if not feedback.ranked or all(place == rank for rank, place in places.items()):
         return feedback

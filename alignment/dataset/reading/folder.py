@@ -159,12 +159,12 @@ def _read_file(file: TrainingFile, rows: Rows, left: LeftOut, *, whole: bool) ->
         start = Place(str(file.path), file.path.name, 0, opened.table, file.split)
         if file.table and ahead and _written(ahead[0].record, file.table):
             for line in chain(ahead, opened.lines):
-                place = replace(start, line=line.number)
+                place = start.at(line.number)
                 _take_written(file.table, line.record, line.problem, place, rows, left, whole=whole)
             return
     reading = read_feedback(file.path)
     for found in reading.rows:
-        _take(found, replace(start, line=found.line), rows, left, ours=bool(file.table), whole=whole)
+        _take(found, start.at(found.line), rows, left, ours=bool(file.table), whole=whole)
     left.notes += [f"{file.path.name}: {note}" for note in reading.notes()]
 
 
@@ -206,13 +206,13 @@ def _take(found: Found, place: Place, rows: Rows, left: LeftOut, *, ours: bool, 
         if found.problem:
             left.add(unusable(found.problem), columns.judgements)
         return
-    shown = [each for each in found.feedback if whole and is_demonstration(each)]
+    shown = [each for each in found.feedback if is_demonstration(each)] if whole else []
     try:
-        rows.conversations += conversations(shown, columns) if columns.split == TRAIN else []
+        rows.conversations += conversations(shown, columns) if shown and columns.split == TRAIN else []
     except Unusable as why:
         left.add(why, columns.judgements)
     for each in found.feedback:
-        if each in shown:
+        if whole and is_demonstration(each):
             continue
         try:
             for row in rows_of(each, columns):

@@ -181,6 +181,8 @@ def _complete(made: ColumnMap) -> None:
 
 def found(record: Any, path: Path) -> Any:
     """What stands at a path; None where there is nothing. A whole name with dots comes before the path."""
+    if len(path) == 1 and type(record) is dict and path[0] in record:  # as nearly all columns are
+        return record[path[0]]
     if len(path) > 1 and isinstance(record, Mapping):
         whole = ".".join(path)
         if whole in record:

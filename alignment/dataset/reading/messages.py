@@ -15,7 +15,7 @@ from typing import Any
 from alignment.dataset.judgement import Message
 from alignment.dataset.reading.cells import ROLE_KEYS, TEXT_KEYS, empty, filled, is_message, messages_in, opened
 from alignment.dataset.reading.feedback import Skip
-from alignment.dataset.reading.transcripts import dialogue, ended, is_dialogue, is_rendered, rendered
+from alignment.dataset.reading.transcripts import begins_plainly, dialogue, ended, is_dialogue, is_rendered, rendered
 from alignment.dataset.reading.turns import call_of, calls_text
 from alignment.dataset.reading.ways import Ways
 
@@ -27,9 +27,11 @@ ROLES = {
     **dict.fromkeys(("tool", "function", "observation", "tool_response", "tool_result", "ipython"), _TOOL),
     **dict.fromkeys(("function_call", "tool_call", "tool_calls"), CALL),
 }
+_PLAIN_ROLES = {who: who for who in (_USER, _ASSISTANT, _SYSTEM)}
 _MEDIA = ("image", "video", "audio", "picture", "file")
 MEDIA_COLUMNS = ("images", "image", "videos", "video", "audios", "audio", "image_url", "image_urls", "image_path")
 _MEDIA_PARTS = ("inlineData", "inline_data", "fileData", "file_data", "document")  # Gemini's and Bedrock's
+_MEDIA_KEYS = frozenset(MEDIA_COLUMNS)
 _PLACES = ("<image>", "<video>", "<audio>")  # where a text says that a picture stands
 _THOUGHT_KEYS = ("reasoning_content", "reasoning", "thinking")
 _EXCHANGES: tuple[tuple[str, str], ...] = (
@@ -97,6 +99,14 @@ def turns_of(value: Any, role: str = _USER, ways: Ways | None = None, *, listed:
     return _turns(value, ways)
 
 
+def stands_alone(text: str) -> bool:
+    """Whether a text is one message, word for word, by its first and last characters: neither a list nor a transcript.
+
+    It says what `conversation` and `answer` would find, for the many texts of which that is plain.
+    """
+    return begins_plainly(text) and text.rstrip()[-1:] != ">"
+
+
 def answer(value: Any, ways: Ways | None = None, *, listed: bool = False) -> tuple[list[Message], str]:
     """What stands before the last answer in a value, and that answer. Raises `Skip`."""
     turns = conversation(value, _ASSISTANT, ways, listed=listed)
@@ -107,7 +117,7 @@ def answer(value: Any, ways: Ways | None = None, *, listed: bool = False) -> tup
 
 def without_images(record: Mapping[str, Any], ways: Ways) -> Mapping[str, Any]:
     """The record where its picture columns are empty, or without them with `text_only`. Raises `Skip`."""
-    if not any(key in record and filled(record[key]) for key in MEDIA_COLUMNS):
+    if _MEDIA_KEYS.isdisjoint(record) or not any(key in record and filled(record[key]) for key in MEDIA_COLUMNS):
         return record
     if not ways.text_only:
         raise Skip(HAS_IMAGES)
@@ -167,6 +177,11 @@ def _turns(value: Sequence[Any], ways: Ways) -> list[Turn]:
     order: dict[str, int] = {}  # the place of each call's id, so that results can follow it
     results: list[tuple[int, Turn]] = []
     for entry in value:
+        if type(entry) is dict and len(entry) == 2 and not results:  # as nearly all messages are
+            said, who = entry.get("content"), entry.get("role")
+            if type(said) is str and type(who) is str and who in _PLAIN_ROLES:
+                found.append(Turn(Message(_PLAIN_ROLES[who], said)))
+                continue
         if not isinstance(entry, Mapping):
             raise Skip("a message that is not an object")
         who = _role(entry)

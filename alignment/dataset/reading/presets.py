@@ -34,7 +34,8 @@ class Preset:
     """A format that shows by its keys: who writes it, and what reads it.
 
     One of `columns` (keys `needs`, folded), `read` (a record) and `join` (records that `together` puts side by side).
-    `own` is for a shape that says by more than its keys that a record is one.
+    `own` is for a shape that says by more than its keys that a record is one; every such record has one of `signs`, a
+    key, or with a dot in front the end of one, so that other records need not be looked into.
     """
 
     name: str
@@ -45,7 +46,12 @@ class Preset:
     read: Callable[[Record, Ways], list[Feedback]] | None = None
     join: Callable[[Sequence[Record], Ways], list[Feedback]] | None = None
     together: Callable[[Record], str] | None = None
+    signs: tuple[str, ...] = ()
     written: str = field(default="", compare=False)
+
+    def may_own(self, keys: Sequence[str]) -> bool:
+        """Whether a record of these keys may be of this shape."""
+        return any(sign in keys or (sign[0] == "." and any(key.endswith(sign) for key in keys)) for sign in self.signs)
 
     def shows(self, record: Mapping[str, object]) -> bool:
         """Whether a record is of this format; where it is a map, `record` has folded keys."""
@@ -65,38 +71,54 @@ def _map(name: str, tool: str, columns: str, needs: str = "") -> Preset:
 
 
 def _shape(
-    name: str, tool: str, own: Callable[[Record], bool], read: Callable[[Record, Ways], list[Feedback]]
+    name: str, tool: str, signs: str, own: Callable[[Record], bool], read: Callable[[Record, Ways], list[Feedback]]
 ) -> Preset:
-    return Preset(name, tool, own=own, read=read)
+    return Preset(name, tool, signs=tuple(signs.split()), own=own, read=read)
 
 
 SHAPES: tuple[Preset, ...] = (
-    _shape("csv", "alignloop's own export", table.is_own, table.read_csv),
-    _shape("open-webui", "Open WebUI: feedback export, API list", open_webui.is_rating, open_webui.read_rating),
-    _shape("open-webui", "Open WebUI: export of chats", open_webui.is_chat, open_webui.read_chat),
-    _shape("librechat", "LibreChat: exported conversations", librechat.is_conversation, librechat.read_conversation),
-    _shape("chatgpt", "ChatGPT's export", chatgpt.is_conversation, chatgpt.read_conversation),
-    _shape("chatgpt", "ChatGPT's export: message_feedback.json", chatgpt.is_rating, chatgpt.read_rating),
-    _shape("fastchat", "FastChat's vote log", fastchat.is_fastchat, fastchat.read_fastchat),
-    _shape("oasst", "OpenAssistant's trees", oasst.is_tree, oasst.read_tree),
+    _shape("csv", "alignloop's own export", "rejected", table.is_own, table.read_csv),
+    _shape("open-webui", "Open WebUI: feedback export, API list", "data", open_webui.is_rating, open_webui.read_rating),
+    _shape("open-webui", "Open WebUI: export of chats", "chat", open_webui.is_chat, open_webui.read_chat),
+    _shape(
+        "librechat",
+        "LibreChat: exported conversations",
+        "messages messagesTree",
+        librechat.is_conversation,
+        librechat.read_conversation,
+    ),
+    _shape("chatgpt", "ChatGPT's export", "mapping", chatgpt.is_conversation, chatgpt.read_conversation),
+    _shape(
+        "chatgpt", "ChatGPT's export: message_feedback.json", "conversation_id", chatgpt.is_rating, chatgpt.read_rating
+    ),
+    _shape("fastchat", "FastChat's vote log", "state states", fastchat.is_fastchat, fastchat.read_fastchat),
+    _shape("oasst", "OpenAssistant's trees", "message_tree_id", oasst.is_tree, oasst.read_tree),
     Preset(
         "oasst",
         "OpenAssistant: oasst1 and oasst2, flat",
+        signs=("parent_id",),
         own=oasst.is_flat,
         join=oasst.read_flat,
         together=oasst.tree_of,
     ),
-    _shape("argilla", "Argilla 1 and 2", argilla.is_argilla, argilla.read_argilla),
-    _shape("argilla", "Argilla 2, flattened", argilla.is_flat, argilla.read_flat),
-    _shape("label-studio", "Label Studio: JSON", label_studio.is_task, label_studio.read_task),
-    _shape("langfuse", "Langfuse: scores with their traces", langfuse.is_score, langfuse.read_score),
-    _shape("langfuse", "Langfuse: observations with scores", langfuse.is_observation, langfuse.read_observation),
-    Preset(
-        "prism", "PRISM: utterances", own=prism.is_utterance, join=prism.read_utterances, together=prism.conversation_of
+    _shape("argilla", "Argilla 1 and 2", "fields", argilla.is_argilla, argilla.read_argilla),
+    _shape("argilla", "Argilla 2, flattened", ".responses", argilla.is_flat, argilla.read_flat),
+    _shape("label-studio", "Label Studio: JSON", "annotations", label_studio.is_task, label_studio.read_task),
+    _shape("langfuse", "Langfuse: scores with their traces", "value", langfuse.is_score, langfuse.read_score),
+    _shape(
+        "langfuse", "Langfuse: observations with scores", "scores", langfuse.is_observation, langfuse.read_observation
     ),
-    _shape("prism", "PRISM: conversations", prism.is_conversation, prism.read_conversation),
-    _shape("ultrafeedback", "UltraFeedback", ultrafeedback.is_scored, ultrafeedback.read_scored),
-    _shape("self-instruct", "self-instruct's tasks", self_instruct.is_task, self_instruct.read_task),
+    Preset(
+        "prism",
+        "PRISM: utterances",
+        signs=("if_chosen",),
+        own=prism.is_utterance,
+        join=prism.read_utterances,
+        together=prism.conversation_of,
+    ),
+    _shape("prism", "PRISM: conversations", "conversation_history", prism.is_conversation, prism.read_conversation),
+    _shape("ultrafeedback", "UltraFeedback", "completions", ultrafeedback.is_scored, ultrafeedback.read_scored),
+    _shape("self-instruct", "self-instruct's tasks", "instances", self_instruct.is_task, self_instruct.read_task),
 )
 
 MAPS: tuple[Preset, ...] = (

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from alignment.dataset.judgement import Message
-from alignment.dataset.left_out import Unusable
+from alignment.dataset.left_out import IN_WORDS, Unusable
 from alignment.dataset.reading.containers import Line, open_container
 from alignment.dataset.row_files import messages
 from alignment.errors import ReadingProblem
@@ -129,7 +129,7 @@ def prompt_of(record: Mapping[str, Any]) -> Prompt:
     try:
         turns = tuple(_known(message) for message in messages(_unwrapped(record[key])))
     except Unusable as why:
-        raise ValueError(str(why)) from why
+        raise ValueError(IN_WORDS.get(why.reason, why.reason) + (f" ({why.words})" if why.words else "")) from why
     _check(turns)
     category = record.get(names.get("category", "category"))
     return Prompt(turns, category.strip() if isinstance(category, str) else "")

@@ -10,7 +10,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -174,7 +174,7 @@ class _Source:
         if isinstance(way, str):
             return Found(line.number, (), way, line.record)
         assert line.record is not None
-        return replace(self._read(line.number, way.read, line.record), record=line.record)
+        return self._read(line.number, way.read, line.record, line.record)
 
     def _joined(self, preset: Preset | None, lines: list[Line]) -> Iterator[Found]:
         """Records that belong together, read at once: the last line has what they say."""
@@ -186,17 +186,17 @@ class _Source:
         records = [line.record for line in lines if line.record is not None]
         yield self._read(lines[-1].number, lambda given: join(given, self.ways), records)
 
-    def _read(self, number: int, read: Any, given: Any) -> Found:
+    def _read(self, number: int, read: Any, given: Any, record: Record | None = None) -> Found:
         try:
-            return Found(number, tuple(read(given)))
+            return Found(number, tuple(read(given)), "", record)
         except Skip as reason:
-            return Found(number, (), self._reason(reason))
+            return Found(number, (), self._reason(reason), record)
         except ReadingProblem as error:
             if number <= self._ahead[-1].number:
                 raise
-            return Found(number, (), str(error))
+            return Found(number, (), str(error), record)
         except (KeyError, TypeError, AttributeError, ValueError, IndexError, OverflowError, RecursionError):
-            return Found(number, (), WRONG_KIND)
+            return Found(number, (), WRONG_KIND, record)
 
     def _reason(self, skip: Skip) -> str:
         """The reason with the value that stood there, for as many different values as can be counted apart."""

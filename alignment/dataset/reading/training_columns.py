@@ -47,6 +47,10 @@ class Place:
     table: bool = False
     split: str = TRAIN
 
+    def at(self, line: int) -> Place:
+        """Another line of the same file."""
+        return Place(self.path, self.file, line, self.table, self.split)
+
     @property
     def name(self) -> str:
         """What stands for a judgement where a row has none: "line 4 of pairs.jsonl"."""
@@ -99,6 +103,8 @@ def check_label(record: Mapping[str, Any], key: str, place: Place) -> None:
 
 def split_of(said: str, otherwise: str = TRAIN) -> str:
     """The side that a name speaks of ("test_prefs", "held_out"), or `otherwise` where it says none."""
+    if not said:
+        return otherwise
     words = set(re.split(r"[^a-z]+", said.lower()))
     if words & _HELD_OUT:
         return HELD_OUT

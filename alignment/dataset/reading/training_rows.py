@@ -11,7 +11,7 @@ What is not done here: reading files, or weighing people.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import combinations, groupby
 
 from alignment.dataset.judgement import Message
@@ -91,7 +91,7 @@ def conversations(found: Iterable[Feedback], columns: Columns) -> list[Conversat
         before = kept.pop() if kept and turns[: len(kept[-1].turns)] == kept[-1].turns else None
         learned = before.learned if before else ()
         try:
-            _checked(replace(each, prompt=(*each.prompt, _ASKED)))
+            _checked(Feedback((*each.prompt, _ASKED), each.answers, comment=each.comment, reasons=each.reasons))
             learned = (*learned, len(turns) - 1)
         except Unusable as reason:
             why = why or reason
@@ -105,7 +105,8 @@ def _checked(feedback: Feedback) -> Feedback:
     """The feedback as import takes it. How long an answer to imitate may be, is for the model to say and not for us."""
     try:
         if is_demonstration(feedback):
-            checked(replace(feedback, answers=(Answer(feedback.answers[0].text, good=True),)))
+            answers = (Answer(feedback.answers[0].text, good=True),)
+            checked(Feedback(feedback.prompt, answers, comment=feedback.comment, reasons=feedback.reasons))
             return feedback
         return checked(feedback)
     except Skip as reason:
@@ -114,6 +115,8 @@ def _checked(feedback: Feedback) -> Feedback:
 
 def _places(feedback: Feedback) -> list[tuple[str, ...]]:
     """The texts of each place, best first; one place of all where nobody ranked them."""
+    if len(feedback.answers) == 1:
+        return [(feedback.answers[0].text,)]
     ordered = sorted(feedback.answers, key=lambda answer: answer.rank or 0)
     return [tuple(each.text for each in tied) for _, tied in groupby(ordered, key=lambda answer: answer.rank or 0)]
 
@@ -123,12 +126,16 @@ def _ranked(prompt: tuple[Message, ...], places: Sequence[tuple[str, ...]], colu
     steps = len(places) - 1
     if count > 2:
         yield GroupRow(prompt, tuple(places), columns.weight * steps, columns.judgements, columns.split)
-    strict = [
-        (high, low, better, worse)
-        for (high, above), (low, below) in combinations(enumerate(places), 2)
-        for better in above
-        for worse in below
-    ]
+    strict = (
+        [(0, 1, places[0][0], places[1][0])]
+        if count == 2
+        else [
+            (high, low, better, worse)
+            for (high, above), (low, below) in combinations(enumerate(places), 2)
+            for better in above
+            for worse in below
+        ]
+    )
     for high, low, better, worse in strict:
         yield PairRow(
             prompt=prompt,

@@ -58,6 +58,17 @@ _ROLES = {"system": "system", "developer": "system", "user": "user", "human": "u
 _ROLES |= {"chatbot": "assistant"}
 _ROLES |= {"assistant": "assistant", "model": "assistant", "tool": "tool", "ipython": "tool"}
 RENDERED = "already rendered with a chat template"
+_BEGIN_WITH = "ABHU"  # "A chat between", "Below is an instruction", "Human:", "USER:"
+_NEMO = "\n<extra_id_1>"
+
+
+def begins_plainly(text: str) -> bool:
+    """Whether a text's first character shows that it is no dialogue, not rendered, no list, no object.
+
+    NeMo's markers, which begin with the second turn, are looked for besides.
+    """
+    first = text[:1]
+    return first.isalnum() and first not in _BEGIN_WITH and _NEMO not in text
 
 
 def is_dialogue(text: object) -> bool:
@@ -65,7 +76,9 @@ def is_dialogue(text: object) -> bool:
 
     The two line breaks in front may be missing. Somebody who only quotes one speaker writes no dialogue.
     """
-    return isinstance(text, str) and _BEGINS.match(text) is not None and "\nAssistant:" in text
+    if not isinstance(text, str) or begins_plainly(text):
+        return False
+    return _BEGINS.match(text) is not None and "\nAssistant:" in text
 
 
 def dialogue(text: object) -> list[Message]:
@@ -83,6 +96,8 @@ def dialogue(text: object) -> list[Message]:
 
 def is_rendered(text: str) -> bool:
     """Whether a text begins with the markers of a chat template."""
+    if begins_plainly(text):
+        return False
     begin = _FIRST.match(text)
     place = begin.end() if begin else 0
     if _OPENS.match(text, place) is not None or text.startswith("[INST]", place):

@@ -48,6 +48,12 @@ class SftExample(TypedDict, total=False):
     completion: list[dict[str, str]]
 
 
+UNMARKED = (
+    "sft cannot tell which words of this model's chat template are the assistant's: put {% generation %} and "
+    "{% endgeneration %} around them in the template, or start from a model whose template has them."
+)
+
+
 def laid_out(rows: Sequence[Conversation], laying: Laying) -> list[SftExample]:
     """The rows for TRL: whole conversations where every answer is learned, else one row an answer to learn."""
     kept = []
@@ -115,13 +121,18 @@ def train(spec: StageSpec, progress: Progress) -> StageMetrics:
         seed=spec.seed,
         data_seed=spec.seed,
     )
-    trainer = SFTTrainer(
-        model=model,
-        args=config,
-        train_dataset=Dataset.from_list(kept),
-        processing_class=tokenizer,
-        callbacks=[ProgressCallback(progress)],
-    )
+    try:
+        trainer = SFTTrainer(
+            model=model,
+            args=config,
+            train_dataset=Dataset.from_list(kept),
+            processing_class=tokenizer,
+            callbacks=[ProgressCallback(progress)],
+        )
+    except ValueError as error:
+        if "chat template" not in str(error):
+            raise
+        raise StageError(UNMARKED) from error  # the answers alone are learned, and nothing says where they begin
     trainer.remove_callback(PrinterCallback)
     result = train_on(trainer, spec)
     if not math.isfinite(result.training_loss):

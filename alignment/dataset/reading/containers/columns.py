@@ -20,7 +20,10 @@ _TOO_DEEP = json.dumps(["nested too deeply", "is nested too deeply"]).encode() +
 
 
 def rows(file: BinaryIO, kind: str) -> Iterator[bytes]:
-    """The rows of a "parquet", "arrow" or "arrow stream" file, each as a line. Raises `ValueError` or `OSError`."""
+    """The rows of a "parquet", "arrow" or "arrow stream" file, each as a line; it is read from its descriptor.
+
+    Raises `ValueError` or `OSError`.
+    """
     for batch in _batches(file, kind):
         twice = [name for name, times in Counter(batch.schema.names).items() if times > 1]
         if twice:
@@ -30,15 +33,20 @@ def rows(file: BinaryIO, kind: str) -> Iterator[bytes]:
 
 
 def _batches(file: BinaryIO, kind: str) -> Iterator[pa.RecordBatch]:
-    if kind == "parquet":
-        import pyarrow.parquet as pq
+    # By its descriptor: pyarrow reads ahead in threads of its own, and one of those that still holds a file of Python's
+    # when the interpreter ends aborts the process.
+    with pa.OSFile(f"/dev/fd/{file.fileno()}") as native:
+        native.seek(0)  # where a descriptor is opened as it stands
+        if kind == "parquet":
+            import pyarrow.parquet as pq
 
-        yield from pq.ParquetFile(file).iter_batches(batch_size=_AT_ONCE, use_threads=False)
-    elif kind == "arrow":
-        reader = pa.ipc.open_file(file)
-        yield from (reader.get_batch(place) for place in range(reader.num_record_batches))
-    else:
-        yield from pa.ipc.open_stream(file)
+            found = pq.ParquetFile(native, pre_buffer=False)
+            yield from found.iter_batches(batch_size=_AT_ONCE, use_threads=False)
+        elif kind == "arrow":
+            reader = pa.ipc.open_file(native)
+            yield from (reader.get_batch(place) for place in range(reader.num_record_batches))
+        else:
+            yield from pa.ipc.open_stream(native)
 
 
 def _lines(batch: pa.RecordBatch) -> Iterator[bytes]:

@@ -72,7 +72,7 @@ def json_records(file: TextIO, name: str, layout: Layout, limits: Limits) -> Ite
 
 def json_line(text: str, number: int, limits: Limits) -> Line:
     """What one text holds: an object, or why it is none that can be used."""
-    if ESCAPED.search(text):
+    if not text.isascii() and ESCAPED.search(text):
         return Line(number, None, "text that is not UTF-8", "is not UTF-8")
     try:
         value = json.loads(text)
@@ -80,7 +80,7 @@ def json_line(text: str, number: int, limits: Limits) -> Line:
         return _too_deep(number, limits)
     except ValueError as error:
         return Line(number, None, "not JSON", f"is not JSON ({error})")
-    suspect = bool(_UNPAIRED.search(text))
+    suspect = "\\u" in text and bool(_UNPAIRED.search(text))
     return _line_of(value, number, limits, suspect=suspect, brackets=text.count("[") + text.count("{"))
 
 

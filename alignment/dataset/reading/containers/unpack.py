@@ -14,13 +14,14 @@ import json
 import lzma
 import os
 import resource
+import stat
 import sys
 import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, NoReturn, cast
 
 from alignment.dataset.reading.containers.apart import REFUSED, SAYS
 from alignment.dataset.reading.containers.opened import MIB, Limits
@@ -179,8 +180,12 @@ def _member(file: BinaryIO) -> Any:
         raise Refused(f"is {kind}. Save its sheet as CSV (UTF-8) and name that.")
     if len(names) != 1:
         raise Refused(f"is a zip archive of {_listed(names)}. Unpack it and name one file.")
+    if stat.S_ISLNK(archive.getinfo(names[0]).external_attr >> 16):
+        raise Refused("is a zip archive of a link to a file, which is not followed. Name the file itself.")
     try:
         return archive.open(names[0])
+    except NotImplementedError as error:  # which is a RuntimeError too
+        raise Refused(f"is packed in a way that is not read here ({_short(error)}). Unpack it yourself.") from error
     except RuntimeError as error:
         raise Refused("is a zip archive with a password. Unpack it and name the file.") from error
     except _BROKEN as error:
@@ -199,5 +204,15 @@ def _listed(names: Sequence[str], most: int = 10) -> str:
     return f"{len(names)} files ({', '.join(name[:100] for name in names[:most])}{more})"
 
 
+def _end(code: int) -> NoReturn:
+    """End at once: what threads of pyarrow's still do must not meet an interpreter that takes itself apart."""
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except OSError:  # nobody reads any more
+        pass
+    os._exit(code)
+
+
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    _end(main(sys.argv[1:]))

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from alignment.dataset.judgement import Message
 from alignment.dataset.reading.feedback import Answer, Feedback, demonstration, mark, pair, ranking
+from alignment.dataset.reading.transcripts import ended
 from alignment.dataset.reading.turns import calls_text, tools_text
 
 AWKWARD = (
@@ -31,7 +32,7 @@ AWKWARD = (
 TEXT = st.one_of(
     st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), min_size=1, max_size=30),
     st.sampled_from(AWKWARD),
-).filter(lambda text: bool(text.strip()))
+).filter(lambda text: bool(text.strip()) and ended(text) == text)  # a template's end marker is no part of an answer
 JSON: st.SearchStrategy[Any] = st.recursive(
     st.none() | st.booleans() | st.integers(-(10**9), 10**9) | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=5), inner, max_size=2),

@@ -12,6 +12,8 @@ from alignment.dataset.judgement import Message
 from alignment.dataset.left_out import LeftOut
 from alignment.dataset.reading.feedback import demonstration
 from alignment.dataset.reading.formats.openai import write_chat
+from alignment.errors import StageError
+from alignment.methods.registry import run_stage
 from alignment.methods.sft import train as sft
 from alignment.stage.spec import StageSpec
 from tests.alignment.tiny_model import ANSWERS_TEMPLATE, make_tiny_model
@@ -94,3 +96,12 @@ def test_a_file_without_a_row_is_refused(tmp_path: Path) -> None:
     (tmp_path / "sft.jsonl").touch()
     with pytest.raises(sft.SftDataError, match="has 0: collect corrections"):
         sft.read_rows(tmp_path, LeftOut())
+
+
+@pytest.mark.slow
+def test_a_template_that_does_not_mark_the_answers_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    unmarked = make_tiny_model(tmp_path / "model")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "train.jsonl").write_text(json.dumps({"messages": [*BEFORE, ANSWER]}), encoding="utf-8")
+    with pytest.raises(StageError, match="which words of this model's chat template are the assistant's"):
+        run_stage(StageSpec("sft", tmp_path / "data", str(unmarked), tmp_path / "out", {"max_steps": 1}))
