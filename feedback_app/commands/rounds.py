@@ -206,7 +206,7 @@ def cost(figures: RoundFigures | None) -> list[str]:
         parts.append(f"language-model loss {language['added']:+.3f} nats per token")
     parts += [
         f"KL {nats:.1f} {where.replace('_', ' the ')}"
-        for where, nats in (("to_incumbent", kl["to_incumbent"]), ("to_base", kl["to_base"]))
+        for where, nats in (("to_incumbent", kl.get("to_incumbent")), ("to_base", kl.get("to_base")))
         if nats is not None
     ]
     answers = figures["answers"]

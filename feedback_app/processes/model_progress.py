@@ -37,4 +37,5 @@ def model_progress(out: Output) -> Iterator[Progress]:
     try:
         yield progress
     finally:
-        bar.stop()
+        if tasks and out.console.is_terminal:
+            bar.stop()  # one that was never started would end a line all the same

@@ -45,6 +45,19 @@ class Moody(FakeVllm):
             yield chunk
 
 
+class Alternating(Moody):
+    """Every second answer is warm, so that the two of a pair always differ."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    async def events(self, payload: Mapping[str, Any]) -> AsyncGenerator[ChatChunk]:
+        self.count += 1
+        async for chunk in super().events({**payload, "seed": self.count}):
+            yield chunk
+
+
 class Crowd:
     """A store with a served model and the parts that `simulate` asks for."""
 
@@ -258,7 +271,10 @@ async def test_a_taste_that_is_rarely_met_is_said(sqlite_store: Store) -> None:
     assert (rare.decided, rare.ties) == (0, 12)
     assert "12 of 12" in rare.advice
     assert "--kind rank" in rare.advice
-    assert (await crowd.vote("warm", 12, seed=1)).advice == ""
+
+
+async def test_a_taste_that_is_met_needs_no_advice(sqlite_store: Store) -> None:
+    assert (await Crowd(sqlite_store, Alternating()).vote("warm", 12, seed=1, people=1)).advice == ""
 
 
 def test_the_time_left_follows_from_the_pace_so_far() -> None:

@@ -13,6 +13,7 @@ from feedback_app.collect.answer import Answers
 from feedback_app.collect.judge import compare_verdict, judge
 from feedback_app.collect.tasks import Comparing, PairReady, PairStarted
 from feedback_app.exchange import add_gold, export
+from feedback_app.exchange.importing import CONTRADICTS
 from feedback_app.settings import Settings
 from feedback_app.store.database import Store
 from feedback_app.store.tables import Person
@@ -124,7 +125,7 @@ def test_a_file_is_brought_once_and_what_is_no_known_answer_is_counted(served_st
     turns = [{"role": "user", "content": "A"}, {"role": "assistant", "content": "B"}, {"role": "user", "content": "C"}]
     records = [
         {"prompt": "Sky?", "chosen": "Blue.", "rejected": "Green."},
-        {"prompt": "Sky?", "chosen": "Green.", "rejected": "Blue."},  # the same two answers: what was known stays
+        {"prompt": "Sky?", "chosen": "Green.", "rejected": "Blue."},  # the same two answers: what was known first stays
         {"prompt": "Sky?", "chosen": "Blue.", "rejected": "Blue. "},
         {"prompt": turns, "chosen": [{"role": "assistant", "content": "D"}],
          "rejected": [{"role": "assistant", "content": "E"}]},
@@ -133,7 +134,7 @@ def test_a_file_is_brought_once_and_what_is_no_known_answer_is_counted(served_st
     path.write_text("".join(json.dumps(record) + "\n" for record in records) + "{\n")
     found = add_gold(served_store, path)
     assert (found["format"], found["read"], found["added"]) == ("trl", 5, 1)
-    assert found["skipped"]["brought before"] == 1
+    assert found["skipped"][CONTRADICTS] == 1
     assert found["skipped"]["both answers are the same"] == 1
     assert found["skipped"]["more than one message before the answers: Compare shows one"] == 1
     assert sum(found["skipped"].values()) == 4

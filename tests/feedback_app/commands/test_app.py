@@ -332,7 +332,7 @@ def test_gold_says_what_was_brought_and_how_often_it_is_shown(run: Run, tmp_path
     record = {"prompt": "2 + 2?", "chosen": "4.", "rejected": "5."}
     (tmp_path / "gold.jsonl").write_text(json.dumps(record) + "\n")
     found = result(run("gold", "gold.jsonl", "--json"))
-    assert found == {"format": "trl", "read": 1, "added": 1, "skipped": {}}
+    assert found == {"format": "trl", "read": 1, "added": 1, "skipped": {}, "notes": []}
     said = run("gold", "gold.jsonl").stdout
     assert "brought before: 1" in said
     assert "5% of new comparisons" in said
@@ -348,9 +348,14 @@ def test_export_and_import_say_what_they_did(run: Run, tmp_path: Path) -> None:
         "imported": {"compare": 1},
         "skipped": {"not JSON": 1},
         "notes": [],
+        "first": {"not JSON": 2},
     }
+    nothing = run("import", "a.jsonl", "--format", "trl")
+    assert nothing.returncode == 1  # one row is there already, and the other cannot be read: somebody should look
+    assert "not JSON" in nothing.stderr
+    (tmp_path / "a.jsonl").write_text(json.dumps(record) + "\n")
     said = run("import", "a.jsonl", "--format", "trl").stdout
-    assert "Format trl (as named), 2 records read." in said
+    assert "Format trl (as named), 1 record" in said
     assert "imported before: 1" in said
     flagged = result(run("export", "--format", "hh", "--out", "out", "--json"))
     assert (sum(flagged["written"].values()), flagged["personal"]["found"]) == (1, {"EMAIL": 1})

@@ -28,6 +28,7 @@ from feedback_app.collect.tasks import Turn as AskedBefore
 from feedback_app.domain.lineage import Click, Contributor, Dataset, PersonLineage, RestsOn, UsedIn, VersionLineage
 from feedback_app.domain.votes import Tally
 from feedback_app.errors import UsageError
+from feedback_app.exchange.brought_file import Preview, Reason, Shown
 from feedback_app.ui import (
     chat_thread,
     judging_events,
@@ -35,6 +36,7 @@ from feedback_app.ui import (
     loop_strip,
     operate_chart,
     operate_evidence,
+    operate_import,
     operate_panels,
     operate_people,
     operate_records,
@@ -178,6 +180,12 @@ def suites(x: str) -> Any:
 
 
 BUILDERS: dict[str, Builder] = {
+    "operate_import.preview": lambda x: operate_import.preview(
+        Preview(x, x, x, 2, {x: 1}, (Reason(x, 1, (2,)),), (Shown(1, ((x, x),), ((x, x), ("", x)), 1),), (x,)), True
+    ),
+    "operate_import.imported": lambda x: operate_import.imported(
+        x, {"format": x, "read": 2, "imported": {x: 1}, "skipped": {x: 1}, "notes": [x], "first": {x: 2}}
+    ),
     "markup.html": lambda x: html('<p title="{}">{name}</p>', x, name=x),
     "markup.attributes": lambda x: f"<p{attributes(class_=x, data_x=x)}>",
     "markup.button": lambda x: button("go", x, label=x, kind=x, keys=x, id=x, more=x),
