@@ -29,6 +29,7 @@ def check(found: dict[str, dict[str, object]]) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_dozen_people_in_six_places_all_end_with_an_answer_or_a_sentence(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

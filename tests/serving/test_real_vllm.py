@@ -73,6 +73,7 @@ async def test_the_model_is_served_as_base_with_the_length_its_files_say(client:
     await client.probe("base")
 
 
+@pytest.mark.long
 async def test_the_base_stays_itself_in_company_when_every_adapter_slot_is_taken(
     tiny_model: Path, adapter: Callable[[Path, int], Path], tmp_path: Path
 ) -> None:

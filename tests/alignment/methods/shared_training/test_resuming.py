@@ -65,6 +65,11 @@ CASES = {
 }
 
 
+# What shares its training code with another case is left to `make test-long`.
+LONG = {"reward, the second member of two", "reward, whole weights", "grpo", "constitution"}
+NAMES = [pytest.param(name, marks=pytest.mark.long) if name in LONG else name for name in CASES]
+
+
 @dataclass(frozen=True)
 class Ran:
     """Folders by case: uninterrupted in two processes, killed, continued in another folder; how the killed ended."""
@@ -115,8 +120,10 @@ def material(folder: Path) -> tuple[Path, Path]:
 
 
 @pytest.fixture(scope="module")
-def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
-    """Everything, in two processes."""
+def ran(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Ran:
+    """Every case that a test of this run asks for, in two processes."""
+    asked = {item.callspec.params.get("name") for item in request.session.items if hasattr(item, "callspec")}
+    cases = {name: case for name, case in CASES.items() if name in asked}
     folder = tmp_path_factory.mktemp("resuming")
     model, data = material(folder)
     prompts = folder / "prompts.jsonl"
@@ -133,12 +140,12 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
         return StageSpec(case.stage, data, str(model), out, settings, 3, None, "", of, resume, every)
 
     def folders(kind: str) -> dict[str, Path]:
-        return {name: folder / kind / str(number) for number, name in enumerate(CASES)}
+        return {name: folder / kind / str(number) for number, name in enumerate(cases)}
 
     straight, again, killed, resumed = map(folders, ("straight", "again", "killed", "resumed"))
-    run_all(folder, [(reward, None), *((spec_of(name, straight[name]), None) for name in CASES)], 1)
+    run_all(folder, [(reward, None), *((spec_of(name, straight[name]), None) for name in cases)], 1)
     jobs: list[tuple[StageSpec, int | None]] = []
-    for name, case in CASES.items():
+    for name, case in cases.items():
         jobs += [
             (spec_of(name, again[name]), None),
             (spec_of(name, killed[name], every=0.0), case.kill),
@@ -162,13 +169,13 @@ def timeless(folder: Path) -> list[dict[str, Any]]:
     return [{name: value for name, value in record.items() if name != "seconds_left"} for record in records(folder)]
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", NAMES)
 def test_the_same_seed_gives_the_same_bytes_in_another_process(ran: Ran, name: str) -> None:
     assert made(ran.straight[name]) == made(ran.again[name])
     assert timeless(ran.straight[name]) == timeless(ran.again[name])
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", NAMES)
 def test_a_stage_killed_in_the_middle_goes_on_and_ends_with_the_same_bytes(ran: Ran, name: str) -> None:
     case = CASES[name]
     assert ran.statuses[name] == -9
@@ -180,7 +187,7 @@ def test_a_stage_killed_in_the_middle_goes_on_and_ends_with_the_same_bytes(ran: 
     assert not (ran.resumed[name] / CHECKPOINTS).exists()
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", NAMES)
 def test_the_records_go_on_behind_those_of_the_attempt_that_died(ran: Ran, name: str) -> None:
     assert [record["number"] for record in records(ran.resumed[name])] == [
         record["number"] for record in records(ran.straight[name])
@@ -188,7 +195,7 @@ def test_the_records_go_on_behind_those_of_the_attempt_that_died(ran: Ran, name:
     assert timeless(ran.resumed[name]) == timeless(ran.straight[name])
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", NAMES)
 def test_every_method_reports_the_live_metrics(ran: Ran, name: str) -> None:
     first, *others = records(ran.straight[name])
     assert first["step"] == 0
@@ -198,5 +205,5 @@ def test_every_method_reports_the_live_metrics(ran: Ran, name: str) -> None:
     assert others[-1]["seconds_left"] == 0
 
 
-def test_no_method_lacks_a_case(ran: Ran) -> None:
+def test_no_method_lacks_a_case() -> None:
     assert {case.stage for case in CASES.values()} | {"pretrain"} == set(CARDS)
